@@ -1,0 +1,48 @@
+#include "bindings/arrays.hpp"
+
+namespace fusedrnn::bindings {
+
+std::string shape_text(const std::vector<Index>& shape) {
+    std::string text = "(";
+    for (std::size_t i = 0; i < shape.size(); ++i) text += (i ? ", " : "") + std::to_string(shape[i]);
+    return text + (shape.size() == 1 ? ",)" : ")");
+}
+
+std::string shape_text(const py::array& array) {
+    return shape_text(std::vector<Index>(array.shape(), array.shape() + array.ndim()));
+}
+
+void wrong_shape(const char* name, const std::string& expected, const py::array& got) {
+    throw py::value_error(std::string(name) + ": expected shape " + expected + ", got " + shape_text(got));
+}
+
+bool has_type(const py::array& array, const py::dtype& type) {
+    const py::dtype own = array.dtype();
+    if (own.is(type)) return true;
+    return own.num() == type.num() && own.attr("isnative").cast<bool>();
+}
+
+py::array require_array(const py::handle& value, const char* name, const py::dtype& type) {
+    if (!py::isinstance<py::array>(value))
+        throw py::type_error(std::string(name) + ": expected a NumPy array of " + std::string(py::str(type)) + ", got " +
+                             Py_TYPE(value.ptr())->tp_name);
+    py::array array = py::reinterpret_borrow<py::array>(value);
+    if (!has_type(array, type)) {
+        const std::string order = array.dtype().attr("isnative").cast<bool>() ? "" : " in foreign byte order";
+        throw py::type_error(std::string(name) + ": expected dtype " + std::string(py::str(type)) + ", got " +
+                             std::string(py::str(py::object(array.dtype()))) + order);
+    }
+    return array;
+}
+
+void require_shape(const py::array& array, const char* name, const std::vector<Index>& shape) {
+    bool same = array.ndim() == static_cast<Index>(shape.size());
+    for (std::size_t i = 0; same && i < shape.size(); ++i) same = array.shape(static_cast<Index>(i)) == shape[i];
+    if (!same) wrong_shape(name, shape_text(shape), array);
+}
+
+void require_writeable(const py::array& array, const char* name) {
+    if (!array.writeable()) throw py::value_error(std::string(name) + ": expected a writeable array, got a read-only one");
+}
+
+}  // namespace fusedrnn::bindings

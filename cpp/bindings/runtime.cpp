@@ -1,0 +1,47 @@
+#include "fusedrnn/runtime.hpp"
+
+#include <pybind11/stl.h>
+
+#include "bindings/register.hpp"
+#include "dispatch/dispatch.hpp"
+
+namespace fusedrnn::bindings {
+namespace {
+
+namespace py = pybind11;
+
+py::dict build_info() {
+    py::dict info;
+    info["version"] = FUSEDRNN_VERSION;
+    info["compiler"] = FUSEDRNN_COMPILER;
+    info["build_type"] = FUSEDRNN_BUILD_TYPE;
+    info["kernel_flags"] = FUSEDRNN_KERNEL_FLAGS_TEXT;
+    info["cxx_standard"] = static_cast<long>(__cplusplus);
+    info["openmp"] = static_cast<long>(FUSEDRNN_OPENMP_VERSION);
+    info["pybind11"] = PYBIND11_TOSTRING(PYBIND11_VERSION_MAJOR) "." PYBIND11_TOSTRING(
+        PYBIND11_VERSION_MINOR) "." PYBIND11_TOSTRING(PYBIND11_VERSION_PATCH);
+    info["compiled_isas"] = compiled_isas();
+    info["available_isas"] = available_isas();
+    info["isa"] = current_isa();
+    info["vector_bytes"] = current_kernels().vector_bytes;
+    info["fused_multiply_add"] = current_kernels().fused_multiply_add;
+    info["num_threads"] = num_threads();
+    return info;
+}
+
+}  // namespace
+
+void register_runtime(py::module_& module) {
+    module.def("isa", &current_isa);
+    module.def("available_isas", &available_isas);
+    module.def("compiled_isas", &compiled_isas);
+    module.def("use_isa", &use_isa, py::arg("name"));
+    module.def("set_num_threads", &set_num_threads, py::arg("n"));
+    module.def("get_num_threads", &num_threads);
+    module.def("build_info", &build_info);
+    module.def("nonlinearities", [] {
+        return std::vector<std::string>(std::begin(nonlinearity_names), std::end(nonlinearity_names));
+    });
+}
+
+}  // namespace fusedrnn::bindings

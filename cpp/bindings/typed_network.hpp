@@ -1,0 +1,42 @@
+// A network and the arrays it is bound to, for one dtype.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "bindings/arrays.hpp"
+#include "fusedrnn/network.hpp"
+
+namespace fusedrnn::bindings {
+
+// The parameters in use. Held by every call while it runs, so that binding others meanwhile does no harm.
+// Made and dropped only with the GIL.
+template <class T>
+struct Binding {
+    std::vector<py::array> arrays;
+    std::vector<const T*> pointers;
+};
+
+template <class T>
+std::shared_ptr<const Binding<T>> make_binding(const NetworkSpec& spec, const py::sequence& arrays) {
+    const std::vector<Parameter> described = parameters(spec);
+    if (arrays.size() != described.size())
+        throw py::value_error("params: expected " + std::to_string(described.size()) + " arrays, got " +
+                              std::to_string(arrays.size()));
+    auto binding = std::make_shared<Binding<T>>();
+    for (std::size_t i = 0; i < described.size(); ++i) {
+        const Parameter& parameter = described[i];
+        const py::array array = require_array(arrays[i], parameter.name.c_str(), type_of<T>());
+        require_shape(array, parameter.name.c_str(),
+                      parameter.columns ? std::vector<Index>{parameter.rows, parameter.columns}
+                                        : std::vector<Index>{parameter.rows});
+        const bool aligned = reinterpret_cast<std::uintptr_t>(array.data()) % alignof(T) == 0;
+        if (!aligned || !(array.flags() & py::array::c_style))
+            throw py::value_error(parameter.name + ": expected a C-contiguous, aligned array");
+        binding->arrays.push_back(array);
+        binding->pointers.push_back(data_of<T>(array));
+    }
+    return binding;
+}
+
+}  // namespace fusedrnn::bindings

@@ -1,0 +1,52 @@
+// The cells fusedrnn knows: each cell's counts are stated here once; kernels, packing, tape and bindings read them.
+#pragma once
+
+namespace fusedrnn {
+
+enum class CellKind : int { rnn, lstm, gru };
+enum class Nonlinearity : int { tanh, relu, sigmoid, leaky_relu, identity };
+
+struct CellTraits {
+    const char* name;
+    int gates;            // rows of weight_ih and weight_hh, in multiples of the hidden size
+    int accumulators;     // running sums per unit in the tile: the gates, and n's recurrent half apart for GRU
+    int saved;            // values per unit and step that the backward pass needs beside h and c
+    bool has_cell;        // carries c beside h
+    int gate_gradients;   // pre-activation gradients per unit and step
+    int recurrent_offset; // the gradients that W_hh sees start here (in multiples of the hidden size); W_ih's start at 0
+    bool carries_dh;      // h_{t-1} reaches h_t also past the matrix product
+};
+
+// Orders. LSTM gates i,f,g,o. GRU gates r,z,n; saved r,z,n,(R h + b_hn); gate gradients n,r,z,(r * n), so that both
+// W_ih (n,r,z) and W_hh (r,z,r*n) see three neighbours.
+inline constexpr CellTraits cell_traits_table[] = {
+    {"rnn", 1, 1, 0, false, 1, 0, false},
+    {"lstm", 4, 4, 4, true, 4, 0, false},
+    {"gru", 3, 4, 4, false, 4, 1, true},
+};
+inline constexpr int cell_kind_count = sizeof(cell_traits_table) / sizeof(cell_traits_table[0]);
+
+constexpr const CellTraits& cell_traits(CellKind kind) { return cell_traits_table[static_cast<int>(kind)]; }
+
+// Neighbouring gate gradients that belong to neighbouring gates of a parameter: `count` slots from `slot` on are the
+// gates from `gate` on.
+struct GradientRun {
+    int slot, gate, count;
+};
+struct GradientRuns {
+    GradientRun run[2];
+    int count;
+};
+
+// How the gate gradients map to the rows of W_hh (`recurrent`) or W_ih.
+constexpr GradientRuns gradient_runs(CellKind kind, bool recurrent) {
+    const CellTraits& traits = cell_traits(kind);
+    if (kind == CellKind::gru && !recurrent) return {{{0, 2, 1}, {1, 0, 2}}, 2};
+    return {{{recurrent ? traits.recurrent_offset : 0, 0, traits.gates}, {0, 0, 0}}, 1};
+}
+
+inline constexpr const char* nonlinearity_names[] = {"tanh", "relu", "sigmoid", "leaky_relu", "identity"};
+inline constexpr int nonlinearity_count = sizeof(nonlinearity_names) / sizeof(nonlinearity_names[0]);
+inline constexpr double leaky_relu_slope = 0.01;
+
+}  // namespace fusedrnn

@@ -1,0 +1,23 @@
+// Which instruction set the kernels use and how many threads: process-wide, changeable at any time.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace fusedrnn {
+
+// Instruction sets compiled into this library, and those of them that this machine can run, slowest first.
+std::vector<std::string> compiled_isas();
+std::vector<std::string> available_isas();
+std::string current_isa();
+// Throws std::invalid_argument naming what is available; never falls back.
+void use_isa(const std::string& name);
+
+// Threads a call may use at most. Before the first set: FUSEDRNN_NUM_THREADS, else the processors this process may use.
+int num_threads();
+void set_num_threads(int count);
+
+// Reads FUSEDRNN_ISA and FUSEDRNN_NUM_THREADS; throws std::invalid_argument when one is no valid choice.
+void configure_from_environment();
+
+}  // namespace fusedrnn

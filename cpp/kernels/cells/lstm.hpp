@@ -1,0 +1,53 @@
+// LSTM, equations (L1)-(L6) forward and (L7)-(L13) backward of docs/design/cells.md. Sums arrive in the order i,f,g,o.
+#pragma once
+
+#include "gemm/tile.hpp"
+#include "math/sigmoid.hpp"
+#include "math/tanh.hpp"
+
+namespace fusedrnn::FUSEDRNN_ISA {
+namespace {
+
+template <class T>
+struct Lstm {
+    using V = Vec<T>;
+    static constexpr CellKind kind = CellKind::lstm;
+    static constexpr int gates = cell_traits(kind).gates;
+    static constexpr int sums = cell_traits(kind).accumulators;
+    static constexpr int input_slot(int gate) { return gate; }
+    static constexpr int recurrent_slot(int gate) { return gate; }
+
+    FUSEDRNN_INLINE static void forward(const V* sum, const ForwardRow<T>& row, Index unit, Index lanes, Index hidden) {
+        const V i = sigmoid(sum[0]), f = sigmoid(sum[1]), g = tanh(sum[2]), o = sigmoid(sum[3]);
+        const V c = fma(f, load_lanes<V>(row.c_prev + unit, lanes), i * g);
+        store_lanes(c, row.c + unit, lanes);
+        store_lanes(o * tanh(c), row.units + unit, lanes);
+        if (T* saved = row.saved) {
+            saved += unit;
+            store_lanes(i, saved, lanes);
+            store_lanes(f, saved + hidden, lanes);
+            store_lanes(g, saved + 2 * hidden, lanes);
+            store_lanes(o, saved + 3 * hidden, lanes);
+        }
+    }
+
+    // `dh` is the whole gradient of o * tanh(c).
+    FUSEDRNN_INLINE static void backward(V dh, const BackwardRow<T>& row, const T*, const T* c_prev, Index unit,
+                                         Index lanes, Index hidden, Nonlinearity) {
+        const V one = V::broadcast(1);
+        const T* saved = row.saved + unit;
+        const V i = load_lanes<V>(saved, lanes), f = load_lanes<V>(saved + hidden, lanes);
+        const V g = load_lanes<V>(saved + 2 * hidden, lanes), o = load_lanes<V>(saved + 3 * hidden, lanes);
+        const V tanh_c = tanh(load_lanes<V>(row.c + unit, lanes));
+        const V dc = fma(dh * o, fma(-tanh_c, tanh_c, one), load_lanes<V>(row.dc_carry + unit, lanes));
+        store_lanes(dc * f, row.dc_carry + unit, lanes);
+        T* out = row.gates + unit;
+        store_lanes(dc * g * (i * (one - i)), out, lanes);
+        store_lanes(dc * load_lanes<V>(c_prev + unit, lanes) * (f * (one - f)), out + hidden, lanes);
+        store_lanes(dc * i * fma(-g, g, one), out + 2 * hidden, lanes);
+        store_lanes(dh * tanh_c * (o * (one - o)), out + 3 * hidden, lanes);
+    }
+};
+
+}  // namespace
+}  // namespace fusedrnn::FUSEDRNN_ISA

@@ -1,0 +1,151 @@
+// Weight gradients: out[m][n] += sum over rows of a[row][m] * b[row][n]. The rows are many (time x batch), so both
+// operands are packed and each sum is a chain over one reduction block; the blocks are added from the last to the first.
+#pragma once
+
+#include "gemm/tile.hpp"
+
+namespace fusedrnn::FUSEDRNN_ISA {
+namespace {
+
+template <class T>
+struct Outer {
+    using V = Vec<T>;
+    static constexpr int max_rows = Blocking<T>::max_rows;
+    static constexpr int max_vectors = Blocking<T>::linear_vectors;
+    static constexpr Index panel_columns = outer_panel_blocks * unit_block<T>;
+
+    // Blocks start at multiples of reduction_block and are added from the last to the first, as the steps come back.
+    FUSEDRNN_INLINE static Index last_block(Index rows) {
+        return (ceil_div(rows, reduction_block) - 1) * reduction_block;
+    }
+
+    static T* align(T* p) {
+        const auto address = reinterpret_cast<__UINTPTR_TYPE__>(p);
+        return reinterpret_cast<T*>((address + cache_line - 1) / cache_line * cache_line);
+    }
+
+    // One tile: its block's sums are added to out.
+    template <int MR, int NV>
+    static void tile(const T* a, const T* b, Index depth, T* out, Index out_stride, Index lanes) {
+        V sum[MR][NV];
+#pragma GCC unroll 8
+        for (int r = 0; r < MR; ++r) {
+#pragma GCC unroll 4
+            for (int j = 0; j < NV; ++j) sum[r][j] = V::zero();
+            __builtin_prefetch(out + r * out_stride, 1);
+            __builtin_prefetch(out + r * out_stride + (NV - 1) * V::width, 1);
+        }
+        accumulate<V, MR, NV>(sum, PackedRows<T, MR>{a}, b, depth, panel_columns, Contiguous<V>{}, SameSlot{});
+#pragma GCC unroll 8
+        for (int r = 0; r < MR; ++r)
+#pragma GCC unroll 4
+            for (int j = 0; j < NV; ++j) {
+                T* to = out + r * out_stride + j * V::width;
+                store_lanes(load_lanes<V>(to, lanes - j * V::width) + sum[r][j], to, lanes - j * V::width);
+            }
+    }
+
+    template <int MR>
+    static void by_vectors(Index vectors, const T* a, const T* b, Index depth, T* out, Index out_stride, Index lanes) {
+        switch (vectors) {
+            case 1: tile<MR, 1>(a, b, depth, out, out_stride, lanes); break;
+            case 2: tile<MR, 2>(a, b, depth, out, out_stride, lanes); break;
+            case 3: tile<MR, 3>(a, b, depth, out, out_stride, lanes); break;
+            default: tile<MR, 4>(a, b, depth, out, out_stride, lanes); break;
+        }
+    }
+
+    static void any_tile(Index rows, Index vectors, const T* a, const T* b, Index depth, T* out, Index out_stride,
+                         Index lanes) {
+        switch (rows) {
+            case 1: by_vectors<1>(vectors, a, b, depth, out, out_stride, lanes); break;
+            case 2: by_vectors<2>(vectors, a, b, depth, out, out_stride, lanes); break;
+            case 3: by_vectors<3>(vectors, a, b, depth, out, out_stride, lanes); break;
+#if FUSEDRNN_VECTOR_REGISTERS == 32
+            case 4: by_vectors<4>(vectors, a, b, depth, out, out_stride, lanes); break;
+            case 5: by_vectors<5>(vectors, a, b, depth, out, out_stride, lanes); break;
+            case 6: by_vectors<6>(vectors, a, b, depth, out, out_stride, lanes); break;
+#endif
+            default: break;
+        }
+    }
+
+    // Columns [m, m + count) of `depth` rows of a, as tiles [tile][k][rows of the tile]. Four rows at a time: a cache
+    // line of `a` feeds up to three tiles, and rows a power of two apart must not push each other out.
+    static void pack_left(const T* a, Index stride, Index depth, Index count, T* out) {
+        for (Index k0 = 0; k0 < depth; k0 += 4) {
+            const Index k1 = k0 + 4 < depth ? k0 + 4 : depth;
+            for_each_row_tile(count, max_rows, [&](Index first, Index rows) FUSEDRNN_LAMBDA {
+                T* to = out + first * depth + k0 * rows;
+                for (Index k = k0; k < k1; ++k)
+                    for (Index r = 0; r < rows; ++r) *to++ = a[k * stride + first + r];
+            });
+        }
+    }
+
+    static void pack_right(const T* const* b, Index column, Index lanes, Index depth, T* out) {
+        for (Index k = 0; k < depth; ++k)
+            for (Index j = 0; j * V::width < lanes; ++j)
+                load_lanes<V>(b[k] + column + j * V::width, lanes - j * V::width)
+                    .store(out + k * panel_columns + j * V::width);
+    }
+
+    static void run(const OuterArgs<T>& p) {
+        T* right = align(p.scratch);
+        T* left = right + reduction_block * panel_columns;
+        for (Index k = last_block(p.rows); k >= 0; k -= reduction_block) {
+            const Index depth = p.rows - k < reduction_block ? p.rows - k : reduction_block;
+            for (Index m = p.m_begin; m < p.m_end; m += outer_chunk) {
+                const Index count = p.m_end - m < outer_chunk ? p.m_end - m : outer_chunk;
+                pack_left(p.a + k * p.a_stride + m, p.a_stride, depth, count, left);
+                for (Index n = 0; n < p.columns; n += panel_columns) {
+                    const Index lanes = p.columns - n < panel_columns ? p.columns - n : panel_columns;
+                    pack_right(p.b + k, n, lanes, depth, right);
+                    chunk(p, m, n, count, lanes, depth, left, right);
+                }
+            }
+        }
+    }
+
+    static void chunk(const OuterArgs<T>& p, Index m, Index n, Index count, Index lanes, Index depth, const T* left,
+                      const T* right) {
+        for (Index j = 0; j * V::width < lanes; j += max_vectors) {
+            const Index lanes_left = lanes - j * V::width;
+            const Index vectors = ceil_div(lanes_left, V::width);
+            for_each_row_tile(count, max_rows, [&](Index first, Index rows) FUSEDRNN_LAMBDA {
+                any_tile(rows, vectors < max_vectors ? vectors : max_vectors, left + first * depth,
+                         right + j * V::width, depth, p.out + (m + first) * p.out_stride + n + j * V::width,
+                         p.out_stride, lanes_left);
+            });
+        }
+    }
+
+    // `NV` vectors of columns from m on; a row of them is contiguous, so whole cache lines are used as they come.
+    template <int NV>
+    static void column_sums(const ColumnSumArgs<T>& p, Index k, Index end, Index m) {
+        V sum[NV];
+        for (int j = 0; j < NV; ++j) sum[j] = V::zero();
+        for (Index row = k; row < end; ++row)
+            for (int j = 0; j < NV; ++j) {
+                const Index column = m + j * V::width;
+                sum[j] = sum[j] + load_lanes<V>(p.a + row * p.a_stride + column, p.m_end - column);
+            }
+        for (int j = 0; j < NV; ++j) {
+            const Index column = m + j * V::width, lanes = p.m_end - column;
+            store_lanes(load_lanes<V>(p.out + column, lanes) + sum[j], p.out + column, lanes);
+        }
+    }
+
+    static void column_sum(const ColumnSumArgs<T>& p) {
+        constexpr int several = 8;
+        for (Index k = last_block(p.rows); k >= 0; k -= reduction_block) {
+            const Index end = p.rows - k < reduction_block ? p.rows : k + reduction_block;
+            Index m = p.m_begin;
+            for (; m + several * V::width <= p.m_end; m += several * V::width) column_sums<several>(p, k, end, m);
+            for (; m < p.m_end; m += V::width) column_sums<1>(p, k, end, m);
+        }
+    }
+};
+
+}  // namespace
+}  // namespace fusedrnn::FUSEDRNN_ISA

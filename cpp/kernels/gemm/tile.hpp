@@ -1,0 +1,101 @@
+// The one register tile: MR rows times NV vectors of running sums, each sum a single chain of fused multiply-adds in k.
+//
+// Rows come by pointer, so that any layout is read in place. The panel holds, for every k, the vectors to multiply with;
+// `Slots` says which running sum each of them feeds (GRU feeds n's recurrent half apart from its input half).
+#pragma once
+
+#include "kernel_table.hpp"
+#include "simd/registers.hpp"
+#include "simd/simd.hpp"
+
+namespace fusedrnn::FUSEDRNN_ISA {
+namespace {
+
+#define FUSEDRNN_LAMBDA __attribute__((always_inline))
+
+// Register blocks: rows that fill the register file with four running sums each, leaving room for the panel's vectors.
+template <class T>
+struct Blocking {
+    static constexpr int registers_32 = (FUSEDRNN_VECTOR_REGISTERS == 32);
+    static constexpr int max_rows = registers_32 ? 6 : 3;
+    static constexpr int linear_vectors = 4;
+    static constexpr int single_row_vectors = 8;  // one row alone needs 8 sums in flight to hide the latency of fma
+};
+
+// Rows of the left operand where they lie: one pointer each, k contiguous.
+template <class T>
+struct Rows {
+    const T* pointer[6];
+    FUSEDRNN_INLINE T operator()(int row, Index k) const { return pointer[row][k]; }
+};
+
+// The left operand packed for one tile: [k][MR].
+template <class T, int MR>
+struct PackedRows {
+    const T* packed;
+    FUSEDRNN_INLINE T operator()(int row, Index k) const { return packed[k * MR + row]; }
+};
+
+// sum[r][slot(j)] += a(r, k) * vector j of the panel's row k, which starts at offset(j); k_stride lies between rows.
+template <class V, int MR, int NV, int NSums, class Left, class T, class Offset, class Slot>
+FUSEDRNN_INLINE void accumulate(V (&sum)[MR][NSums], const Left& a, const T* panel, Index depth, Index k_stride,
+                                Offset offset, Slot slot) {
+    for (Index k = 0; k < depth; ++k) {
+        V b[NV];
+#pragma GCC unroll 16
+        for (int j = 0; j < NV; ++j) b[j] = V::load(panel + offset(j));
+#pragma GCC unroll 8
+        for (int r = 0; r < MR; ++r) {
+            const V x = V::broadcast(a(r, k));
+#pragma GCC unroll 16
+            for (int j = 0; j < NV; ++j) sum[r][slot(j)] = fma(x, b[j], sum[r][slot(j)]);
+        }
+        panel += k_stride;
+    }
+}
+
+template <class V>
+struct Contiguous {
+    FUSEDRNN_INLINE constexpr Index operator()(int j) const { return j * V::width; }
+};
+
+struct SameSlot {
+    FUSEDRNN_INLINE constexpr int operator()(int j) const { return j; }
+};
+
+// A tile's size as a type, so that a visitor can be handed it.
+template <int MR, int U>
+struct TileSize {
+    static constexpr int rows = MR;
+    static constexpr int vectors = U;
+};
+
+// Splits `rows` into tiles as even as possible, none above `max_rows`, and calls visit(first row, row count).
+template <class Visit>
+FUSEDRNN_INLINE void for_each_row_tile(Index rows, Index max_rows, Visit visit) {
+    const Index tiles = ceil_div(rows, max_rows);
+    if (tiles == 0) return;
+    const Index base = rows / tiles, longer = rows % tiles;
+    Index first = 0;
+    for (Index i = 0; i < tiles; ++i) {
+        const Index count = base + (i < longer ? 1 : 0);
+        visit(first, count);
+        first += count;
+    }
+}
+
+template <class V, class T>
+FUSEDRNN_INLINE V load_lanes(const T* p, Index lanes) {
+    return lanes >= V::width ? V::load(p) : V::load_first(p, static_cast<int>(lanes));
+}
+
+template <class V, class T>
+FUSEDRNN_INLINE void store_lanes(V v, T* p, Index lanes) {
+    if (lanes >= V::width)
+        v.store(p);
+    else
+        v.store_first(p, static_cast<int>(lanes));
+}
+
+}  // namespace
+}  // namespace fusedrnn::FUSEDRNN_ISA

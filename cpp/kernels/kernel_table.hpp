@@ -1,0 +1,198 @@
+// What one ISA offers to the layers above: plain function pointers over plain structs.
+//
+// Packed weights have one layout for every ISA. A *unit block* is one cache line of units (16 float, 8 double).
+//   gate panels    [unit block][k][gate][unit in block]       LSTM, GRU: all gates of a block side by side
+//   linear panels  [group][k][block in group][unit in block]  a group is up to `linear_group` neighbouring blocks
+// Columns past the true width are zero. Everything else (inputs, states, tape, gradients) is compact.
+//
+// A *span* is a run of time steps in which the set of active rows does not change and no row's carried state is
+// replaced; the kernels walk a whole span. Row structs describe a row at the span's first step and are advanced in
+// place, step by step, by the strides.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "fusedrnn/cell.hpp"
+
+namespace fusedrnn {
+
+using Index = std::ptrdiff_t;
+
+inline constexpr Index cache_line = 64;
+inline constexpr Index linear_group = 8;        // unit blocks side by side in a linear panel
+inline constexpr Index reduction_block = 512;   // rows (time x batch) in one chain of a weight gradient
+template <class T>
+inline constexpr Index unit_block = cache_line / static_cast<Index>(sizeof(T));
+
+[[gnu::always_inline]] constexpr Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
+template <class T>
+[[gnu::always_inline]] constexpr Index padded_units(Index n) { return ceil_div(n, unit_block<T>) * unit_block<T>; }
+
+// Called by every thread that shares a span's units at the points where all must have written before any reads.
+struct StepBarrier {
+    void (*wait)(void*) = nullptr;
+    void* context = nullptr;
+    [[gnu::always_inline]] void operator()() const {
+        if (wait) wait(context);
+    }
+};
+
+template <class T>
+struct ForwardRow {
+    const T* x;       // the input, or where `input_projected` the accumulators' start [unit block][gate][unit]
+    const T* h_prev;  // recurrent input
+    const T* c_prev;
+    T* units;         // o * tanh(c) before the projection; same as h where there is none
+    T* h;             // the step's output
+    T* c;
+    T* saved;         // the tape's values [saved][hidden], or null
+};
+
+template <class T>
+struct ForwardStrides {  // elements from one step to the next
+    Index x, units, h, c, saved;
+};
+
+template <class T>
+struct ForwardSpan {
+    Index steps, rows;
+    ForwardRow<T>* row;
+    ForwardStrides<T> stride;
+    bool input_projected;
+    Index input_size, hidden_size, proj_size;  // proj_size 0: no projection
+    Nonlinearity nonlinearity;                 // simple RNN only
+    const T* bias;                             // [unit block][accumulator][unit]: what every sum starts from
+    const T* w_ih;                             // gate panels (LSTM, GRU) or linear panels (RNN), k = input
+    const T* w_hh;                             // the same, k = recurrent input
+    const T* w_hr;                             // linear panels, k = hidden; null without projection
+    Index block_begin, block_end;              // the unit blocks this call computes
+    Index proj_begin, proj_end;                // the projection's blocks this call computes
+    StepBarrier barrier;
+};
+
+// Starts of the accumulators for many input rows at once: out = bias + x W_ih, gate panel order.
+template <class T>
+struct ProjectArgs {
+    Index rows;
+    const T* const* x;
+    T* const* out;  // [unit block][gate][unit], all blocks; only the given ones are written
+    Index input_size, hidden_size;
+    const T* bias;
+    const T* w_ih;
+    Index block_begin, block_end;
+};
+
+template <class T>
+struct BackwardRow {
+    const T* gates_next;   // gate gradients (recurrent part) of the step after; a zero row where the gradient is cut
+    const T* dy;
+    T* dh_carry;           // past the matrix product: read, and for GRU written. Null: zero (LSTM and RNN drop it after a step)
+    T* dc_carry;
+    const T* saved;
+    const T* h;
+    const T* c;
+    const T* h_prev_last;  // h_{t-1}, c_{t-1} of the span's earliest step; elsewhere they are the neighbours of h and c
+    const T* c_prev_last;
+    T* gates;              // gate gradients of this step
+    T* dh_proj;            // gradient of the projected output, kept for dW_hr
+};
+
+template <class T>
+struct BackwardStrides {  // elements from one step to the step before it in processing order (added while walking back)
+    Index dy, saved, h, c, gates, dh_proj;
+};
+
+template <class T>
+struct BackwardSpan {
+    Index steps, rows;
+    BackwardRow<T>* row;
+    BackwardStrides<T> stride;
+    bool enters_at_end;  // no row has a step after: the first product is skipped
+    Index hidden_size, proj_size;
+    Nonlinearity nonlinearity;
+    const T* w_hh;       // linear panels, k = recurrent gate gradients, columns = recurrent input
+    const T* w_hr;       // linear panels, k = projection, columns = hidden; null without projection
+    Index block_begin, block_end;
+    Index proj_begin, proj_end;
+    T* scratch;          // rows * linear_group * unit_block elements, owned by this call
+    StepBarrier barrier;
+};
+
+// out[r] (+)= start + a[r] * panel, for columns [column groups).
+template <class T>
+struct LinearArgs {
+    Index rows;
+    const T* const* a;
+    T* const* out;
+    Index depth, columns;  // k count, true output width
+    const T* panel;        // linear panels
+    const T* start;        // padded to whole blocks, or null for zero
+    bool continue_out;     // start from what out holds instead
+    Index block_begin, block_end;
+};
+
+// out[m][n] += sum over rows of a[row][m] * b[row][n], in chains of `reduction_block` rows, the blocks added last to first.
+template <class T>
+struct OuterArgs {
+    Index rows;
+    const T* a;
+    Index a_stride;
+    const T* const* b;
+    Index columns;
+    T* out;
+    Index out_stride;
+    Index m_begin, m_end;
+    T* scratch;  // outer_scratch<T>() elements
+};
+
+// out[m] += sum over rows of a[row][m], the same blocks.
+template <class T>
+struct ColumnSumArgs {
+    Index rows;
+    const T* a;
+    Index a_stride;
+    T* out;
+    Index m_begin, m_end;
+};
+
+inline constexpr Index outer_chunk = 384;                                   // columns of `a` packed at a time
+inline constexpr Index outer_panel_blocks = 4;                              // unit blocks of `b` packed at a time
+template <class T>
+inline constexpr Index outer_scratch =
+    reduction_block * (outer_chunk + 16 + outer_panel_blocks * unit_block<T>) + cache_line;
+
+enum class MathFunction : int { exp, tanh, sigmoid };
+inline constexpr const char* math_function_names[] = {"exp", "tanh", "sigmoid"};
+
+template <class T>
+struct Kernels {
+    void (*forward[cell_kind_count])(const ForwardSpan<T>&);
+    void (*project[cell_kind_count])(const ProjectArgs<T>&);
+    void (*backward[cell_kind_count])(const BackwardSpan<T>&);
+    void (*linear)(const LinearArgs<T>&);
+    void (*outer)(const OuterArgs<T>&);
+    void (*column_sum)(const ColumnSumArgs<T>&);
+    void (*transpose_panel)(const T* source, Index source_stride, Index rows, Index depth, T* out, Index out_stride);
+    void (*evaluate)(MathFunction, const T* x, T* y, Index n);
+    // The speed of light of this machine, for benchmarks: chains of fused multiply-adds; returns the operations done.
+    double (*fma_peak)(Index iterations);
+    double (*read_bandwidth)(const T* data, Index n);
+};
+
+struct KernelTable {
+    const char* name;
+    Index vector_bytes;
+    bool fused_multiply_add;
+    Kernels<float> f32;
+    Kernels<double> f64;
+};
+
+template <class T>
+const Kernels<T>& kernels_of(const KernelTable& table);
+template <>
+inline const Kernels<float>& kernels_of<float>(const KernelTable& table) { return table.f32; }
+template <>
+inline const Kernels<double>& kernels_of<double>(const KernelTable& table) { return table.f64; }
+
+}  // namespace fusedrnn

@@ -1,0 +1,70 @@
+// One ISA's kernels. Compiled once per entry of cmake/IsaTable.cmake, each time with that ISA's flags and FUSEDRNN_ISA
+// as its namespace; the table at the end is the only symbol that leaves the object.
+#include "ceilings.hpp"
+#include "denormals.hpp"
+#include "gemm/linear.hpp"
+#include "gemm/outer.hpp"
+#include "kernel_table.hpp"
+#include "math/exp.hpp"
+#include "math/sigmoid.hpp"
+#include "math/tanh.hpp"
+#include "pack.hpp"
+#include "step/backward.hpp"
+#include "step/forward.hpp"
+
+#define FUSEDRNN_STRING_OF(token) #token
+#define FUSEDRNN_STRING(token) FUSEDRNN_STRING_OF(token)
+
+namespace fusedrnn::FUSEDRNN_ISA {
+namespace {
+
+template <auto Kernel, class Arguments>
+void flushed(const Arguments& arguments) {
+    const DenormalsFlushed guard;
+    Kernel(arguments);
+}
+
+template <class T>
+void evaluate(MathFunction function, const T* x, T* y, Index n) {
+    using V = Vec<T>;
+    for (Index i = 0; i < n; i += V::width) {
+        const V v = load_lanes<V>(x + i, n - i);
+        switch (function) {
+            case MathFunction::exp: store_lanes(exp(v), y + i, n - i); break;
+            case MathFunction::tanh: store_lanes(tanh(v), y + i, n - i); break;
+            case MathFunction::sigmoid: store_lanes(sigmoid(v), y + i, n - i); break;
+        }
+    }
+}
+
+template <class T>
+constexpr Kernels<T> make_kernels() {
+    return {
+        {flushed<RnnForward<T>::run, ForwardSpan<T>>, flushed<GatedForward<T, Lstm>::run, ForwardSpan<T>>,
+         flushed<GatedForward<T, Gru>::run, ForwardSpan<T>>},
+        {flushed<RnnForward<T>::project, ProjectArgs<T>>, flushed<GatedForward<T, Lstm>::project, ProjectArgs<T>>,
+         flushed<GatedForward<T, Gru>::project, ProjectArgs<T>>},
+        {flushed<Backward<T, Rnn>::run, BackwardSpan<T>>, flushed<Backward<T, Lstm>::run, BackwardSpan<T>>,
+         flushed<Backward<T, Gru>::run, BackwardSpan<T>>},
+        flushed<Linear<T>::run, LinearArgs<T>>,
+        flushed<Outer<T>::run, OuterArgs<T>>,
+        flushed<Outer<T>::column_sum, ColumnSumArgs<T>>,
+        transpose_panel<T>,
+        evaluate<T>,
+        fma_peak<T>,
+        read_bandwidth<T>,
+    };
+}
+
+}  // namespace
+
+extern const KernelTable kernels;
+constinit const KernelTable kernels = {
+    FUSEDRNN_STRING(FUSEDRNN_ISA),
+    Vec<float>::width * static_cast<Index>(sizeof(float)),
+    FUSEDRNN_HAS_FMA,
+    make_kernels<float>(),
+    make_kernels<double>(),
+};
+
+}  // namespace fusedrnn::FUSEDRNN_ISA

@@ -1,0 +1,69 @@
+// The hyperbolic tangent for float and double.
+//
+// With x = n ln(2)/2 + r, |r| <= ln(2)/4, t = tanh(r) and s = 2^n = e^(n ln 2):
+//
+//   tanh(x) = ((s - 1) + (s + 1) t) / ((s + 1) + (s - 1) t).
+//
+// For n = 0 this is t itself, exactly, so small x keep their relative accuracy and tiny x come back unchanged; for large
+// n both sides become the same number and the result is exactly 1. It never exceeds 1: the two sides are roundings of
+// numbers in the right order. A short odd polynomial is enough for t, where e^x would need a long one.
+#pragma once
+
+#include "../simd/simd.hpp"
+#include "constants.hpp"
+#include "polynomial.hpp"
+
+namespace fusedrnn::FUSEDRNN_ISA {
+namespace {
+
+// float: odd by construction (2^-n only scales both sides), so no absolute value and no copying of signs.
+FUSEDRNN_INLINE Vec<float> tanh(Vec<float> x) {
+    using V = Vec<float>;
+    using C = MathConstants<float>;
+    const V to_low_bits = V::broadcast(FloatFormat<float>::round_to_integer + FloatFormat<float>::exponent_bias);
+    const V one = V::broadcast(1.0f);
+
+    // The bounds stand first: max and min give their second operand for NaN.
+    x = min(V::broadcast(C::tanh_is_one), max(V::broadcast(-C::tanh_is_one), x));
+    const V low_bits = fma(x, V::broadcast(2.0f * C::log2_e), to_low_bits);
+    const V n = low_bits - to_low_bits;
+    const V s = low_bits_to_exponent(low_bits);
+    const V r = fma(n, V::broadcast(-C::half_ln2), x);
+
+    // A product last, and 1 - s taken away instead of s - 1 added: both keep the sign of x = -0.
+    const V r2 = r * r;
+    const V t = r * fma(r2, horner(C::tanh_tail, r2), one);
+    const V one_minus_s = one - s;
+    const V one_plus_s = one + s;
+    return fma(one_plus_s, t, -one_minus_s) / fma(-one_minus_s, t, one_plus_s);
+}
+
+// double is held to 2 ULP, which the float form misses by a hair where numerator and denominator both round badly. From
+// |x| = 1/2 on, 1 - 2 (1 - t) / denominator puts those errors on a term that is at most half of the result.
+FUSEDRNN_INLINE Vec<double> tanh(Vec<double> x) {
+    using V = Vec<double>;
+    using C = MathConstants<double>;
+    const V to_low_bits = V::broadcast(FloatFormat<double>::round_to_integer + FloatFormat<double>::exponent_bias);
+    const V one = V::broadcast(1.0);
+    const V two = V::broadcast(2.0);
+
+    const V magnitude = min(V::broadcast(C::tanh_is_one), abs(x));
+    const V low_bits = fma(magnitude, V::broadcast(2.0 * C::log2_e), to_low_bits);
+    const V n = low_bits - to_low_bits;
+    const V s = low_bits_to_exponent(low_bits);
+    const V r = fma(n, V::broadcast(-C::half_ln2), magnitude);
+
+    const V r2 = r * r;
+    const V t = fma(r * r2, horner(C::tanh_tail, r2), r);
+    const V s_minus_one = s - one;
+    const V s_plus_one = s + one;
+    const V denominator = fma(s_minus_one, t, s_plus_one);
+    const V near = fma(s_plus_one, t, s_minus_one);
+    const V far = fma(t, two, -two);
+    const V::Mask is_far = less(V::broadcast(0.5), magnitude);
+    const V quotient = select(is_far, far, near) / denominator;
+    return copysign(quotient + select(is_far, one, V::zero()), x);
+}
+
+}  // namespace
+}  // namespace fusedrnn::FUSEDRNN_ISA

@@ -1,0 +1,137 @@
+// AVX2 with FMA: 8 floats or 4 doubles.
+#pragma once
+
+#include <immintrin.h>
+
+#include "float_format.hpp"
+#include "inline.hpp"
+
+namespace fusedrnn::FUSEDRNN_ISA {
+namespace {
+
+// A window of `width` lanes starting at [8 - n] (or [4 - n]) has its first n lanes set.
+alignas(64) constexpr int first_lanes_32[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
+alignas(64) constexpr long long first_lanes_64[8] = {-1, -1, -1, -1, 0, 0, 0, 0};
+
+template <class T>
+struct Vec;
+
+template <>
+struct Vec<float> {
+    using Scalar = float;
+    static constexpr int width = 8;
+    struct Mask {
+        __m256 bits;
+    };
+
+    __m256 v;
+
+    FUSEDRNN_INLINE static __m256i first_lanes(int n) {
+        return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(first_lanes_32 + 8 - n));
+    }
+    FUSEDRNN_INLINE static Vec load(const float* p) { return {_mm256_loadu_ps(p)}; }
+    FUSEDRNN_INLINE static Vec load_first(const float* p, int n) { return {_mm256_maskload_ps(p, first_lanes(n))}; }
+    FUSEDRNN_INLINE void store(float* p) const { _mm256_storeu_ps(p, v); }
+    FUSEDRNN_INLINE void store_first(float* p, int n) const { _mm256_maskstore_ps(p, first_lanes(n), v); }
+    FUSEDRNN_INLINE static Vec broadcast(float s) { return {_mm256_set1_ps(s)}; }
+    FUSEDRNN_INLINE static Vec zero() { return {_mm256_setzero_ps()}; }
+};
+
+template <>
+struct Vec<double> {
+    using Scalar = double;
+    static constexpr int width = 4;
+    struct Mask {
+        __m256d bits;
+    };
+
+    __m256d v;
+
+    FUSEDRNN_INLINE static __m256i first_lanes(int n) {
+        return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(first_lanes_64 + 4 - n));
+    }
+    FUSEDRNN_INLINE static Vec load(const double* p) { return {_mm256_loadu_pd(p)}; }
+    FUSEDRNN_INLINE static Vec load_first(const double* p, int n) { return {_mm256_maskload_pd(p, first_lanes(n))}; }
+    FUSEDRNN_INLINE void store(double* p) const { _mm256_storeu_pd(p, v); }
+    FUSEDRNN_INLINE void store_first(double* p, int n) const { _mm256_maskstore_pd(p, first_lanes(n), v); }
+    FUSEDRNN_INLINE static Vec broadcast(double s) { return {_mm256_set1_pd(s)}; }
+    FUSEDRNN_INLINE static Vec zero() { return {_mm256_setzero_pd()}; }
+};
+
+FUSEDRNN_INLINE Vec<float> operator+(Vec<float> a, Vec<float> b) { return {_mm256_add_ps(a.v, b.v)}; }
+FUSEDRNN_INLINE Vec<float> operator-(Vec<float> a, Vec<float> b) { return {_mm256_sub_ps(a.v, b.v)}; }
+FUSEDRNN_INLINE Vec<float> operator*(Vec<float> a, Vec<float> b) { return {_mm256_mul_ps(a.v, b.v)}; }
+FUSEDRNN_INLINE Vec<float> operator/(Vec<float> a, Vec<float> b) { return {_mm256_div_ps(a.v, b.v)}; }
+FUSEDRNN_INLINE Vec<float> operator-(Vec<float> a) { return {-a.v}; }
+FUSEDRNN_INLINE Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) {
+    return {_mm256_fmadd_ps(a.v, b.v, c.v)};
+}
+FUSEDRNN_INLINE Vec<float> abs(Vec<float> a) { return {_mm256_andnot_ps(_mm256_set1_ps(-0.0f), a.v)}; }
+FUSEDRNN_INLINE Vec<float> min(Vec<float> a, Vec<float> b) { return {_mm256_min_ps(a.v, b.v)}; }
+FUSEDRNN_INLINE Vec<float> max(Vec<float> a, Vec<float> b) { return {_mm256_max_ps(a.v, b.v)}; }
+FUSEDRNN_INLINE Vec<float> copysign(Vec<float> magnitude, Vec<float> sign) {
+    const __m256 sign_bit = _mm256_set1_ps(-0.0f);
+    return {_mm256_or_ps(_mm256_andnot_ps(sign_bit, magnitude.v), _mm256_and_ps(sign_bit, sign.v))};
+}
+FUSEDRNN_INLINE Vec<float> round_to_nearest(Vec<float> a) {
+    return {_mm256_round_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
+}
+FUSEDRNN_INLINE Vec<float>::Mask less(Vec<float> a, Vec<float> b) { return {_mm256_cmp_ps(a.v, b.v, _CMP_LT_OQ)}; }
+FUSEDRNN_INLINE Vec<float>::Mask less_equal(Vec<float> a, Vec<float> b) {
+    return {_mm256_cmp_ps(a.v, b.v, _CMP_LE_OQ)};
+}
+FUSEDRNN_INLINE Vec<float>::Mask is_nan(Vec<float> a) { return {_mm256_cmp_ps(a.v, a.v, _CMP_UNORD_Q)}; }
+FUSEDRNN_INLINE Vec<float> select(Vec<float>::Mask mask, Vec<float> if_true, Vec<float> if_false) {
+    return {_mm256_blendv_ps(if_false.v, if_true.v, mask.bits)};
+}
+FUSEDRNN_INLINE Vec<float> low_bits_to_exponent(Vec<float> t) {
+    return {_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(t.v), 23))};
+}
+
+FUSEDRNN_INLINE Vec<double> operator+(Vec<double> a, Vec<double> b) { return {_mm256_add_pd(a.v, b.v)}; }
+FUSEDRNN_INLINE Vec<double> operator-(Vec<double> a, Vec<double> b) { return {_mm256_sub_pd(a.v, b.v)}; }
+FUSEDRNN_INLINE Vec<double> operator*(Vec<double> a, Vec<double> b) { return {_mm256_mul_pd(a.v, b.v)}; }
+FUSEDRNN_INLINE Vec<double> operator/(Vec<double> a, Vec<double> b) { return {_mm256_div_pd(a.v, b.v)}; }
+FUSEDRNN_INLINE Vec<double> operator-(Vec<double> a) { return {-a.v}; }
+FUSEDRNN_INLINE Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) {
+    return {_mm256_fmadd_pd(a.v, b.v, c.v)};
+}
+FUSEDRNN_INLINE Vec<double> abs(Vec<double> a) { return {_mm256_andnot_pd(_mm256_set1_pd(-0.0), a.v)}; }
+FUSEDRNN_INLINE Vec<double> min(Vec<double> a, Vec<double> b) { return {_mm256_min_pd(a.v, b.v)}; }
+FUSEDRNN_INLINE Vec<double> max(Vec<double> a, Vec<double> b) { return {_mm256_max_pd(a.v, b.v)}; }
+FUSEDRNN_INLINE Vec<double> copysign(Vec<double> magnitude, Vec<double> sign) {
+    const __m256d sign_bit = _mm256_set1_pd(-0.0);
+    return {_mm256_or_pd(_mm256_andnot_pd(sign_bit, magnitude.v), _mm256_and_pd(sign_bit, sign.v))};
+}
+FUSEDRNN_INLINE Vec<double> round_to_nearest(Vec<double> a) {
+    return {_mm256_round_pd(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
+}
+FUSEDRNN_INLINE Vec<double>::Mask less(Vec<double> a, Vec<double> b) {
+    return {_mm256_cmp_pd(a.v, b.v, _CMP_LT_OQ)};
+}
+FUSEDRNN_INLINE Vec<double>::Mask less_equal(Vec<double> a, Vec<double> b) {
+    return {_mm256_cmp_pd(a.v, b.v, _CMP_LE_OQ)};
+}
+FUSEDRNN_INLINE Vec<double>::Mask is_nan(Vec<double> a) { return {_mm256_cmp_pd(a.v, a.v, _CMP_UNORD_Q)}; }
+FUSEDRNN_INLINE Vec<double> select(Vec<double>::Mask mask, Vec<double> if_true, Vec<double> if_false) {
+    return {_mm256_blendv_pd(if_false.v, if_true.v, mask.bits)};
+}
+FUSEDRNN_INLINE Vec<double> low_bits_to_exponent(Vec<double> t) {
+    return {_mm256_castsi256_pd(_mm256_slli_epi64(_mm256_castpd_si256(t.v), 52))};
+}
+
+}  // namespace
+}  // namespace fusedrnn::FUSEDRNN_ISA
+
+#include "power_of_two.hpp"
+
+namespace fusedrnn::FUSEDRNN_ISA {
+namespace {
+
+FUSEDRNN_INLINE Vec<float> scale_by_power_of_two(Vec<float> a, Vec<float> n) { return scale_in_three_steps(a, n); }
+FUSEDRNN_INLINE Vec<double> scale_by_power_of_two(Vec<double> a, Vec<double> n) { return scale_in_three_steps(a, n); }
+FUSEDRNN_INLINE Vec<float> scale_near_one(Vec<float> a, Vec<float> n) { return scale_in_two_steps(a, n); }
+FUSEDRNN_INLINE Vec<double> scale_near_one(Vec<double> a, Vec<double> n) { return scale_in_two_steps(a, n); }
+
+}  // namespace
+}  // namespace fusedrnn::FUSEDRNN_ISA

@@ -1,0 +1,105 @@
+// One float or one double in plain C++: any CPU, no fused multiply-add.
+#pragma once
+
+#include "float_format.hpp"
+#include "inline.hpp"
+
+namespace fusedrnn::FUSEDRNN_ISA {
+namespace {
+
+template <class T>
+struct BitsOf;
+template <>
+struct BitsOf<float> {
+    using type = unsigned int;
+    static_assert(sizeof(type) == sizeof(float));
+};
+template <>
+struct BitsOf<double> {
+    using type = unsigned long long;
+    static_assert(sizeof(type) == sizeof(double));
+};
+
+template <class T>
+struct Vec {
+    using Scalar = T;
+    static constexpr int width = 1;
+    struct Mask {
+        bool bits;
+    };
+
+    T v;
+
+    FUSEDRNN_INLINE static Vec load(const T* p) { return {*p}; }
+    FUSEDRNN_INLINE static Vec load_first(const T* p, int n) { return {n > 0 ? *p : T(0)}; }
+    FUSEDRNN_INLINE void store(T* p) const { *p = v; }
+    FUSEDRNN_INLINE void store_first(T* p, int n) const {
+        if (n > 0) *p = v;
+    }
+    FUSEDRNN_INLINE static Vec broadcast(T s) { return {s}; }
+    FUSEDRNN_INLINE static Vec zero() { return {T(0)}; }
+
+    // The representation as an unsigned integer.
+    using Bits = typename BitsOf<T>::type;
+    static constexpr Bits sign_bit = Bits(1) << (8 * sizeof(T) - 1);
+    FUSEDRNN_INLINE Bits to_bits() const { return __builtin_bit_cast(Bits, v); }
+    FUSEDRNN_INLINE static Vec from_bits(Bits bits) { return {__builtin_bit_cast(T, bits)}; }
+};
+
+template <class T>
+FUSEDRNN_INLINE Vec<T> operator+(Vec<T> a, Vec<T> b) { return {a.v + b.v}; }
+template <class T>
+FUSEDRNN_INLINE Vec<T> operator-(Vec<T> a, Vec<T> b) { return {a.v - b.v}; }
+template <class T>
+FUSEDRNN_INLINE Vec<T> operator*(Vec<T> a, Vec<T> b) { return {a.v * b.v}; }
+template <class T>
+FUSEDRNN_INLINE Vec<T> operator/(Vec<T> a, Vec<T> b) { return {a.v / b.v}; }
+template <class T>
+FUSEDRNN_INLINE Vec<T> operator-(Vec<T> a) { return {-a.v}; }
+template <class T>
+FUSEDRNN_INLINE Vec<T> fma(Vec<T> a, Vec<T> b, Vec<T> c) { return {a.v * b.v + c.v}; }
+template <class T>
+FUSEDRNN_INLINE Vec<T> min(Vec<T> a, Vec<T> b) { return {a.v < b.v ? a.v : b.v}; }
+template <class T>
+FUSEDRNN_INLINE Vec<T> max(Vec<T> a, Vec<T> b) { return {a.v > b.v ? a.v : b.v}; }
+template <class T>
+FUSEDRNN_INLINE Vec<T> abs(Vec<T> a) { return Vec<T>::from_bits(a.to_bits() & ~Vec<T>::sign_bit); }
+template <class T>
+FUSEDRNN_INLINE Vec<T> copysign(Vec<T> magnitude, Vec<T> sign) {
+    return Vec<T>::from_bits((magnitude.to_bits() & ~Vec<T>::sign_bit) | (sign.to_bits() & Vec<T>::sign_bit));
+}
+template <class T>
+FUSEDRNN_INLINE Vec<T> round_to_nearest(Vec<T> a) {
+    // Adding and taking away 2^mantissa_bits rounds to an integer; at or above it every value is one already.
+    const Vec<T> shift = copysign(Vec<T>{T(1ull << FloatFormat<T>::mantissa_bits)}, a);
+    const Vec<T> rounded = copysign((a + shift) - shift, a);
+    return abs(a).v < abs(shift).v ? rounded : a;
+}
+template <class T>
+FUSEDRNN_INLINE typename Vec<T>::Mask less(Vec<T> a, Vec<T> b) { return {a.v < b.v}; }
+template <class T>
+FUSEDRNN_INLINE typename Vec<T>::Mask less_equal(Vec<T> a, Vec<T> b) { return {a.v <= b.v}; }
+template <class T>
+FUSEDRNN_INLINE typename Vec<T>::Mask is_nan(Vec<T> a) { return {a.v != a.v}; }
+template <class T>
+FUSEDRNN_INLINE Vec<T> select(typename Vec<T>::Mask mask, Vec<T> if_true, Vec<T> if_false) { return mask.bits ? if_true : if_false; }
+template <class T>
+FUSEDRNN_INLINE Vec<T> low_bits_to_exponent(Vec<T> t) {
+    return Vec<T>::from_bits(t.to_bits() << FloatFormat<T>::mantissa_bits);
+}
+
+}  // namespace
+}  // namespace fusedrnn::FUSEDRNN_ISA
+
+#include "power_of_two.hpp"
+
+namespace fusedrnn::FUSEDRNN_ISA {
+namespace {
+
+FUSEDRNN_INLINE Vec<float> scale_by_power_of_two(Vec<float> a, Vec<float> n) { return scale_in_three_steps(a, n); }
+FUSEDRNN_INLINE Vec<double> scale_by_power_of_two(Vec<double> a, Vec<double> n) { return scale_in_three_steps(a, n); }
+FUSEDRNN_INLINE Vec<float> scale_near_one(Vec<float> a, Vec<float> n) { return scale_in_two_steps(a, n); }
+FUSEDRNN_INLINE Vec<double> scale_near_one(Vec<double> a, Vec<double> n) { return scale_in_two_steps(a, n); }
+
+}  // namespace
+}  // namespace fusedrnn::FUSEDRNN_ISA

@@ -1,0 +1,34 @@
+// Vec<float> and Vec<double> of the ISA this file is compiled for.
+//
+// The build passes -DFUSEDRNN_ISA=<token> (the namespace) and -DFUSEDRNN_ISA_<TOKEN>=1 (the header). Everything is in
+// fusedrnn::<token>::{anonymous}, so two ISAs never share a symbol. Every ISA gives the same bits for every operation
+// below, except that the scalar one has no fused multiply-add:
+//
+//   load, load_first, store, store_first, broadcast, zero
+//   + - * /  unary -          IEEE, one rounding; unary minus flips the sign bit (of zero too) and costs nothing as an
+//                             operand of fma: the compiler takes the instruction that subtracts
+//   fma(a, b, c)              a*b + c with one rounding (scalar: two)
+//   min(a, b), max(a, b)      a < b ? a : b and a > b ? a : b: b when either is NaN or both are zeros
+//   abs, copysign             bit operations
+//   round_to_nearest          ties to even, keeps the sign of zero
+//   less, less_equal, is_nan  -> Vec::Mask (comparisons with NaN are false);  select(mask, if_true, if_false)
+//   scale_by_power_of_two(a, n)  a * 2^n with one rounding, n integer-valued in [-2100, 2100]
+//   scale_near_one(a, n)      the same, cheaper, for 0.5 <= |a| <= 2 and |n| below twice the largest exponent
+//   low_bits_to_exponent(t)   the low bits of t's representation moved into its sign and exponent field
+#pragma once
+
+#ifndef FUSEDRNN_ISA
+#error "compile kernel code with -DFUSEDRNN_ISA=<token> and -DFUSEDRNN_ISA_<TOKEN>=1"
+#endif
+
+#if defined(FUSEDRNN_ISA_AVX512)
+#include "avx512.hpp"
+#elif defined(FUSEDRNN_ISA_AVX2)
+#include "avx2.hpp"
+#elif defined(FUSEDRNN_ISA_NEON)
+#include "neon.hpp"
+#elif defined(FUSEDRNN_ISA_SCALAR)
+#include "scalar.hpp"
+#else
+#error "no FUSEDRNN_ISA_<TOKEN> macro: add the ISA to kernels/simd/simd.hpp"
+#endif

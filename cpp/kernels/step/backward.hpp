@@ -1,0 +1,117 @@
+// Backward through a span of time steps: per step one product brings the gradient of h_{t-1}, and the cell's pointwise
+// gradient follows while the tile is in the L1 cache.
+#pragma once
+
+#include "cells/gru.hpp"
+#include "cells/lstm.hpp"
+#include "cells/rnn.hpp"
+#include "gemm/linear.hpp"
+
+namespace fusedrnn::FUSEDRNN_ISA {
+namespace {
+
+template <class T, template <class> class CellOf>
+struct Backward {
+    using Cell = CellOf<T>;
+    using V = Vec<T>;
+    static constexpr CellTraits traits = cell_traits(Cell::kind);
+    static constexpr Index tile_width = Linear<T>::tile_width;
+    static constexpr Index gates_with_recurrence = traits.gate_gradients - traits.recurrent_offset;
+
+    // rows' products with the panel columns of blocks [block_begin, block_end), handed to
+    // finish(row, column, vectors, sums) tile by tile; left(row) is the row's left operand. depth 0: all sums are zero.
+    template <class Left, class Finish>
+    FUSEDRNN_INLINE static void product(const BackwardSpan<T>& p, const T* panels, Index panel_depth, Index depth,
+                                        Index columns, Index block_begin, Index block_end, Left left, Finish finish) {
+        for_each_column_tile<T>(
+            panels, panel_depth, columns, block_begin, block_end, p.rows == 1,
+            [&](Index column, Index vectors, const T* panel, Index k_stride) FUSEDRNN_LAMBDA {
+                const Index piece = p.rows > Blocking<T>::max_rows ? depth_piece<T>(depth, k_stride) : depth;
+                Index k = 0;
+                do {
+                    const Index now = depth - k < piece ? depth - k : piece;
+                    const bool last = k + now >= depth;
+                    for_each_row_tile(p.rows, Blocking<T>::max_rows, [&](Index first, Index rows) FUSEDRNN_LAMBDA {
+                        Rows<T> a = {};
+                        for (Index r = 0; r < rows; ++r) a.pointer[r] = left(p.row[first + r]) + k;
+                        T* sums = p.scratch + first * tile_width;
+                        LinearTile<T>::choose(rows, vectors)(a, panel, now, k_stride, k ? sums : nullptr, tile_width,
+                                                             sums, tile_width);
+                        if (last)
+                            for (Index r = 0; r < rows; ++r)
+                                finish(p.row[first + r], column, vectors, sums + r * tile_width);
+                    });
+                    k += now;
+                    panel += now * k_stride;
+                } while (k < depth);
+            });
+    }
+
+    // What of dh_t does not come from the step after: the output's gradient and the carry.
+    FUSEDRNN_INLINE static V with_direct(V dh, const BackwardRow<T>& row, Index unit, Index lanes) {
+        dh = dh + load_lanes<V>(row.dy + unit, lanes);
+        return row.dh_carry ? dh + load_lanes<V>(row.dh_carry + unit, lanes) : dh;
+    }
+
+    template <bool Direct>
+    FUSEDRNN_INLINE static void pointwise(const BackwardSpan<T>& p, const BackwardRow<T>& row, bool earliest,
+                                          Index column, Index vectors, const T* sums) {
+        const T* h_prev = earliest ? row.h_prev_last : row.h + p.stride.h;
+        const T* c_prev = earliest ? row.c_prev_last : row.c + p.stride.c;
+#pragma GCC unroll 1
+        for (Index j = 0; j < vectors; ++j) {
+            const Index unit = column + j * V::width, lanes = p.hidden_size - unit;
+            V dh = V::load(sums + j * V::width);
+            if constexpr (Direct) dh = with_direct(dh, row, unit, lanes);
+            Cell::backward(dh, row, h_prev, c_prev, unit, lanes, p.hidden_size, p.nonlinearity);
+        }
+    }
+
+    static void step(const BackwardSpan<T>& p, bool has_next, bool earliest) {
+        const Index recurrent = p.proj_size ? p.proj_size : p.hidden_size;
+        const Index full = gates_with_recurrence * p.hidden_size, depth = has_next ? full : 0;
+        const auto gates = [](const BackwardRow<T>& row) FUSEDRNN_LAMBDA { return row.gates_next; };
+        if (!p.w_hr) {
+            product(p, p.w_hh, full, depth, recurrent, p.block_begin, p.block_end, gates,
+                    [&](const BackwardRow<T>& row, Index column, Index vectors, const T* sums) FUSEDRNN_LAMBDA {
+                        pointwise<true>(p, row, earliest, column, vectors, sums);
+                    });
+            return;
+        }
+        product(p, p.w_hh, full, depth, recurrent, p.proj_begin, p.proj_end, gates,
+                [&](const BackwardRow<T>& row, Index column, Index vectors, const T* sums) FUSEDRNN_LAMBDA {
+                    for (Index j = 0; j < vectors; ++j) {
+                        const Index unit = column + j * V::width, lanes = recurrent - unit;
+                        store_lanes(with_direct(V::load(sums + j * V::width), row, unit, lanes), row.dh_proj + unit,
+                                    lanes);
+                    }
+                });
+        p.barrier();
+        product(p, p.w_hr, p.proj_size, p.proj_size, p.hidden_size, p.block_begin, p.block_end,
+                [](const BackwardRow<T>& row) FUSEDRNN_LAMBDA { return static_cast<const T*>(row.dh_proj); },
+                [&](const BackwardRow<T>& row, Index column, Index vectors, const T* sums) FUSEDRNN_LAMBDA {
+                    pointwise<false>(p, row, earliest, column, vectors, sums);
+                });
+    }
+
+    static void run(const BackwardSpan<T>& p) {
+        for (Index t = 0; t < p.steps; ++t) {
+            step(p, t > 0 || !p.enters_at_end, t + 1 == p.steps);
+            p.barrier();
+            for (Index r = 0; r < p.rows; ++r) {
+                BackwardRow<T>& row = p.row[r];
+                row.gates_next = row.gates + traits.recurrent_offset * p.hidden_size;
+                if constexpr (!traits.carries_dh) row.dh_carry = nullptr;
+                row.dy += p.stride.dy;
+                row.saved += p.stride.saved;
+                row.h += p.stride.h;
+                row.c += p.stride.c;
+                row.gates += p.stride.gates;
+                row.dh_proj += p.stride.dh_proj;
+            }
+        }
+    }
+};
+
+}  // namespace
+}  // namespace fusedrnn::FUSEDRNN_ISA

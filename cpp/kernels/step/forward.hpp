@@ -1,0 +1,216 @@
+// Forward through a span of time steps: tile, cell, and where there is one the projection, step by step.
+#pragma once
+
+#include "cells/gru.hpp"
+#include "cells/lstm.hpp"
+#include "cells/rnn.hpp"
+#include "gemm/gate_tile.hpp"
+#include "gemm/linear.hpp"
+
+namespace fusedrnn::FUSEDRNN_ISA {
+namespace {
+
+template <class T>
+FUSEDRNN_INLINE void advance(ForwardRow<T>& row, const ForwardStrides<T>& stride) {
+    row.h_prev = row.h;
+    row.c_prev = row.c;
+    row.x += stride.x;
+    row.units += stride.units;
+    row.h += stride.h;
+    row.c += stride.c;
+    if (row.saved) row.saved += stride.saved;
+}
+
+// h = W_hr (o * tanh(c)), equation (P1), for the rows of one step.
+template <class T>
+void project_output(const ForwardSpan<T>& p) {
+    for (Index first = 0; first < p.rows; first += reduction_block) {
+        const T* units[reduction_block];
+        T* h[reduction_block];
+        const Index rows = p.rows - first < reduction_block ? p.rows - first : reduction_block;
+        for (Index r = 0; r < rows; ++r) {
+            units[r] = p.row[first + r].units;
+            h[r] = p.row[first + r].h;
+        }
+        Linear<T>::run({rows, units, h, p.hidden_size, p.proj_size, p.w_hr, nullptr, false, p.proj_begin, p.proj_end});
+    }
+}
+
+// Walks the span's steps; `step` computes one for all rows.
+template <class T, class Step>
+FUSEDRNN_INLINE void walk_forward(const ForwardSpan<T>& p, Step step) {
+    for (Index t = 0; t < p.steps; ++t) {
+        step();
+        if (p.w_hr) {
+            p.barrier();
+            project_output(p);
+        }
+        p.barrier();
+        for (Index r = 0; r < p.rows; ++r) advance(p.row[r], p.stride);
+    }
+}
+
+// LSTM and GRU: all gates of a unit in one tile, the cell as its epilogue.
+template <class T, template <class> class CellOf>
+struct GatedForward {
+    using Cell = CellOf<T>;
+    using V = Vec<T>;
+
+    template <int MR, int U>
+    static void tile(const ForwardSpan<T>& p, const ForwardRow<T>* row, Index v) {
+        const UnitVector<T> at(v);
+        V sum[MR][U * Cell::sums];
+        start<MR, U>(p, row, at, sum);
+        Rows<T> a = {};
+        const Index recurrent = p.proj_size ? p.proj_size : p.hidden_size;
+        if (!p.input_projected) {
+            for (int r = 0; r < MR; ++r) a.pointer[r] = row[r].x;
+            accumulate_gates<T, MR, U, Cell::gates, Cell::sums>(
+                sum, a, p.w_ih, p.input_size, at, [](int g) FUSEDRNN_LAMBDA { return Cell::input_slot(g); });
+        }
+        for (int r = 0; r < MR; ++r) a.pointer[r] = row[r].h_prev;
+        accumulate_gates<T, MR, U, Cell::gates, Cell::sums>(
+            sum, a, p.w_hh, recurrent, at, [](int g) FUSEDRNN_LAMBDA { return Cell::recurrent_slot(g); });
+        finish<MR, U>(p, row, v * V::width, sum);
+    }
+
+    template <int MR, int U>
+    FUSEDRNN_INLINE static void start(const ForwardSpan<T>& p, const ForwardRow<T>* row, UnitVector<T> at,
+                                      V (&sum)[MR][U * Cell::sums]) {
+        constexpr Index bias_block = Cell::sums * unit_block<T>, input_block = Cell::gates * unit_block<T>;
+        const T* bias = p.bias + at.block * bias_block + at.within;
+        const Index input = at.block * input_block + at.within;
+#pragma GCC unroll 8
+        for (int r = 0; r < MR; ++r)
+#pragma GCC unroll 16
+            for (int j = 0; j < U * Cell::sums; ++j) {
+                const int slot = j % Cell::sums, u = j / Cell::sums;
+                const Index within = slot * unit_block<T> + (u % vectors_per_block<T>) * V::width;
+                if (p.input_projected && slot < Cell::gates)
+                    sum[r][j] = V::load(row[r].x + input + (u / vectors_per_block<T>) * input_block + within);
+                else
+                    sum[r][j] = V::load(bias + (u / vectors_per_block<T>) * bias_block + within);
+            }
+    }
+
+    template <int MR, int U>
+    FUSEDRNN_INLINE static void finish(const ForwardSpan<T>& p, const ForwardRow<T>* row, Index unit,
+                                       V (&sum)[MR][U * Cell::sums]) {
+        if constexpr (MR == 1) {
+#pragma GCC unroll 2
+            for (int u = 0; u < U; ++u)
+                Cell::forward(&sum[0][u * Cell::sums], row[0], unit + u * V::width,
+                              p.hidden_size - unit - u * V::width, p.hidden_size);
+        } else {
+            static_assert(U == 1);
+            alignas(cache_line) T buffer[MR][Cell::sums][V::width];
+#pragma GCC unroll 8
+            for (int r = 0; r < MR; ++r)
+#pragma GCC unroll 4
+                for (int j = 0; j < Cell::sums; ++j) sum[r][j].store(buffer[r][j]);
+#pragma GCC unroll 1
+            for (int r = 0; r < MR; ++r) {
+                V own[Cell::sums];
+#pragma GCC unroll 4
+                for (int j = 0; j < Cell::sums; ++j) own[j] = V::load(buffer[r][j]);
+                Cell::forward(own, row[r], unit, p.hidden_size - unit, p.hidden_size);
+            }
+        }
+    }
+
+    static void run(const ForwardSpan<T>& p) {
+        walk_forward(p, [&]() FUSEDRNN_LAMBDA {
+            for_each_gate_tile<T>(p.rows, p.hidden_size, p.block_begin, p.block_end,
+                                  [&](auto size, Index first, Index v) FUSEDRNN_LAMBDA {
+                                      tile<size.rows, size.vectors>(p, p.row + first, v);
+                                  });
+        });
+    }
+
+    template <int MR, int U>
+    static void project_tile(const ProjectArgs<T>& p, Index first, Index v) {
+        const UnitVector<T> at(v);
+        constexpr Index out_block = Cell::gates * unit_block<T>;
+        const T* bias = p.bias + at.block * Cell::sums * unit_block<T> + at.within;
+        V sum[MR][U * Cell::gates];
+        const GateOffset<T, Cell::gates> out_offset{out_block};
+        const GateOffset<T, Cell::gates> bias_offset{Cell::sums * unit_block<T>};
+#pragma GCC unroll 8
+        for (int r = 0; r < MR; ++r)
+#pragma GCC unroll 16
+            for (int j = 0; j < U * Cell::gates; ++j) sum[r][j] = V::load(bias + bias_offset(j));
+        Rows<T> a = {};
+        for (int r = 0; r < MR; ++r) a.pointer[r] = p.x[first + r];
+        accumulate_gates<T, MR, U, Cell::gates, Cell::gates>(sum, a, p.w_ih, p.input_size, at, SameSlot{});
+#pragma GCC unroll 8
+        for (int r = 0; r < MR; ++r) {
+            T* out = p.out[first + r] + at.block * out_block + at.within;
+#pragma GCC unroll 16
+            for (int j = 0; j < U * Cell::gates; ++j) sum[r][j].store(out + out_offset(j));
+        }
+    }
+
+    static void project(const ProjectArgs<T>& p) {
+        for_each_gate_tile<T>(p.rows, p.hidden_size, p.block_begin, p.block_end,
+                              [&](auto size, Index first, Index v) FUSEDRNN_LAMBDA {
+                                  project_tile<size.rows, size.vectors>(p, first, v);
+                              });
+    }
+};
+
+// The simple RNN has one sum per unit: the plain tile, then the activation.
+template <class T>
+struct RnnForward {
+    using V = Vec<T>;
+    static constexpr Index tile_width = Linear<T>::tile_width;
+
+    static void tile(const ForwardSpan<T>& p, Index first, Index rows, Index column, Index vectors) {
+        alignas(cache_line) T buffer[Blocking<T>::max_rows * tile_width];
+        const auto run = LinearTile<T>::choose(rows, vectors);
+        ForwardRow<T>* row = p.row + first;
+        Rows<T> a = {};
+        const T* begin = p.bias + column;
+        Index begin_stride = 0;
+        if (p.input_projected) {
+            for (Index r = 0; r < rows; ++r)
+                for (Index j = 0; j < vectors; ++j)
+                    V::load(row[r].x + column + j * V::width).store(buffer + r * tile_width + j * V::width);
+            begin = buffer;
+            begin_stride = tile_width;
+        } else {
+            const LinearPanel<T> w(p.w_ih, p.input_size, p.hidden_size, column / unit_block<T>);
+            for (Index r = 0; r < rows; ++r) a.pointer[r] = row[r].x;
+            run(a, w.first + column % unit_block<T>, p.input_size, w.k_stride, begin, begin_stride, buffer, tile_width);
+            begin = buffer;
+            begin_stride = tile_width;
+        }
+        const LinearPanel<T> w(p.w_hh, p.hidden_size, p.hidden_size, column / unit_block<T>);
+        for (Index r = 0; r < rows; ++r) a.pointer[r] = row[r].h_prev;
+        run(a, w.first + column % unit_block<T>, p.hidden_size, w.k_stride, begin, begin_stride, buffer, tile_width);
+        for (Index r = 0; r < rows; ++r)
+            for (Index j = 0; j < vectors; ++j)
+                store_lanes(Rnn<T>::activate(V::load(buffer + r * tile_width + j * V::width), p.nonlinearity),
+                            row[r].units + column + j * V::width, p.hidden_size - column - j * V::width);
+    }
+
+    static void run(const ForwardSpan<T>& p) {
+        walk_forward(p, [&]() FUSEDRNN_LAMBDA {
+            for_each_column_tile<T>(p.w_hh, p.hidden_size, p.hidden_size, p.block_begin, p.block_end, p.rows == 1,
+                                    [&](Index column, Index vectors, const T*, Index) FUSEDRNN_LAMBDA {
+                                        for_each_row_tile(p.rows, Blocking<T>::max_rows,
+                                                          [&](Index first, Index rows) FUSEDRNN_LAMBDA {
+                                                              tile(p, first, rows, column, vectors);
+                                                          });
+                                    });
+        });
+    }
+
+    static void project(const ProjectArgs<T>& p) {
+        // The output rows are padded to whole blocks, so all columns count as true ones.
+        Linear<T>::run({p.rows, p.x, p.out, p.input_size, p.hidden_size, p.w_ih, p.bias, false, p.block_begin,
+                        p.block_end});
+    }
+};
+
+}  // namespace
+}  // namespace fusedrnn::FUSEDRNN_ISA

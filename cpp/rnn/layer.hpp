@@ -1,0 +1,65 @@
+// One layer of a network, forward and backward through a whole schedule.
+#pragma once
+
+#include "fusedrnn/network.hpp"
+#include "rnn/packed_weights.hpp"
+#include "rnn/schedule.hpp"
+#include "rnn/workspace.hpp"
+
+namespace fusedrnn {
+
+// What one direction of a layer keeps for its backward pass, in packed order (Schedule::packed).
+template <class T>
+struct DirectionTape {
+    Buffer<T> saved;  // [row-step][saved][hidden]
+    Buffer<T> c;      // [row-step][hidden]
+    Buffer<T> units;  // [row-step][hidden], with a projection
+};
+
+template <class T>
+struct LayerForward {
+    const NetworkSpec& spec;
+    const Schedule& schedule;
+    const PackedLayer<T>* weights[2];  // per direction
+    Index input_size;
+    View<const T> x;
+    View<T> y;        // both directions side by side; padding is not written
+    const T* h0[2];   // (batch, recurrent size), or null
+    const T* c0[2];
+    T* c_n[2];        // (batch, hidden), LSTM
+    View<T> cells;    // where every step's c goes, or null; not together with a tape
+    DirectionTape<T>* tape[2];
+};
+
+template <class T>
+void layer_forward(const LayerForward<T>& call, Workspace<T>& workspace, int threads);
+
+template <class T>
+struct LayerGradients {
+    T *w_ih, *w_hh, *b_ih, *b_hh, *w_hr;  // null where there is none
+};
+
+template <class T>
+struct LayerBackward {
+    const NetworkSpec& spec;
+    const Schedule& schedule;
+    const PackedLayer<T>* weights[2];
+    Index input_size;
+    View<const T> x, y;
+    View<const T> dy;          // or null: zeros
+    View<T> dx;                // zero where there is no step
+    const T* h0[2];
+    const T* c0[2];
+    const T* dh_n[2];          // (batch, recurrent size), or null: zeros
+    const T* dc_n[2];
+    T* dh0[2];
+    T* dc0[2];
+    const DirectionTape<T>* tape[2];
+    LayerGradients<T> gradients[2];
+    Index truncate;
+};
+
+template <class T>
+void layer_backward(const LayerBackward<T>& call, Workspace<T>& workspace, int threads);
+
+}  // namespace fusedrnn

@@ -1,0 +1,52 @@
+// Weights as the kernels read them (layouts: kernels/kernel_table.hpp), made once per change of the parameters.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "fusedrnn/network.hpp"
+#include "kernels/kernel_table.hpp"
+#include "rnn/buffer.hpp"
+
+namespace fusedrnn {
+
+// One layer in one direction.
+template <class T>
+struct PackedLayer {
+    Buffer<T> bias, w_ih, w_hh, w_hr;                         // forward
+    Buffer<T> w_ih_backward, w_hh_backward, w_hr_backward;    // gradients as the left operand
+};
+
+template <class T>
+class PackedNetwork {
+public:
+    PackedNetwork(const NetworkSpec& spec, const std::vector<const T*>& params, bool with_backward);
+    const PackedLayer<T>& layer(Index layer, Index direction) const {
+        return layers_[static_cast<std::size_t>(layer * directions_ + direction)];
+    }
+    bool with_backward() const { return with_backward_; }
+
+private:
+    Index directions_;
+    bool with_backward_;
+    std::vector<PackedLayer<T>> layers_;
+};
+
+// The packed form of the parameters as they are now; packs only when their contents have changed.
+template <class T>
+class WeightCache {
+public:
+    explicit WeightCache(const NetworkSpec& spec);
+    std::shared_ptr<const PackedNetwork<T>> get(const std::vector<const T*>& params, bool with_backward);
+
+private:
+    const NetworkSpec spec_;
+    std::vector<std::size_t> param_bytes_;
+    std::mutex mutex_;
+    std::vector<std::uint64_t> prints_;
+    std::shared_ptr<const PackedNetwork<T>> packed_;
+};
+
+}  // namespace fusedrnn

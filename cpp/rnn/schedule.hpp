@@ -1,0 +1,58 @@
+// Which rows are alive at which step, and where a kernel may run on without stopping.
+//
+// Steps here are *local*: step s of a row is its s-th processed one, time s forwards and time length-1-s backwards.
+// Rows are sorted by length, longest first, so that the active rows of a step are the first ones.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "fusedrnn/network.hpp"
+
+namespace fusedrnn {
+
+struct StepRange {
+    Index begin, end;
+};
+
+class Schedule {
+public:
+    explicit Schedule(const BatchShape& shape, bool forwards, bool backwards);
+
+    Index batch() const { return batch_; }     // rows, those of length 0 too
+    Index rows() const { return static_cast<Index>(order_.size()); }  // rows with at least one step
+    Index steps() const { return static_cast<Index>(active_.size()); }
+    Index total() const { return total_; }     // row-steps: the length of packed arrays
+    Index batch_row(Index row) const { return order_[static_cast<std::size_t>(row)]; }
+    Index length(Index row) const { return length_[static_cast<std::size_t>(row)]; }
+    Index active(Index step) const { return active_[static_cast<std::size_t>(step)]; }
+    // Packed arrays hold step after step the active rows of each.
+    Index packed(Index step, Index row) const { return offset_[static_cast<std::size_t>(step)] + row; }
+    Index time(bool backwards, Index step, Index row) const { return backwards ? length(row) - 1 - step : step; }
+
+    // The carried state is zeroed before this step.
+    bool reset(bool backwards, Index step, Index row) const {
+        const auto& mask = reset_[backwards];
+        return !mask.empty() && mask[static_cast<std::size_t>(step * rows() + row)];
+    }
+    // Runs of steps with the same active rows and no reset inside.
+    const std::vector<StepRange>& spans(bool backwards) const { return spans_[backwards]; }
+    // The same, also ended where a window of `truncate` steps, counted back from each row's end, begins.
+    std::vector<StepRange> spans(bool backwards, Index truncate) const;
+    bool window_begins(Index step, Index row, Index truncate) const {
+        return truncate > 0 && step > 0 && (length(row) - step) % truncate == 0;
+    }
+
+private:
+    void sort_rows(const BatchShape& shape);
+    void read_resets(const BatchShape& shape, bool backwards);
+    std::vector<StepRange> split(bool backwards, Index truncate) const;
+
+    Index batch_;
+    Index total_ = 0;
+    std::vector<Index> order_, length_, active_, offset_;
+    std::vector<std::uint8_t> reset_[2];
+    std::vector<StepRange> spans_[2];
+};
+
+}  // namespace fusedrnn

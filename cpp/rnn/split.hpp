@@ -1,0 +1,22 @@
+// How a layer's work is shared between threads. No choice changes a single bit of the result.
+#pragma once
+
+#include "fusedrnn/network.hpp"
+
+namespace fusedrnn {
+
+enum class SplitBy {
+    rows,        // every thread has rows of its own and never waits
+    directions,  // one thread per direction
+    units        // all threads step together, each computing units of its own; a barrier a step
+};
+
+struct Split {
+    SplitBy by;
+    int threads;
+};
+
+// `rows` sequences of `steps` steps through one layer whose input has `input` values.
+Split choose_split(const NetworkSpec& spec, Index input, Index rows, Index steps, int threads, std::size_t value_bytes);
+
+}  // namespace fusedrnn

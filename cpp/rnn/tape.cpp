@@ -1,0 +1,147 @@
+#include "rnn/tape.hpp"
+
+#include <algorithm>
+
+#include "fusedrnn/runtime.hpp"
+
+namespace fusedrnn {
+namespace {
+
+template <class T>
+void copy_into(Buffer<T>& to, const T* from, Index count) {
+    if (from) std::copy_n(from, count, to.reserve(count));
+}
+
+}  // namespace
+
+template <class T>
+NetworkTape<T>::NetworkTape(std::shared_ptr<typename Network<T>::State> state,
+                            std::shared_ptr<const PackedNetwork<T>> packed, Schedule schedule,
+                            const ForwardInputs<T>& in, const std::vector<const T*>& masks)
+    : state_(std::move(state)), packed_(std::move(packed)), spec_(state_->spec), schedule_(std::move(schedule)),
+      steps_(in.shape.steps), batch_(in.shape.rows), layers_(static_cast<std::size_t>(spec_.layers)) {
+    if (in.shape.lengths) lengths_.assign(in.shape.lengths, in.shape.lengths + batch_);
+    const CellTraits& traits = spec_.traits();
+    const Index states = spec_.layers * spec_.directions() * batch_;
+    copy_into(h0_, in.h0, states * spec_.recurrent_size());
+    copy_into(c0_, in.c0, states * spec_.hidden_size);
+    // The caller may change x before the backward pass; the tape must not see that.
+    T* x = x_.reserve(steps_ * batch_ * spec_.input_size);
+    for (Index t = 0; t < steps_; ++t)
+        for (Index b = 0; b < batch_; ++b) x = std::copy_n(in.x.at(t, b), spec_.input_size, x);
+    for (Index l = 0; l < spec_.layers; ++l) {
+        LayerTape<T>& kept = layer(l);
+        kept.y.reserve(values());
+        kept.directions.resize(static_cast<std::size_t>(spec_.directions()));
+        for (DirectionTape<T>& direction : kept.directions) {
+            direction.saved.reserve(schedule_.total() * traits.saved * spec_.hidden_size);
+            if (traits.has_cell) direction.c.reserve(schedule_.total() * spec_.hidden_size);
+            if (spec_.proj_size) direction.units.reserve(schedule_.total() * spec_.hidden_size);
+        }
+        if (l + 1 < spec_.layers && !masks.empty()) copy_into(kept.mask, masks[static_cast<std::size_t>(l)], values());
+    }
+}
+
+template <class T>
+std::size_t NetworkTape<T>::bytes() const {
+    std::size_t total = x_.bytes() + h0_.bytes() + c0_.bytes();
+    for (const LayerTape<T>& kept : layers_) {
+        total += kept.y.bytes() + kept.dropped.bytes() + kept.mask.bytes();
+        for (const DirectionTape<T>& direction : kept.directions)
+            total += direction.saved.bytes() + direction.c.bytes() + direction.units.bytes();
+    }
+    return total;
+}
+
+template <class T>
+View<T> NetworkTape<T>::output(Index l) {
+    return {layer(l).y.data(), batch_ * spec_.output_size(), spec_.output_size()};
+}
+
+template <class T>
+View<const T> NetworkTape<T>::input(Index l) {
+    if (l == 0) return time_major(x_.data(), spec_.input_size);
+    LayerTape<T>& below = layer(l - 1);
+    return time_major(below.dropped.data() ? below.dropped.data() : below.y.data(), spec_.output_size());
+}
+
+template <class T>
+void NetworkTape<T>::drop(Index l) {
+    LayerTape<T>& kept = layer(l);
+    if (!kept.mask.data()) return;
+    T* to = kept.dropped.reserve(values());
+    for (Index i = 0; i < values(); ++i) to[i] = kept.y.data()[i] * kept.mask.data()[i];
+}
+
+template <class T>
+void NetworkTape<T>::copy_results(const ForwardOutputs<T>& out) {
+    const View<T> y = output(spec_.layers - 1);
+    for (Index t = 0; t < steps_; ++t)
+        for (Index b = 0; b < batch_; ++b) std::copy_n(y.at(t, b), spec_.output_size(), out.y.at(t, b));
+    if (!out.cells) return;
+    const Index width = spec_.hidden_size;
+    for (Index t = 0; t < steps_; ++t)
+        for (Index b = 0; b < batch_; ++b) std::fill_n(out.cells.at(t, b), width * spec_.directions(), T(0));
+    for (Index d = 0; d < spec_.directions(); ++d) {
+        const T* from = layer(spec_.layers - 1).directions[static_cast<std::size_t>(d)].c.data();
+        for (Index s = 0; s < schedule_.steps(); ++s)
+            for (Index row = 0; row < schedule_.active(s); ++row, from += width)
+                std::copy_n(from, width,
+                            out.cells.at(schedule_.time(spec_.runs_backwards(d), s, row), schedule_.batch_row(row)) +
+                                d * width);
+    }
+}
+
+template <class T>
+void NetworkTape<T>::zero_missing(View<T> dx, Index width) const {
+    for (Index b = 0; b < batch_; ++b)
+        for (Index t = lengths_.empty() ? steps_ : lengths_[static_cast<std::size_t>(b)]; t < steps_; ++t)
+            std::fill_n(dx.at(t, b), width, T(0));
+}
+
+template <class T>
+void NetworkTape<T>::layer_back(Index l, View<const T> dy, View<T> dx, const BackwardInputs<T>& in,
+                                const BackwardOutputs<T>& out, Workspace<T>& workspace) {
+    const View<T> y = output(l);
+    LayerBackward<T> call{spec_, schedule_, {}, spec_.layer_input(l), input(l),
+                          {y.data, y.time_stride, y.batch_stride}, dy, dx,
+                          {}, {}, {}, {}, {}, {}, {}, {}, in.truncate};
+    for (Index d = 0; d < spec_.directions(); ++d) {
+        const Index index = l * spec_.directions() + d;
+        const Index h_at = index * batch_ * spec_.recurrent_size(), c_at = index * batch_ * spec_.hidden_size;
+        call.weights[d] = &packed_->layer(l, d);
+        call.h0[d] = h0_.data() ? h0_.data() + h_at : nullptr;
+        call.c0[d] = c0_.data() ? c0_.data() + c_at : nullptr;
+        call.dh_n[d] = in.dh_n ? in.dh_n + h_at : nullptr;
+        call.dc_n[d] = in.dc_n ? in.dc_n + c_at : nullptr;
+        call.dh0[d] = out.dh0 + h_at;
+        call.dc0[d] = out.dc0 ? out.dc0 + c_at : nullptr;
+        call.tape[d] = &layer(l).directions[static_cast<std::size_t>(d)];
+        const ParameterSlots slots = parameter_slots(spec_, l, d);
+        const auto param = [&](Index slot) { return slot < 0 ? nullptr : out.params[static_cast<std::size_t>(slot)]; };
+        call.gradients[d] = {param(slots.w_ih), param(slots.w_hh), param(slots.b_ih), param(slots.b_hh),
+                             param(slots.w_hr)};
+    }
+    layer_backward(call, workspace, num_threads());
+}
+
+template <class T>
+void NetworkTape<T>::backward(const BackwardInputs<T>& in, const BackwardOutputs<T>& out) {
+    const typename WorkspacePool<T>::Lease workspace(state_->workspaces);
+    View<const T> dy = in.dy;
+    for (Index l = spec_.layers - 1; l >= 0; --l) {
+        const Index width = spec_.layer_input(l);
+        View<T> dx = out.dx;
+        if (l > 0) dx = {workspace->layer_gradient[l % 2].reserve(values()), batch_ * width, width};
+        zero_missing(dx, width);
+        layer_back(l, dy, dx, in, out, *workspace);
+        if (l > 0 && layer(l - 1).mask.data())
+            for (Index i = 0; i < values(); ++i) dx.data[i] *= layer(l - 1).mask.data()[i];
+        dy = {dx.data, dx.time_stride, dx.batch_stride};
+    }
+}
+
+template class NetworkTape<float>;
+template class NetworkTape<double>;
+
+}  // namespace fusedrnn

@@ -1,0 +1,58 @@
+// What a recorded forward pass keeps, and the backward pass through the stack of layers.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "fusedrnn/network.hpp"
+#include "rnn/layer.hpp"
+#include "rnn/network_state.hpp"
+#include "rnn/packed_weights.hpp"
+#include "rnn/schedule.hpp"
+
+namespace fusedrnn {
+
+template <class T>
+struct LayerTape {
+    std::vector<DirectionTape<T>> directions;
+    Buffer<T> y;        // (steps, batch, output size)
+    Buffer<T> dropped;  // y times the dropout mask, where there is one: the next layer's input
+    Buffer<T> mask;
+};
+
+template <class T>
+class NetworkTape final : public Tape<T> {
+public:
+    NetworkTape(std::shared_ptr<typename Network<T>::State> state, std::shared_ptr<const PackedNetwork<T>> packed,
+                Schedule schedule, const ForwardInputs<T>& in, const std::vector<const T*>& masks);
+
+    std::size_t bytes() const override;
+    void backward(const BackwardInputs<T>& in, const BackwardOutputs<T>& out) override;
+
+    const Schedule& schedule() const { return schedule_; }
+    LayerTape<T>& layer(Index l) { return layers_[static_cast<std::size_t>(l)]; }
+    View<T> output(Index l);
+    View<const T> input(Index l);
+    // Applies the layer's dropout mask, if it has one.
+    void drop(Index l);
+    // y and cells for the caller, out of the tape.
+    void copy_results(const ForwardOutputs<T>& out);
+
+private:
+    Index values() const { return steps_ * batch_ * spec_.output_size(); }
+    View<const T> time_major(const T* data, Index width) const { return {data, batch_ * width, width}; }
+    void layer_back(Index l, View<const T> dy, View<T> dx, const BackwardInputs<T>& in, const BackwardOutputs<T>& out,
+                    Workspace<T>& workspace);
+    void zero_missing(View<T> dx, Index width) const;
+
+    std::shared_ptr<typename Network<T>::State> state_;
+    std::shared_ptr<const PackedNetwork<T>> packed_;
+    const NetworkSpec& spec_;
+    Schedule schedule_;
+    Index steps_, batch_;
+    std::vector<std::int64_t> lengths_;  // empty: all rows have all steps
+    Buffer<T> x_, h0_, c0_;
+    std::vector<LayerTape<T>> layers_;
+};
+
+}  // namespace fusedrnn

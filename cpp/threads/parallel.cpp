@@ -1,0 +1,79 @@
+#include "threads/parallel.hpp"
+
+#include <omp.h>
+#include <pthread.h>
+#include <sched.h>
+
+#include <stdexcept>
+#include <string>
+
+#include "fusedrnn/runtime.hpp"
+
+namespace fusedrnn {
+namespace {
+
+// OpenMP's worker threads do not survive fork, and a child that asks for them hangs: children run on one thread.
+std::atomic<bool> forked{false};
+const int fork_handler_registered = pthread_atfork(nullptr, nullptr, [] { forked = true; });
+
+int usable_processors() {
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof(set), &set) == 0) return CPU_COUNT(&set);
+    return omp_get_num_procs();
+}
+
+std::atomic<int>& thread_limit() {
+    static std::atomic<int> limit{usable_processors()};
+    return limit;
+}
+
+inline void pause() {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    asm volatile("yield");
+#endif
+}
+
+}  // namespace
+
+int num_threads() { return thread_limit().load(std::memory_order_relaxed); }
+
+void set_num_threads(int count) {
+    if (count < 1) throw std::invalid_argument("num_threads: expected at least 1, got " + std::to_string(count));
+    thread_limit().store(count);
+}
+
+void Barrier::wait() {
+    constexpr int spins_before_yield = 4000;
+    const unsigned round = round_.load(std::memory_order_relaxed);
+    if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == threads_) {
+        arrived_.store(0, std::memory_order_relaxed);
+        round_.store(round + 1, std::memory_order_release);
+        return;
+    }
+    for (int spin = 0; round_.load(std::memory_order_acquire) == round; ++spin) {
+        if (spin < spins_before_yield)
+            pause();
+        else
+            sched_yield();
+    }
+}
+
+void run_team(int threads, void (*body)(void*, const Team&), void* context) {
+    if (threads <= 1 || forked.load(std::memory_order_relaxed)) {
+        Barrier alone(1);
+        body(context, Team{0, 1, &alone});
+        return;
+    }
+    std::unique_ptr<Barrier> barrier;
+#pragma omp parallel num_threads(threads)
+    {
+        // The team may be smaller than asked for, and the barrier must count the threads that are there.
+#pragma omp single
+        barrier = std::make_unique<Barrier>(omp_get_num_threads());
+        body(context, Team{omp_get_thread_num(), omp_get_num_threads(), barrier.get()});
+    }
+}
+
+}  // namespace fusedrnn

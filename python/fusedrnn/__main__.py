@@ -1,0 +1,72 @@
+"""`python -m fusedrnn info | bench`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import platform
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+import fusedrnn
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_text(item)}" for key, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return " ".join(map(str, value)) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)
+
+
+def info() -> str:
+    """The build and the machine, as aligned lines of plain text."""
+    lines: dict[str, Any] = {
+        "fusedrnn": fusedrnn.__version__,
+        "python": f"{platform.python_implementation()} {platform.python_version()}, {platform.platform()}",
+        "numpy": np.__version__,
+        "isa in use": fusedrnn.isa(),
+        "isas available": fusedrnn.available_isas(),
+        "threads": fusedrnn.get_num_threads(),
+    }
+    known = {"version", "isa", "available_isas", "num_threads"}
+    lines |= {key.replace("_", " "): value for key, value in fusedrnn.build_info().items() if key not in known}
+    width = max(map(len, lines))
+    return "\n".join(f"{key:<{width}}  {_text(value)}" for key, value in lines.items())
+
+
+def _bench(arguments: Sequence[str]) -> int:
+    """Hand over to `fusedrnn.bench.main(arguments)`; an exit code."""
+    try:
+        bench = importlib.import_module("fusedrnn.bench")
+    except ImportError as error:
+        print(
+            f"fusedrnn bench: cannot be imported ({error}).\nIts requirements come with: pip install 'fusedrnn[bench]'",
+            file=sys.stderr,
+        )
+        return 1
+    return int(bench.main(list(arguments)) or 0)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; an exit code."""
+    parser = argparse.ArgumentParser(prog="python -m fusedrnn", description=__doc__, allow_abbrev=False)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    commands.add_parser("info", help="print the build, the instruction sets and the threads")
+    commands.add_parser("bench", help="print a comparison table", add_help=False)
+    options, rest = parser.parse_known_args(argv)
+    if options.command == "bench":
+        return _bench(rest)
+    if rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    print(info())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,147 @@
+"""Checks of what callers hand in, and the messages they get back.
+
+The compiled core checks every array's rank, shape and dtype itself. What is checked here is what the core never
+sees: constructor values, the structure of a state, the dtype of a mask, and the shapes of inputs that are reshaped
+before they reach it. Every message reads `argument: expected …, got …`.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+def describe(value: object) -> str:
+    """How a value is named in a message: an array by shape and dtype, anything else by its type."""
+    if isinstance(value, np.ndarray):
+        return f"an array of shape {value.shape} and dtype {value.dtype}"
+    return type(value).__name__
+
+
+def integer(name: str, value: object, minimum: int) -> int:
+    """`value` as an int of at least `minimum`: TypeError unless integral (bool is not), ValueError when too small."""
+    if type(value) is not int:
+        if isinstance(value, (bool, np.bool_)):
+            raise TypeError(f"{name}: expected an integer, got {value!r}")
+        try:
+            value = operator.index(value)  # type: ignore[arg-type]
+        except TypeError:
+            raise TypeError(f"{name}: expected an integer, got {value!r}") from None
+    if value < minimum:
+        raise ValueError(f"{name}: expected an integer of at least {minimum}, got {value}")
+    return value
+
+
+def optional_count(name: str, value: object) -> int:
+    """None as 0 (the core's "off"), anything else as a positive int."""
+    return 0 if value is None else integer(name, value, 1)
+
+
+def boolean(name: str, value: object) -> bool:
+    """`value` as a bool; anything but a bool is a TypeError, so a shifted positional argument does not pass."""
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    raise TypeError(f"{name}: expected a bool, got {value!r}")
+
+
+def probability(name: str, value: object) -> float:
+    """`value` as a float in [0, 1]."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{name}: expected a number in [0, 1], got {value!r}")
+    number = float(value)
+    if not 0.0 <= number <= 1.0:  # NaN fails as well
+        raise ValueError(f"{name}: expected a number in [0, 1], got {value!r}")
+    return number
+
+
+def real_dtype(dtype: object) -> np.dtype[Any]:
+    """float32 or float64, in native byte order."""
+    try:
+        result: np.dtype[Any] = np.dtype(dtype)  # type: ignore[call-overload]
+    except TypeError:
+        raise TypeError(f"dtype: expected float32 or float64, got {dtype!r}") from None
+    if dtype is None or result not in (np.float32, np.float64):
+        raise TypeError(f"dtype: expected float32 or float64, got {dtype!r}")
+    return result
+
+
+def generator(rng: object) -> np.random.Generator:
+    """None, a seed or a Generator as a Generator."""
+    if isinstance(rng, np.random.Generator):
+        return rng
+    if rng is None:
+        return np.random.default_rng()
+    try:
+        return np.random.default_rng(integer("rng", rng, 0))
+    except TypeError:
+        raise TypeError(f"rng: expected None, an integer seed or a numpy.random.Generator, got {rng!r}") from None
+
+
+def array(name: str, value: object) -> Array:
+    """`value`, which must be a NumPy array already: nothing is converted behind the caller's back."""
+    if isinstance(value, np.ndarray):
+        return value
+    raise TypeError(f"{name}: expected a numpy.ndarray, got {describe(value)}")
+
+
+def shaped(name: str, value: object, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """`value`, an array of exactly this shape and dtype."""
+    if isinstance(value, np.ndarray) and value.shape == shape and value.dtype == dtype:
+        return value  # the usual case first: cells pass here on every step
+    checked = array(name, value)
+    if checked.dtype != dtype:
+        raise TypeError(f"{name}: expected dtype {dtype}, got {checked.dtype}")
+    if checked.shape != shape:
+        raise ValueError(f"{name}: expected shape {shape}, got {checked.shape}")
+    return checked
+
+
+def state_pair(name: str, state: object, *, optional: bool = False) -> tuple[Array | None, Array | None]:
+    """An LSTM's (h, c). `optional` allows either to be None."""
+    if (
+        type(state) is tuple
+        and len(state) == 2
+        and isinstance(state[0], np.ndarray)
+        and isinstance(state[1], np.ndarray)
+    ):
+        return state  # the usual case first: every call with a state passes here
+    if not isinstance(state, (tuple, list)):
+        raise TypeError(f"{name}: expected a pair (h, c) of arrays, got {describe(state)}")
+    if len(state) != 2:
+        raise ValueError(f"{name}: expected a pair (h, c) of arrays, got {len(state)} items")
+    for part, value in zip("hc", state, strict=True):
+        if not isinstance(value, np.ndarray) and not (optional and value is None):
+            raise TypeError(f"{name}: expected {part} to be a numpy.ndarray, got {describe(value)}")
+    return state[0], state[1]
+
+
+def state_single(name: str, state: object) -> Array:
+    """The one array h that is the state of a GRU or a simple RNN."""
+    if isinstance(state, (tuple, list)):
+        raise TypeError(f"{name}: expected one array h (only an LSTM has a pair), got {describe(state)}")
+    return array(name, state)
+
+
+def lengths_array(lengths: object) -> NDArray[np.int64]:
+    """`lengths` as int64. Floats and bools are refused, also when they happen to be whole numbers."""
+    if type(lengths) is np.ndarray and lengths.dtype == np.int64:
+        return lengths
+    values = np.asarray(lengths)
+    if values.dtype.kind not in "iu" and not (values.size == 0 and isinstance(lengths, (list, tuple))):
+        raise TypeError(f"lengths: expected integers, got dtype {values.dtype}")
+    if values.dtype.kind == "u" and values.size and int(values.max()) > np.iinfo(np.int64).max:
+        raise ValueError(f"lengths: expected values that fit in int64, got {int(values.max())}")
+    return values.astype(np.int64)
+
+
+def mask_array(name: str, mask: object) -> NDArray[np.bool_]:
+    """A mask as a bool array. Other dtypes are refused: 0/1 floats are too often something else by mistake."""
+    values = np.asarray(mask)
+    if values.dtype != np.bool_:
+        raise TypeError(f"{name}: expected a bool array, got dtype {values.dtype}")
+    return values

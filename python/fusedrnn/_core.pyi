@@ -1,0 +1,114 @@
+"""The compiled core. Arrays in, arrays out; `fusedrnn`'s public classes wrap it."""
+
+from collections.abc import Sequence
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+@final
+class Network:
+    """A stack of recurrent layers of one cell kind and one dtype, with its packed weights.
+
+    `cell` is "rnn", "lstm" or "gru"; `dtype` "float32" or "float64"; `nonlinearity` one of
+    `nonlinearities()` (only "rnn" reads it); `reverse` makes a one-direction network run backwards in time.
+    Safe to call from several threads at once.
+    """
+
+    def __init__(
+        self,
+        cell: str,
+        input_size: int,
+        hidden_size: int,
+        *,
+        num_layers: int = 1,
+        bias: bool = True,
+        bidirectional: bool = False,
+        reverse: bool = False,
+        proj_size: int = 0,
+        nonlinearity: str = "tanh",
+        dtype: str = "float32",
+    ) -> None: ...
+    @property
+    def param_shapes(self) -> list[tuple[str, tuple[int, ...]]]:
+        """(name, shape) of every parameter, torch.nn's names, in the order `bind` and the gradients use."""
+
+    def bind(self, params: Sequence[Array]) -> None:
+        """Use these arrays (C-contiguous, of the network's dtype) as parameters from now on.
+
+        They are read, never written. A change made to them in place is noticed by the next call.
+        """
+
+    def forward(
+        self,
+        x: Array,
+        h0: Array | None = None,
+        c0: Array | None = None,
+        *,
+        lengths: NDArray[np.int64] | None = None,
+        reset: NDArray[np.bool_] | None = None,
+        batch_first: bool = False,
+        return_cell: bool = False,
+    ) -> tuple[Array, Array, Array | None, Array | None]:
+        """y, h_n, c_n (LSTM), cells (LSTM with return_cell). x is (T, B, I), or (B, T, I) with batch_first.
+
+        reset is (T, B) always, (B, T) with batch_first.
+        """
+
+    def record(
+        self,
+        x: Array,
+        h0: Array | None = None,
+        c0: Array | None = None,
+        *,
+        lengths: NDArray[np.int64] | None = None,
+        reset: NDArray[np.bool_] | None = None,
+        batch_first: bool = False,
+        return_cell: bool = False,
+        dropout_masks: Sequence[Array] | None = None,
+        checkpoint: int = 0,
+    ) -> tuple[Array, Array, Array | None, Array | None, Tape]:
+        """As forward, and the tape. dropout_masks: num_layers - 1 arrays (T, B, D * out), multiplied into
+        the outputs of every layer but the last (always time-major)."""
+
+    def stream(self, batch_size: int) -> Stream: ...
+
+@final
+class Tape:
+    """What one `Network.record` kept for its backward pass. Used once."""
+
+    @property
+    def nbytes(self) -> int: ...
+    def backward(
+        self,
+        dy: Array | None = None,
+        dh_n: Array | None = None,
+        dc_n: Array | None = None,
+        *,
+        truncate: int = 0,
+    ) -> tuple[Array, Array, Array | None, list[Array]]:
+        """dx, dh0, dc0 (LSTM), and the gradients in `param_shapes` order. truncate = 0: full BPTT."""
+
+@final
+class Stream:
+    """A network stepped one time step at a time; keeps its state and the weights it was made with."""
+
+    @property
+    def batch_size(self) -> int: ...
+    def step(self, x: Array, out: Array | None = None) -> Array: ...
+    def reset(self, rows: NDArray[np.bool_] | None = None) -> None: ...
+    def get_state(self) -> tuple[Array, Array | None]: ...
+    def set_state(self, h: Array, c: Array | None = None) -> None: ...
+
+def nonlinearities() -> list[str]: ...
+def isa() -> str: ...
+def available_isas() -> list[str]: ...
+def compiled_isas() -> list[str]: ...
+def use_isa(name: str) -> None: ...
+def set_num_threads(n: int) -> None: ...
+def get_num_threads() -> int: ...
+def build_info() -> dict[str, Any]: ...
+def evaluate(function: str, x: Array) -> Array:
+    """exp, tanh, sigmoid, … of the kernels, elementwise on a contiguous float32 or float64 array (for tests)."""

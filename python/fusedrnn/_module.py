@@ -1,0 +1,131 @@
+"""What layers and cells share: the compiled network, its parameters, copying and pickling."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from fusedrnn import _checks, _core
+from fusedrnn._params import Params
+
+
+class Module:
+    """A compiled network and its named parameters.
+
+    Attributes (read, do not assign, except where a class says otherwise):
+        input_size, hidden_size, bias: as given to the constructor.
+        dtype: numpy.dtype of parameters, inputs, states and outputs.
+        rng: the numpy.random.Generator that drew the initial parameters, and draws the dropout masks.
+    """
+
+    _cell: str
+    """The core's name of the cell: "rnn", "lstm" or "gru"."""
+
+    _suffix = ""
+    """What the core's parameter names carry and this class's do not: a cell has no layer number."""
+
+    input_size: int
+    hidden_size: int
+    bias: bool
+    dtype: np.dtype[Any]
+    rng: np.random.Generator
+
+    def __init__(self, input_size: object, hidden_size: object, bias: object, dtype: object, rng: object) -> None:
+        self.input_size = _checks.integer("input_size", input_size, 1)
+        self.hidden_size = _checks.integer("hidden_size", hidden_size, 1)
+        self.bias = _checks.boolean("bias", bias)
+        self.dtype = _checks.real_dtype(dtype)
+        self.rng = _checks.generator(rng)
+
+    def _network_options(self) -> dict[str, Any]:
+        """Keyword arguments of this module's `_core.Network` beyond the sizes."""
+        return {"bias": self.bias, "dtype": self.dtype.name}
+
+    def _build(self) -> dict[str, tuple[int, ...]]:
+        """Make the compiled network; the parameters' shapes by name."""
+        self._network = _core.Network(self._cell, self.input_size, self.hidden_size, **self._network_options())
+        return {name.removesuffix(self._suffix): tuple(shape) for name, shape in self._network.param_shapes}
+
+    def _initialise(self) -> None:
+        """Make the network and draw its parameters from U(-k, k), k = 1/sqrt(hidden_size), as torch.nn does.
+
+        Drawn in float64 and rounded, so one seed gives a float32 and a float64 layer the same weights.
+        """
+        shapes = self._build()
+        bound = 1.0 / float(np.sqrt(self.hidden_size))
+        values = {name: self.rng.uniform(-bound, bound, shape).astype(self.dtype) for name, shape in shapes.items()}
+        self._params = Params(self._network, shapes, self.dtype, values)
+
+    @property
+    def params(self) -> Params:
+        """The parameters by name (torch.nn's names): plain arrays, to be changed in place or assigned.
+
+        Assigning raises ValueError for an unknown name or a wrong shape, TypeError for values that are not floats.
+        """
+        return self._params
+
+    def load_params(self, mapping: Mapping[str, object]) -> None:
+        """Copy the values of `mapping` into the parameters.
+
+        Args:
+            mapping: every parameter by name and no other, as in a torch `state_dict`: arrays, or anything
+                `numpy.asarray` takes. Floats of any precision; they are converted to the layer's dtype.
+
+        Raises:
+            ValueError: a name is missing or unexpected, or a shape is wrong.
+            TypeError: a value is not an array of floats.
+
+        Everything is checked first: after an error no parameter has changed. The arrays in `params` keep their
+        identity, except those that are read-only or share memory with another parameter.
+        """
+        self._params.load(mapping)
+
+    @property
+    def num_params(self) -> int:
+        """How many free parameters there are.
+
+        Biases that only ever appear as a sum, b_ih + b_hh, count once: RNN(5, 3) has 15 + 9 + 3 = 27. Of a GRU's
+        b_hh only b_hn, which the reset gate scales, counts on its own (cells.md, GRU reset after).
+        """
+        free_part_of_b_hh = {"gru": 3}  # the last of the gates r, z, n
+        total = 0
+        for name, array in self._params.items():
+            if name.startswith("bias_hh"):
+                gates = free_part_of_b_hh.get(self._cell)
+                total += array.size // gates if gates else 0
+            else:
+                total += array.size
+        return total
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = self.__dict__.copy()
+        del state["_network"]
+        state["_params"] = dict(self._params)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        shapes = self._build()
+        self._params = Params(self._network, shapes, self.dtype, state["_params"])
+
+    def _options_repr(self) -> list[str]:
+        """The arguments `__repr__` shows after the sizes: those that differ from their defaults."""
+        return []
+
+    def __repr__(self) -> str:
+        options = [str(self.input_size), str(self.hidden_size), *self._options_repr()]
+        if self.dtype != np.float32:
+            options.append(f"dtype={self.dtype}")
+        return f"{type(self).__name__}({', '.join(options)})"
+
+
+def known_nonlinearity(nonlinearity: object) -> str:
+    """The name of a nonlinearity the kernels have."""
+    names = _core.nonlinearities()
+    if not isinstance(nonlinearity, str):
+        raise TypeError(f"nonlinearity: expected one of {', '.join(names)}, got {nonlinearity!r}")
+    if nonlinearity not in names:
+        raise ValueError(f"nonlinearity: expected one of {', '.join(names)}, got {nonlinearity!r}")
+    return nonlinearity

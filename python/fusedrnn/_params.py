@@ -1,0 +1,111 @@
+"""The parameters of a network by name, kept in step with the compiled core."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, MutableMapping
+from typing import Any
+
+import numpy as np
+
+from fusedrnn import _core
+from fusedrnn._checks import Array, describe
+
+
+def as_parameter(name: str, value: object, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """`value` as the core can read it: the very array when it can, a converted copy otherwise."""
+    try:
+        array: Array = np.asarray(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"{name}: expected an array of floats, got {describe(value)} ({error})") from None
+    if array.dtype.kind != "f":
+        raise TypeError(f"{name}: expected an array of floats, got {describe(array)}")
+    if array.shape != shape:
+        raise ValueError(f"{name}: expected shape {shape}, got {array.shape}")
+    return np.require(array, dtype, ["C_CONTIGUOUS", "ALIGNED"])
+
+
+class Params(MutableMapping[str, Array]):
+    """The named parameters of one layer or cell: plain arrays, in a fixed order, under fixed names.
+
+    Change an array in place, or assign a new one; the next call uses it. An assigned array is kept as it is
+    (not copied, and never written to) when it has the layer's dtype, is C-contiguous and aligned; otherwise a
+    converted copy is kept. Names can be neither added nor deleted.
+    """
+
+    __slots__ = ("_arrays", "_dtype", "_network", "_shapes")
+
+    def __init__(
+        self,
+        network: _core.Network,
+        shapes: Mapping[str, tuple[int, ...]],
+        dtype: np.dtype[Any],
+        values: Mapping[str, object],
+    ) -> None:
+        self._network = network
+        self._shapes = dict(shapes)
+        self._dtype = dtype
+        self._bind({name: as_parameter(name, values[name], shape, dtype) for name, shape in shapes.items()})
+
+    def _bind(self, arrays: dict[str, Array]) -> None:
+        self._network.bind(list(arrays.values()))
+        self._arrays = arrays
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of every parameter by name."""
+        return dict(self._shapes)
+
+    def __getitem__(self, name: str) -> Array:
+        return self._arrays[name]
+
+    def __setitem__(self, name: str, value: object) -> None:
+        shape = self._shapes.get(name)
+        if shape is None:
+            raise ValueError(f"params: no parameter named {name!r}; the names are {', '.join(self._shapes)}")
+        array = as_parameter(name, value, shape, self._dtype)
+        if array is not self._arrays[name]:
+            self._bind({**self._arrays, name: array})
+
+    def __delitem__(self, name: str) -> None:
+        raise TypeError(f"params: {name!r} cannot be deleted; a layer's parameters are fixed")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._arrays)
+
+    def __len__(self) -> int:
+        return len(self._arrays)
+
+    def __repr__(self) -> str:
+        shapes = ", ".join(f"{name!r}: {shape}" for name, shape in self._shapes.items())
+        return f"Params({{{shapes}}}, dtype={self._dtype})"
+
+    def load(self, mapping: Mapping[str, object]) -> None:
+        """Copy every value of `mapping` in; see `Module.load_params`."""
+        if not isinstance(mapping, Mapping):
+            raise TypeError(f"mapping: expected a mapping of names to arrays, got {describe(mapping)}")
+        names = list(mapping)
+        missing = [name for name in self._shapes if name not in names]
+        unexpected = [name for name in names if name not in self._shapes]
+        if missing or unexpected:
+            raise ValueError(
+                "mapping: expected exactly the parameters of this layer"
+                + (f"; missing: {', '.join(missing)}" if missing else "")
+                + (f"; unexpected: {', '.join(map(str, unexpected))}" if unexpected else "")
+            )
+        # Copied before anything is written: the values may be views of the arrays they are loaded into.
+        values = {
+            name: as_parameter(name, mapping[name], shape, self._dtype).copy() for name, shape in self._shapes.items()
+        }
+        # Arrays are written in place, so that references to them (an optimiser's) stay good. One that cannot be,
+        # or that overlaps another parameter's and could not hold both values, gives way to the fresh copy.
+        kept = {
+            name: array if array.flags.writeable and not self._overlaps_another(name, array) else values[name]
+            for name, array in self._arrays.items()
+        }
+        for name, array in kept.items():
+            if array is not values[name]:
+                array[...] = values[name]
+        self._bind(kept)
+
+    def _overlaps_another(self, name: str, array: Array) -> bool:
+        return any(other != name and np.may_share_memory(array, held) for other, held in self._arrays.items())

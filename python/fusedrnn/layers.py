@@ -1,0 +1,539 @@
+"""Recurrent layers: `LSTM`, `GRU` and `RNN`, with torch.nn's arguments, parameter names, shapes and gate order.
+
+Shapes, used throughout: T steps, B rows, I inputs, H hidden units, L layers, D directions (2 when bidirectional),
+P = proj_size or, without projection, H.
+
+    x       (T, B, I), or (B, T, I) with batch_first; unbatched (T, I)
+    y       (T, B, D*P), or (B, T, D*P) with batch_first; unbatched (T, D*P)
+    h       (L*D, B, P) whatever batch_first is; unbatched (L*D, P)
+    c       (L*D, B, H); unbatched (L*D, H)
+
+The equations are those of docs/design/cells.md, which `fusedrnn.reference` follows line by line.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, Generic, Literal, SupportsIndex, overload
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from fusedrnn import _checks
+from fusedrnn._checks import Array
+from fusedrnn._module import Module, known_nonlinearity
+from fusedrnn._tape import State, Tape
+from fusedrnn.streaming import Stream
+
+__all__ = ["GRU", "LSTM", "RNN"]
+
+Pair = tuple[Array, Array]
+"""An LSTM's state (h, c)."""
+
+
+class _Layer(Module, Generic[State]):
+    """A stack of layers in one or both directions: everything that does not depend on what the state is."""
+
+    num_layers: int
+    batch_first: bool
+    dropout: float
+    bidirectional: bool
+    proj_size: int
+
+    def __init__(
+        self,
+        input_size: SupportsIndex,
+        hidden_size: SupportsIndex,
+        num_layers: SupportsIndex,
+        bias: bool,
+        batch_first: bool,
+        dropout: float,
+        bidirectional: bool,
+        proj_size: SupportsIndex,
+        dtype: DTypeLike,
+        rng: np.random.Generator | int | None,
+    ) -> None:
+        super().__init__(input_size, hidden_size, bias, dtype, rng)
+        self.num_layers = _checks.integer("num_layers", num_layers, 1)
+        self.batch_first = _checks.boolean("batch_first", batch_first)
+        self.dropout = _checks.probability("dropout", dropout)
+        self.bidirectional = _checks.boolean("bidirectional", bidirectional)
+        self.proj_size = _checks.integer("proj_size", proj_size, 0)
+        if self.proj_size >= self.hidden_size:
+            raise ValueError(
+                f"proj_size: expected an integer smaller than hidden_size ({self.hidden_size}), got {self.proj_size}"
+            )
+        if self.dropout > 0 and self.num_layers == 1:
+            warnings.warn(
+                f"dropout: applied between layers, so dropout={self.dropout} does nothing with num_layers=1",
+                UserWarning,
+                stacklevel=3,
+            )
+        self._initialise()
+
+    def _network_options(self) -> dict[str, Any]:
+        return {
+            **super()._network_options(),
+            "num_layers": self.num_layers,
+            "bidirectional": self.bidirectional,
+            "proj_size": self.proj_size,
+        }
+
+    def _options_repr(self) -> list[str]:
+        defaults = {
+            "proj_size": 0,
+            "num_layers": 1,
+            "bias": True,
+            "batch_first": False,
+            "dropout": 0.0,
+            "bidirectional": False,
+        }
+        values = ((name, getattr(self, name), default) for name, default in defaults.items())
+        return [f"{name}={value!r}" for name, value, default in values if value != default]
+
+    @property
+    def _num_states(self) -> int:
+        """L*D, the leading axis of a state."""
+        return self.num_layers * (2 if self.bidirectional else 1)
+
+    @property
+    def _output_size(self) -> int:
+        """P, the width of h."""
+        return self.proj_size or self.hidden_size
+
+    def stream(self, batch_size: SupportsIndex = 1) -> Stream[State]:
+        """This network stepped one time step at a time, with a state of its own that begins at zero.
+
+        Args:
+            batch_size: B, how many rows are stepped together.
+
+        Returns:
+            A `fusedrnn.streaming.Stream`. It keeps the weights it was made with: later changes of `params` do not
+            reach it. Its outputs are those of one call over the whole sequence, to the bit.
+
+        Raises:
+            ValueError: the layer is bidirectional (the backward direction begins at the end), or batch_size < 1.
+        """
+        if self.bidirectional:
+            raise ValueError("stream: expected a layer of one direction, got bidirectional=True")
+        rows = _checks.integer("batch_size", batch_size, 1)
+        return Stream(self._network.stream(rows))
+
+    # Inference
+
+    def _run(
+        self, x: Array, h0: Array | None, c0: Array | None, lengths: object, reset: object, return_cell: bool
+    ) -> tuple[Array, Array, Any, Any]:
+        """y, h_n, c_n, cells of one call. Every inference goes through here, so the plain case comes first."""
+        if not isinstance(x, np.ndarray):
+            raise TypeError(f"x: expected a numpy.ndarray, got {type(x).__name__}")
+        if x.ndim != 3:
+            x, h0, c0, reset = self._add_batch(x, h0, c0, lengths, reset)
+            y, h, c, cells = self._network.forward(x, h0, c0, reset=reset, return_cell=return_cell)
+            return y[:, 0], h[:, 0], None if c is None else c[:, 0], None if cells is None else cells[:, 0]
+        if lengths is None and reset is None and not self.batch_first and not return_cell:
+            return self._network.forward(x, h0, c0)
+        return self._network.forward(
+            x,
+            h0,
+            c0,
+            lengths=None if lengths is None else _checks.lengths_array(lengths),
+            reset=None if reset is None else _checks.mask_array("reset", reset),
+            batch_first=self.batch_first,
+            return_cell=return_cell,
+        )
+
+    def _add_batch(
+        self, x: Array, h0: Array | None, c0: Array | None, lengths: object, reset: object
+    ) -> tuple[Array, Array | None, Array | None, NDArray[np.bool_] | None]:
+        """The arguments of an unbatched call as a batch of one row, time first."""
+        if x.ndim != 2:
+            layout = "(B, T, I)" if self.batch_first else "(T, B, I)"
+            raise ValueError(
+                f"x: expected shape {layout} or, unbatched, (T, I) with I = {self.input_size}, got {x.shape}"
+            )
+        if x.shape[1] != self.input_size:
+            raise ValueError(f"x: expected shape (T, {self.input_size}), got {x.shape}")
+        if lengths is not None:
+            raise ValueError(f"lengths: expected None with an unbatched x of shape {x.shape}, got {lengths!r}")
+        if h0 is not None:
+            h0 = _checks.shaped("h0", h0, (self._num_states, self._output_size), self.dtype)[:, np.newaxis]
+        if c0 is not None:
+            c0 = _checks.shaped("c0", c0, (self._num_states, self.hidden_size), self.dtype)[:, np.newaxis]
+        if reset is None:
+            return x[:, np.newaxis], h0, c0, None
+        mask = _checks.mask_array("reset", reset)
+        if mask.shape != x.shape[:1]:
+            raise ValueError(f"reset: expected shape {x.shape[:1]}, got {mask.shape}")
+        return x[:, np.newaxis], h0, c0, mask[:, np.newaxis]
+
+    # Training
+
+    def _record(
+        self,
+        x: Array,
+        h0: Array | None,
+        c0: Array | None,
+        lengths: object,
+        reset: object,
+        return_cell: bool,
+        checkpoint: int | None,
+    ) -> tuple[Array, Array, Any, Any, Tape[State]]:
+        """y, h_n, c_n, cells and the tape of one call, dropout active."""
+        if not isinstance(x, np.ndarray):
+            raise TypeError(f"x: expected a numpy.ndarray, got {type(x).__name__}")
+        every = _checks.optional_count("checkpoint", checkpoint)
+        unbatched = x.ndim != 3
+        if unbatched:
+            x, h0, c0, reset = self._add_batch(x, h0, c0, lengths, reset)
+        batch_first = self.batch_first and not unbatched
+        y, h, c, cells, tape = self._network.record(
+            x,
+            h0,
+            c0,
+            lengths=None if lengths is None else _checks.lengths_array(lengths),
+            reset=None if reset is None else _checks.mask_array("reset", reset),
+            batch_first=batch_first,
+            return_cell=return_cell,
+            dropout_masks=self._draw_dropout_masks(x.shape[1::-1] if batch_first else x.shape[:2]),
+            checkpoint=every,
+        )
+        if unbatched:
+            y, h = y[:, 0], h[:, 0]
+            c = None if c is None else c[:, 0]
+            cells = None if cells is None else cells[:, 0]
+        return y, h, c, cells, Tape(tape, tuple(self._params), y, h, c, unbatched)
+
+    def _draw_dropout_masks(self, steps_and_rows: tuple[int, ...]) -> list[Array] | None:
+        """Inverted dropout: what multiplies the output of every layer but the last, 1/(1-p) or 0 with probability p.
+
+        Drawn in float32 whatever the dtype, so one seed drops the same units in float32 and float64.
+        """
+        if self.dropout == 0.0 or self.num_layers == 1:
+            return None
+        shape = (*steps_and_rows, (2 if self.bidirectional else 1) * self._output_size)
+        scale = self.dtype.type(0.0 if self.dropout == 1.0 else 1.0 / (1.0 - self.dropout))
+        return [(self.rng.random(shape, dtype=np.float32) >= self.dropout) * scale for _ in range(self.num_layers - 1)]
+
+
+class LSTM(_Layer[Pair]):
+    """Long short-term memory (Hochreiter and Schmidhuber 1997, with forget gates: Gers et al. 2000).
+
+    Gate order i, f, g, o; with proj_size, h = W_hr·(o⊙tanh c) (Sak et al. 2014).
+
+    Args:
+        input_size: I, features of x.
+        hidden_size: H, units of each direction of each layer.
+        num_layers: L; layer k > 0 reads the output of layer k-1.
+        bias: whether there are bias_ih and bias_hh.
+        batch_first: x and y are (B, T, ·) instead of (T, B, ·). States are (L*D, B, ·) either way.
+        dropout: probability with which `record` zeroes an output of every layer but the last. A call never drops.
+        bidirectional: a second direction runs backwards in time; its output is concatenated.
+        proj_size: P, width h is projected to, less than hidden_size; 0 for no projection.
+        dtype: float32 or float64.
+        rng: None, an int seed or a numpy.random.Generator, for the initial parameters and the dropout masks.
+
+    Parameters, for layer k, with suffix `_reverse` for the backward direction:
+        weight_ih_l{k} (4H, I) or, for k > 0, (4H, D*P); weight_hh_l{k} (4H, P); bias_ih_l{k}, bias_hh_l{k} (4H,);
+        weight_hr_l{k} (P, H), with proj_size.
+
+    Raises:
+        ValueError: a size, dropout or proj_size out of range.
+        TypeError: an argument of the wrong type.
+
+    Warns:
+        UserWarning: dropout > 0 with a single layer.
+    """
+
+    _cell = "lstm"
+
+    def __init__(
+        self,
+        input_size: SupportsIndex,
+        hidden_size: SupportsIndex,
+        num_layers: SupportsIndex = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: SupportsIndex = 0,
+        *,
+        dtype: DTypeLike = np.float32,
+        rng: np.random.Generator | int | None = None,
+    ) -> None:
+        super().__init__(
+            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, proj_size, dtype, rng
+        )
+
+    @overload
+    def __call__(
+        self,
+        x: Array,
+        state: Pair | None = None,
+        *,
+        lengths: ArrayLike | None = None,
+        reset: NDArray[np.bool_] | None = None,
+        return_cell: Literal[False] = False,
+    ) -> tuple[Array, Pair]: ...
+    @overload
+    def __call__(
+        self,
+        x: Array,
+        state: Pair | None = None,
+        *,
+        lengths: ArrayLike | None = None,
+        reset: NDArray[np.bool_] | None = None,
+        return_cell: Literal[True],
+    ) -> tuple[Array, Pair, Array]: ...
+    def __call__(
+        self,
+        x: Array,
+        state: Pair | None = None,
+        *,
+        lengths: ArrayLike | None = None,
+        reset: NDArray[np.bool_] | None = None,
+        return_cell: bool = False,
+    ) -> tuple[Array, Pair] | tuple[Array, Pair, Array]:
+        """Run whole sequences; inference, without dropout.
+
+        Args:
+            x: (T, B, I), (B, T, I) with batch_first, or unbatched (T, I), of the layer's dtype; any strides.
+            state: (h0, c0), (L*D, B, P) and (L*D, B, H), unbatched (L*D, P) and (L*D, H); None for zeros.
+            lengths: B integers in [0, T], in any order: row b ends after lengths[b] steps, and its backward
+                direction begins there. Its output beyond is zero, its final state that of its last step. Not with
+                an unbatched x.
+            reset: bool, (T, B), (B, T) with batch_first, unbatched (T,): where true, the carried state is zeroed
+                before that step (for the backward direction, before the step it takes next in its own order).
+            return_cell: also return c of every step.
+
+        Returns:
+            y, (h_n, c_n): y is (T, B, D*P), laid out as x is; h_n and c_n are shaped as h0 and c0.
+            With return_cell y, (h_n, c_n), cells: the last layer's c of every step, (T, B, D*H), laid out as y.
+
+        Raises:
+            ValueError: a wrong shape or rank, or a length out of range; says which argument.
+            TypeError: a wrong type or dtype; says which argument.
+        """
+        h0, c0 = (None, None) if state is None else _checks.state_pair("state", state)
+        y, h, c, cells = self._run(x, h0, c0, lengths, reset, return_cell)
+        return (y, (h, c), cells) if return_cell else (y, (h, c))
+
+    @overload
+    def record(
+        self,
+        x: Array,
+        state: Pair | None = None,
+        *,
+        lengths: ArrayLike | None = None,
+        reset: NDArray[np.bool_] | None = None,
+        return_cell: Literal[False] = False,
+        checkpoint: int | None = None,
+    ) -> tuple[Array, Pair, Tape[Pair]]: ...
+    @overload
+    def record(
+        self,
+        x: Array,
+        state: Pair | None = None,
+        *,
+        lengths: ArrayLike | None = None,
+        reset: NDArray[np.bool_] | None = None,
+        return_cell: Literal[True],
+        checkpoint: int | None = None,
+    ) -> tuple[Array, Pair, Array, Tape[Pair]]: ...
+    def record(
+        self,
+        x: Array,
+        state: Pair | None = None,
+        *,
+        lengths: ArrayLike | None = None,
+        reset: NDArray[np.bool_] | None = None,
+        return_cell: bool = False,
+        checkpoint: int | None = None,
+    ) -> tuple[Array, Pair, Tape[Pair]] | tuple[Array, Pair, Array, Tape[Pair]]:
+        """Run whole sequences for training: dropout is active, and a tape keeps what the backward pass needs.
+
+        Args:
+            x, state, lengths, reset, return_cell: as for a call.
+            checkpoint: k, to keep only the states of every k-th step and recompute between them in the backward
+                pass (Gruslys et al. 2016): less memory for about one more forward pass. None keeps everything.
+
+        Returns:
+            y, (h_n, c_n), tape, or with return_cell y, (h_n, c_n), cells, tape.
+            `tape.backward(dy, dstate, truncate)` gives the gradients, once.
+
+        Raises:
+            ValueError, TypeError: as for a call, and for checkpoint < 1 or not an integer.
+        """
+        h0, c0 = (None, None) if state is None else _checks.state_pair("state", state)
+        y, h, c, cells, tape = self._record(x, h0, c0, lengths, reset, return_cell, checkpoint)
+        return (y, (h, c), cells, tape) if return_cell else (y, (h, c), tape)
+
+
+class _SingleStateLayer(_Layer[Array]):
+    """A layer whose whole state is h."""
+
+    def _refuse_cell(self) -> None:
+        raise ValueError(f"return_cell: expected False, {type(self).__name__} has no cell state (an LSTM has)")
+
+    def __call__(
+        self,
+        x: Array,
+        state: Array | None = None,
+        *,
+        lengths: ArrayLike | None = None,
+        reset: NDArray[np.bool_] | None = None,
+        return_cell: bool = False,
+    ) -> tuple[Array, Array]:
+        """Run whole sequences; inference, without dropout.
+
+        Args:
+            x: (T, B, I), (B, T, I) with batch_first, or unbatched (T, I), of the layer's dtype; any strides.
+            state: h0, (L*D, B, H), unbatched (L*D, H); None for zeros.
+            lengths: B integers in [0, T], in any order: row b ends after lengths[b] steps, and its backward
+                direction begins there. Its output beyond is zero, its final state that of its last step. Not with
+                an unbatched x.
+            reset: bool, (T, B), (B, T) with batch_first, unbatched (T,): where true, the carried state is zeroed
+                before that step (for the backward direction, before the step it takes next in its own order).
+            return_cell: only an LSTM has a cell state; True raises ValueError.
+
+        Returns:
+            y, h_n: y is (T, B, D*H), laid out as x is; h_n is shaped as h0.
+
+        Raises:
+            ValueError: a wrong shape or rank, or a length out of range; says which argument.
+            TypeError: a wrong type or dtype; says which argument.
+        """
+        if return_cell:
+            self._refuse_cell()
+        h0 = None if state is None else _checks.state_single("state", state)
+        y, h, _, _ = self._run(x, h0, None, lengths, reset, False)
+        return y, h
+
+    def record(
+        self,
+        x: Array,
+        state: Array | None = None,
+        *,
+        lengths: ArrayLike | None = None,
+        reset: NDArray[np.bool_] | None = None,
+        return_cell: bool = False,
+        checkpoint: int | None = None,
+    ) -> tuple[Array, Array, Tape[Array]]:
+        """Run whole sequences for training: dropout is active, and a tape keeps what the backward pass needs.
+
+        Args:
+            x, state, lengths, reset, return_cell: as for a call.
+            checkpoint: k, to keep only the states of every k-th step and recompute between them in the backward
+                pass (Gruslys et al. 2016): less memory for about one more forward pass. None keeps everything.
+
+        Returns:
+            y, h_n, tape. `tape.backward(dy, dstate, truncate)` gives the gradients, once.
+
+        Raises:
+            ValueError, TypeError: as for a call, and for checkpoint < 1 or not an integer.
+        """
+        if return_cell:
+            self._refuse_cell()
+        h0 = None if state is None else _checks.state_single("state", state)
+        y, h, _, _, tape = self._record(x, h0, None, lengths, reset, False, checkpoint)
+        return y, h, tape
+
+
+class GRU(_SingleStateLayer):
+    """Gated recurrent unit (Cho et al. 2014), the reset gate applied after the recurrent product, as torch has it.
+
+    Gate order r, z, n; n = tanh(W_in·x + b_in + r⊙(W_hn·h + b_hn)), h' = (1-z)⊙n + z⊙h.
+
+    Args:
+        input_size: I, features of x.
+        hidden_size: H, units of each direction of each layer.
+        num_layers: L; layer k > 0 reads the output of layer k-1.
+        bias: whether there are bias_ih and bias_hh.
+        batch_first: x and y are (B, T, ·) instead of (T, B, ·). States are (L*D, B, ·) either way.
+        dropout: probability with which `record` zeroes an output of every layer but the last. A call never drops.
+        bidirectional: a second direction runs backwards in time; its output is concatenated.
+        dtype: float32 or float64.
+        rng: None, an int seed or a numpy.random.Generator, for the initial parameters and the dropout masks.
+
+    Parameters, for layer k, with suffix `_reverse` for the backward direction:
+        weight_ih_l{k} (3H, I) or, for k > 0, (3H, D*H); weight_hh_l{k} (3H, H); bias_ih_l{k}, bias_hh_l{k} (3H,).
+
+    Raises:
+        ValueError: a size or dropout out of range.
+        TypeError: an argument of the wrong type.
+
+    Warns:
+        UserWarning: dropout > 0 with a single layer.
+    """
+
+    _cell = "gru"
+
+    def __init__(
+        self,
+        input_size: SupportsIndex,
+        hidden_size: SupportsIndex,
+        num_layers: SupportsIndex = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        *,
+        dtype: DTypeLike = np.float32,
+        rng: np.random.Generator | int | None = None,
+    ) -> None:
+        super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, 0, dtype, rng)
+
+
+class RNN(_SingleStateLayer):
+    """Simple recurrent network (Elman 1990): h' = φ(W_ih·x + b_ih + W_hh·h + b_hh).
+
+    Args:
+        input_size: I, features of x.
+        hidden_size: H, units of each direction of each layer.
+        num_layers: L; layer k > 0 reads the output of layer k-1.
+        nonlinearity: φ: "tanh", "relu", "sigmoid", "leaky_relu" or "identity".
+        bias: whether there are bias_ih and bias_hh.
+        batch_first: x and y are (B, T, ·) instead of (T, B, ·). States are (L*D, B, ·) either way.
+        dropout: probability with which `record` zeroes an output of every layer but the last. A call never drops.
+        bidirectional: a second direction runs backwards in time; its output is concatenated.
+        dtype: float32 or float64.
+        rng: None, an int seed or a numpy.random.Generator, for the initial parameters and the dropout masks.
+
+    Parameters, for layer k, with suffix `_reverse` for the backward direction:
+        weight_ih_l{k} (H, I) or, for k > 0, (H, D*H); weight_hh_l{k} (H, H); bias_ih_l{k}, bias_hh_l{k} (H,).
+
+    Raises:
+        ValueError: a size or dropout out of range, or an unknown nonlinearity.
+        TypeError: an argument of the wrong type.
+
+    Warns:
+        UserWarning: dropout > 0 with a single layer.
+    """
+
+    _cell = "rnn"
+
+    nonlinearity: str
+
+    def __init__(
+        self,
+        input_size: SupportsIndex,
+        hidden_size: SupportsIndex,
+        num_layers: SupportsIndex = 1,
+        nonlinearity: str = "tanh",
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        *,
+        dtype: DTypeLike = np.float32,
+        rng: np.random.Generator | int | None = None,
+    ) -> None:
+        self.nonlinearity = known_nonlinearity(nonlinearity)
+        super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, 0, dtype, rng)
+
+    def _network_options(self) -> dict[str, Any]:
+        return {**super()._network_options(), "nonlinearity": self.nonlinearity}
+
+    def _options_repr(self) -> list[str]:
+        shown = [] if self.nonlinearity == "tanh" else [f"nonlinearity={self.nonlinearity!r}"]
+        return shown + super()._options_repr()

@@ -1,0 +1,89 @@
+"""Control of the compiled core: threads, instruction sets, and what was built.
+
+The environment variables FUSEDRNN_NUM_THREADS and FUSEDRNN_ISA are read once, at import.
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any
+
+from fusedrnn import _checks, _core
+
+__all__ = [
+    "available_isas",
+    "build_info",
+    "get_num_threads",
+    "isa",
+    "set_num_threads",
+    "threads",
+    "use_isa",
+]
+
+
+def set_num_threads(n: int) -> None:
+    """Let each call use up to `n` threads, from now on, in the whole process. Results do not depend on it.
+
+    Raises:
+        ValueError: n < 1.
+        TypeError: n is not an integer.
+    """
+    _core.set_num_threads(_checks.integer("n", n, 1))
+
+
+def get_num_threads() -> int:
+    """How many threads a call may use."""
+    return _core.get_num_threads()
+
+
+class threads:
+    """`with fusedrnn.threads(n):` uses up to `n` threads inside the block, and what was set before after it.
+
+    The setting is the whole process's, as with `set_num_threads`: two Python threads that change it at the same time
+    change it for each other.
+
+    Raises:
+        ValueError: n < 1.
+        TypeError: n is not an integer.
+    """
+
+    def __init__(self, n: int) -> None:
+        self._n = _checks.integer("n", n, 1)
+        self._before: list[int] = []
+
+    def __enter__(self) -> None:
+        before = _core.get_num_threads()
+        _core.set_num_threads(self._n)
+        self._before.append(before)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        _core.set_num_threads(self._before.pop())
+
+
+def isa() -> str:
+    """The instruction set in use: "avx512", "avx2", "neon" or "scalar"."""
+    return _core.isa()
+
+
+def available_isas() -> list[str]:
+    """The instruction sets that are compiled in and that this machine has, best first."""
+    return _core.available_isas()
+
+
+def use_isa(name: str) -> None:
+    """Use this instruction set from now on, in the whole process.
+
+    Raises:
+        ValueError: the name is unknown, or not available here; the message lists what is.
+        TypeError: the name is not a str.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"name: expected a str, one of {', '.join(_core.available_isas())}, got {name!r}")
+    _core.use_isa(name)
+
+
+def build_info() -> dict[str, Any]:
+    """How the compiled core was built and what it found on this machine."""
+    return _core.build_info()

@@ -1,0 +1,86 @@
+"""Streams: a network stepped one time step at a time, as audio, control and games need it."""
+
+from __future__ import annotations
+
+from typing import Any, Generic, cast
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fusedrnn import _checks, _core
+from fusedrnn._checks import Array
+from fusedrnn._tape import State
+
+__all__ = ["Stream"]
+
+
+class Stream(Generic[State]):
+    """A network that keeps its state between steps. Made by `layer.stream(batch_size)`.
+
+    It keeps the weights it was made with: later changes of the layer's `params` do not reach it. Stepping through a
+    sequence gives the outputs of one call over it, to the bit. One stream belongs to one thread at a time.
+    """
+
+    def __init__(self, core: _core.Stream) -> None:
+        """Wrap a compiled stream; users call `layer.stream`."""
+        self._core = core
+        self._is_pair = core.get_state()[1] is not None
+        # The core's own method, so that a step costs no Python call: the method below only says what it is.
+        self.step = core.step  # type: ignore[method-assign]
+
+    @property
+    def batch_size(self) -> int:
+        """B, the rows stepped together."""
+        return self._core.batch_size
+
+    def step(self, x: Array, out: Array | None = None) -> Array:
+        """Take one step.
+
+        Args:
+            x: (B, I), of the layer's dtype; (I,) as well when B is 1.
+            out: where to write y: an array of y's shape and the layer's dtype, writeable. None for a new array.
+                With `out`, nothing is allocated.
+
+        Returns:
+            y of this step: (B, P), or (P,) for an x of (I,). `out` itself when it was given.
+
+        Raises:
+            ValueError: x or out of the wrong shape, or out read-only.
+            TypeError: x or out of the wrong type or dtype.
+        """
+        return self._core.step(x, out)
+
+    def reset(self, rows: ArrayLike | None = None) -> None:
+        """Zero the state.
+
+        Args:
+            rows: bool (B,), the rows to zero; None for all.
+
+        Raises:
+            ValueError: rows of the wrong shape.
+            TypeError: rows not bool.
+        """
+        mask: NDArray[np.bool_] | None = None if rows is None else _checks.mask_array("rows", rows)
+        self._core.reset(mask)
+
+    @property
+    def state(self) -> State:
+        """The state, as a copy: (h, c) of an LSTM, h otherwise, (L, B, P) and (L, B, H). Assigning copies.
+
+        Assigning raises ValueError for a wrong shape, TypeError for a wrong structure or dtype.
+        """
+        h, c = self._core.get_state()
+        return cast(State, h if c is None else (h, c))
+
+    @state.setter
+    def state(self, state: State) -> None:
+        value: Any = state
+        if self._is_pair:
+            h, c = _checks.state_pair("state", value)
+            assert h is not None
+            self._core.set_state(h, c)
+        else:
+            self._core.set_state(_checks.state_single("state", value))
+
+    def __repr__(self) -> str:
+        return f"Stream(batch_size={self.batch_size})"
