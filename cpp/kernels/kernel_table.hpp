@@ -134,15 +134,21 @@ struct LinearArgs {
 
 // out[m][n] += sum over rows of a[row][m] * b[row][n], in chains of `reduction_block` rows, the blocks added last to first.
 template <class T>
+struct OuterTarget {
+    const T* const* b;
+    Index columns;
+    T* out;  // rows of `columns` elements
+};
+
+// The targets share `a`, which is packed once for all of them.
+template <class T>
 struct OuterArgs {
     Index rows;
     const T* a;
     Index a_stride;
-    const T* const* b;
-    Index columns;
-    T* out;
-    Index out_stride;
     Index m_begin, m_end;
+    const OuterTarget<T>* targets;
+    int target_count;
     T* scratch;  // outer_scratch<T>() elements
 };
 
@@ -160,13 +166,14 @@ inline constexpr Index outer_chunk = 384;                                   // c
 inline constexpr Index outer_panel_blocks = 4;                              // unit blocks of `b` packed at a time
 template <class T>
 inline constexpr Index outer_scratch =
-    reduction_block * (outer_chunk + 16 + outer_panel_blocks * unit_block<T>) + cache_line;
+    reduction_block * (outer_chunk + outer_panel_blocks * unit_block<T>) + outer_chunk * unit_block<T> + cache_line;
 
 enum class MathFunction : int { exp, tanh, sigmoid };
 inline constexpr const char* math_function_names[] = {"exp", "tanh", "sigmoid"};
 
 template <class T>
 struct Kernels {
+    Index tile_rows;  // rows of a full register tile
     void (*forward[cell_kind_count])(const ForwardSpan<T>&);
     void (*project[cell_kind_count])(const ProjectArgs<T>&);
     void (*backward[cell_kind_count])(const BackwardSpan<T>&);

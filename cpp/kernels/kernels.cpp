@@ -40,6 +40,7 @@ void evaluate(MathFunction function, const T* x, T* y, Index n) {
 template <class T>
 constexpr Kernels<T> make_kernels() {
     return {
+        Blocking<T>::max_rows,
         {flushed<RnnForward<T>::run, ForwardSpan<T>>, flushed<GatedForward<T, Lstm>::run, ForwardSpan<T>>,
          flushed<GatedForward<T, Gru>::run, ForwardSpan<T>>},
         {flushed<RnnForward<T>::project, ProjectArgs<T>>, flushed<GatedForward<T, Lstm>::project, ProjectArgs<T>>,

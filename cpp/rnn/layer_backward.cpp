@@ -241,60 +241,67 @@ public:
 
     void run() {
         const LayerGradients<T>& out = d_.call.gradients[d_.direction];
-        const Index gates = d_.gates_width;
-        gather([&](Index s, Index row) { return d_.call.x.at(d_.time(s, row), d_.batch(row)); });
-        for_runs(false, [&](Index slot, Index gate, Index count) {
-            outer(d_.gates + slot, gates, count, d_.call.input_size, out.w_ih + gate * d_.call.input_size);
-            if (out.b_ih) sums(d_.gates + slot, gates, count, out.b_ih + gate);
-        });
-        gather([&](Index s, Index row) { return d_.h_before(s, row); });
-        for_runs(true, [&](Index slot, Index gate, Index count) {
-            outer(d_.gates + slot, gates, count, d_.recurrent, out.w_hh + gate * d_.recurrent);
-            if (out.b_hh) sums(d_.gates + slot, gates, count, out.b_hh + gate);
-        });
+        gather(scratch_.left, [&](Index s, Index row) { return d_.call.x.at(d_.time(s, row), d_.batch(row)); });
+        gather(scratch_.left_too, [&](Index s, Index row) { return d_.h_before(s, row); });
+        const OuterTarget<T> input = {scratch_.left.data(), d_.call.input_size, out.w_ih};
+        const OuterTarget<T> recurrent = {scratch_.left_too.data(), d_.recurrent, out.w_hh};
+        if (d_.spec.traits().recurrent_offset == 0) {  // both weights see the same gradients
+            const OuterTarget<T> both[] = {input, recurrent};
+            outer(d_.gates, d_.gates_width, d_.gates_width, both, 2);
+            if (out.b_ih) sums(d_.gates, d_.gates_width, d_.gates_width, out.b_ih);
+            if (out.b_hh) std::copy_n(out.b_ih + part(d_.gates_width).begin, part_size(d_.gates_width),
+                                      out.b_hh + part(d_.gates_width).begin);
+        } else {
+            by_runs(false, input, out.b_ih);
+            by_runs(true, recurrent, out.b_hh);
+        }
         if (!out.w_hr) return;
-        gather([&](Index s, Index row) {
+        gather(scratch_.left, [&](Index s, Index row) -> const T* {
             return d_.tape.units.data() + d_.schedule.packed(s, row) * d_.hidden;
         });
-        outer(d_.dh_proj, d_.spec.proj_size, d_.spec.proj_size, d_.hidden, out.w_hr);
+        const OuterTarget<T> projection = {scratch_.left.data(), d_.hidden, out.w_hr};
+        outer(d_.dh_proj, d_.spec.proj_size, d_.spec.proj_size, &projection, 1);
     }
 
 private:
+    Part part(Index count) const { return part_of(count, team_.index, team_.size); }
+    Index part_size(Index count) const { return part(count).end - part(count).begin; }
+
     template <class RowOf>
-    void gather(RowOf row_of) {
-        scratch_.left.resize(static_cast<std::size_t>(d_.schedule.total()));
-        auto at = scratch_.left.begin();
+    void gather(std::vector<const T*>& rows, RowOf row_of) {
+        rows.resize(static_cast<std::size_t>(d_.schedule.total()));
+        auto at = rows.begin();
         for (Index s = 0; s < d_.schedule.steps(); ++s)
             for (Index row = 0; row < d_.schedule.active(s); ++row) *at++ = row_of(s, row);
     }
 
-    // visit(first column of the gate gradients, first row of the parameter, count)
-    template <class Visit>
-    void for_runs(bool recurrent, Visit visit) {
+    // Where the gate gradients stand in another order than the rows of the parameter.
+    void by_runs(bool recurrent, const OuterTarget<T>& target, T* bias) {
         const GradientRuns runs = gradient_runs(d_.spec.cell, recurrent);
-        for (int r = 0; r < runs.count; ++r)
-            visit(runs.run[r].slot * d_.hidden, runs.run[r].gate * d_.hidden, runs.run[r].count * d_.hidden);
+        for (int r = 0; r < runs.count; ++r) {
+            const T* gates = d_.gates + runs.run[r].slot * d_.hidden;
+            const Index row = runs.run[r].gate * d_.hidden, count = runs.run[r].count * d_.hidden;
+            const OuterTarget<T> rows = {target.b, target.columns, target.out + row * target.columns};
+            outer(gates, d_.gates_width, count, &rows, 1);
+            if (bias) sums(gates, d_.gates_width, count, bias + row);
+        }
     }
 
-    void outer(const T* a, Index a_stride, Index count, Index columns, T* out) {
-        const Part part = part_of(count, team_.index, team_.size);
+    void outer(const T* a, Index a_stride, Index count, const OuterTarget<T>* targets, int target_count) {
         OuterArgs<T> args = {};
         args.rows = d_.schedule.total();
         args.a = a;
         args.a_stride = a_stride;
-        args.b = scratch_.left.data();
-        args.columns = columns;
-        args.out = out;
-        args.out_stride = columns;
-        args.m_begin = part.begin;
-        args.m_end = part.end;
+        args.m_begin = part(count).begin;
+        args.m_end = part(count).end;
+        args.targets = targets;
+        args.target_count = target_count;
         args.scratch = scratch_.sums.reserve(outer_scratch<T>);
         d_.kernels.outer(args);
     }
 
     void sums(const T* a, Index a_stride, Index count, T* out) {
-        const Part part = part_of(count, team_.index, team_.size);
-        d_.kernels.column_sum({d_.schedule.total(), a, a_stride, out, part.begin, part.end});
+        d_.kernels.column_sum({d_.schedule.total(), a, a_stride, out, part(count).begin, part(count).end});
     }
 
     const DirectionBackward<T>& d_;

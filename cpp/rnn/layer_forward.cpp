@@ -25,23 +25,25 @@ public:
             if (rows == 0) break;  // rows only ever end
             const Index steps = steps_at_once(rows, span.end - span.begin);
             for (Index s = span.begin; s < span.end; s += steps)
-                chunk({s, std::min(s + steps, span.end)}, rows, steps > 0 && projects_);
+                chunk({s, std::min(s + steps, span.end)}, rows, projects_);
         }
     }
 
 private:
     using Row = ForwardRow<T>;
 
-    // A product of many input rows at once runs at the speed of the FMA units; the step's own tile does so only when it
-    // has rows enough, and W_ih beside W_hh in the cache.
+    // How many steps one kernel call takes. A product of many input rows at once runs at the speed of the FMA units;
+    // the step's own tiles do so too when they are high enough, and then nothing has to be stored between.
     Index steps_at_once(Index rows, Index steps) {
         constexpr Index rows_worth_projecting = 48;
         constexpr Index projected_bytes = 1 << 20;
-        constexpr Index fused_from_rows = 24;
+        projects_ = false;
+        const Index lowest_tile = rows / ceil_div(rows, kernels_.tile_rows);
+        if (3 * lowest_tile >= 2 * kernels_.tile_rows) return steps;
         const Index width = projected_width() * static_cast<Index>(sizeof(T));
         const Index at_once = std::max<Index>(1, std::min(ceil_div(rows_worth_projecting, rows),
                                                           projected_bytes / (width * rows)));
-        projects_ = rows < fused_from_rows && std::min(at_once, steps) > 1;
+        projects_ = std::min(at_once, steps) > 1;
         return projects_ ? std::min(at_once, steps) : steps;
     }
 

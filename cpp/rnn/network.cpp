@@ -88,10 +88,11 @@ struct StackForward {
     }
 
     void pass_empty_rows(const T* c0, T* c_n) {
-        if (!in.shape.lengths) return;
+        const BatchShape& shape = in.shape;
+        if (!shape.lengths && shape.steps > 0) return;
         const Index width = spec.hidden_size;
         for (Index b = 0; b < schedule.batch(); ++b) {
-            if (in.shape.lengths[b] > 0) continue;
+            if (shape.steps > 0 && shape.lengths[b] > 0) continue;
             if (c0)
                 std::copy_n(c0 + b * width, width, c_n + b * width);
             else

@@ -15,7 +15,7 @@ template <class T>
 struct ThreadScratch {
     std::vector<ForwardRow<T>> forward_rows;
     std::vector<BackwardRow<T>> backward_rows;
-    std::vector<const T*> left;
+    std::vector<const T*> left, left_too;
     std::vector<T*> out;
     Buffer<T> projected;  // the input product of a chunk of steps
     Buffer<T> sums;       // tiles in progress, packed operands

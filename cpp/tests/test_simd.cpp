@@ -124,7 +124,8 @@ void test_arithmetic(Checks& checks) {
     run("copysign", [](V x, V y, V) { return simd::copysign(x, y); }, [](T x, T y, T) { return std::copysign(x, y); });
     run("round_to_nearest", [](V x, V, V) { return simd::round_to_nearest(x); },
         [](T x, T, T) { return std::nearbyint(x); });
-    run("select less", [](V x, V y, V z) { return select(less(x, y), x, z); }, [](T x, T y, T z) { return x < y ? x : z; });
+    run("select less", [](V x, V y, V z) { return select(less(x, y), x, z); },
+        [](T x, T y, T z) { return x < y ? x : z; });
     run("select less_equal", [](V x, V y, V z) { return select(less_equal(x, y), x, z); },
         [](T x, T y, T z) { return x <= y ? x : z; });
     run("select is_nan", [](V x, V y, V z) { return select(is_nan(x), y, z); },
@@ -135,6 +136,10 @@ void test_arithmetic(Checks& checks) {
         [](T x, T y, T z) { return has_fma ? std::fma(x, y, z) : x * y + z; });
     run("fma with negated operands", [](V x, V y, V z) { return simd::fma(-x, y, -z); },
         [](T x, T y, T z) { return has_fma ? std::fma(-x, y, -z) : -x * y - z; });
+    run("fms", [](V x, V y, V z) { return simd::fms(x, y, z); },
+        [](T x, T y, T z) { return has_fma ? std::fma(x, y, -z) : x * y - z; });
+    run("fnma", [](V x, V y, V z) { return simd::fnma(x, y, z); },
+        [](T x, T y, T z) { return has_fma ? std::fma(-x, y, z) : z - x * y; });
 
     // Operands near one another in size: the case in which one rounding and two differ.
     for (std::size_t i = 0; i < a.size(); ++i) {
@@ -265,7 +270,8 @@ void test_memory(Checks& checks) {
         V::load(source).store(p);
         T loaded[V::width];
         V::load(p).store(loaded);
-        checks.check(std::memcmp(loaded, source, sizeof source) == 0, "load, store <%s> %d short of the page", type, shift);
+        checks.check(std::memcmp(loaded, source, sizeof source) == 0, "load, store <%s> %d short of the page", type,
+                     shift);
     }
     alignas(64) char unaligned[sizeof(T) * V::width + 1];
     T* const odd = reinterpret_cast<T*>(unaligned + 1);

@@ -12,6 +12,7 @@ struct Outer {
     using V = Vec<T>;
     static constexpr int max_rows = Blocking<T>::max_rows;
     static constexpr int max_vectors = Blocking<T>::linear_vectors;
+    static constexpr Index max_vectors_of_a_row = ceil_div(max_rows, V::width);
     static constexpr Index panel_columns = outer_panel_blocks * unit_block<T>;
 
     // Blocks start at multiples of reduction_block and are added from the last to the first, as the steps come back.
@@ -70,15 +71,27 @@ struct Outer {
         }
     }
 
-    // Columns [m, m + count) of `depth` rows of a, as tiles [tile][k][rows of the tile]. Four rows at a time: a cache
-    // line of `a` feeds up to three tiles, and rows a power of two apart must not push each other out.
+    // A tile's packed rows, and room for the last one to be written in whole vectors.
+    FUSEDRNN_INLINE static T* packed_tile(T* packed, Index first, Index rows, Index depth) {
+        return packed + first * depth + first / rows * unit_block<T>;
+    }
+
+    // `depth` rows of a, columns [0, count), as tiles [tile][k][rows of the tile]. A few rows at a time: a cache line of
+    // `a` feeds up to three tiles, and rows a power of two apart must not push each other out. Each row of a tile is
+    // written in whole vectors; the next row covers what was too much.
     static void pack_left(const T* a, Index stride, Index depth, Index count, T* out) {
-        for (Index k0 = 0; k0 < depth; k0 += 4) {
-            const Index k1 = k0 + 4 < depth ? k0 + 4 : depth;
+        constexpr Index rows_at_once = 8;
+        for (Index k0 = 0; k0 < depth; k0 += rows_at_once) {
+            const Index k1 = k0 + rows_at_once < depth ? k0 + rows_at_once : depth;
             for_each_row_tile(count, max_rows, [&](Index first, Index rows) FUSEDRNN_LAMBDA {
-                T* to = out + first * depth + k0 * rows;
-                for (Index k = k0; k < k1; ++k)
-                    for (Index r = 0; r < rows; ++r) *to++ = a[k * stride + first + r];
+                T* to = packed_tile(out, first, rows, depth) + k0 * rows;
+                if (k1 < depth && first + max_vectors_of_a_row * V::width <= count)
+                    for (Index k = k0; k < k1; ++k, to += rows)
+                        for (Index j = 0; j < max_vectors_of_a_row; ++j)
+                            V::load(a + k * stride + first + j * V::width).store(to + j * V::width);
+                else
+                    for (Index k = k0; k < k1; ++k, to += rows)
+                        for (Index r = 0; r < rows; ++r) to[r] = a[k * stride + first + r];
             });
         }
     }
@@ -98,24 +111,28 @@ struct Outer {
             for (Index m = p.m_begin; m < p.m_end; m += outer_chunk) {
                 const Index count = p.m_end - m < outer_chunk ? p.m_end - m : outer_chunk;
                 pack_left(p.a + k * p.a_stride + m, p.a_stride, depth, count, left);
-                for (Index n = 0; n < p.columns; n += panel_columns) {
-                    const Index lanes = p.columns - n < panel_columns ? p.columns - n : panel_columns;
-                    pack_right(p.b + k, n, lanes, depth, right);
-                    chunk(p, m, n, count, lanes, depth, left, right);
+                for (int i = 0; i < p.target_count; ++i) {
+                    const OuterTarget<T>& target = p.targets[i];
+                    for (Index n = 0; n < target.columns; n += panel_columns) {
+                        const Index lanes =
+                            target.columns - n < panel_columns ? target.columns - n : panel_columns;
+                        pack_right(target.b + k, n, lanes, depth, right);
+                        chunk(target, m, n, count, lanes, depth, left, right);
+                    }
                 }
             }
         }
     }
 
-    static void chunk(const OuterArgs<T>& p, Index m, Index n, Index count, Index lanes, Index depth, const T* left,
+    static void chunk(const OuterTarget<T>& target, Index m, Index n, Index count, Index lanes, Index depth, T* left,
                       const T* right) {
         for (Index j = 0; j * V::width < lanes; j += max_vectors) {
             const Index lanes_left = lanes - j * V::width;
             const Index vectors = ceil_div(lanes_left, V::width);
             for_each_row_tile(count, max_rows, [&](Index first, Index rows) FUSEDRNN_LAMBDA {
-                any_tile(rows, vectors < max_vectors ? vectors : max_vectors, left + first * depth,
-                         right + j * V::width, depth, p.out + (m + first) * p.out_stride + n + j * V::width,
-                         p.out_stride, lanes_left);
+                any_tile(rows, vectors < max_vectors ? vectors : max_vectors, packed_tile(left, first, rows, depth),
+                         right + j * V::width, depth, target.out + (m + first) * target.columns + n + j * V::width,
+                         target.columns, lanes_left);
             });
         }
     }

@@ -31,6 +31,7 @@ struct MathConstants<float> {
     static constexpr float tanh_is_one = 9.5f;      // and anything from 9.02 to 40
     // sigmoid works with everything times this, so that exp(-exp_smallest) does not overflow.
     static constexpr int sigmoid_exponent_shift = -24;
+    static constexpr float sigmoid_factor = 1.0f;
 };
 
 template <>
@@ -54,6 +55,8 @@ struct MathConstants<double> {
     static constexpr double sigmoid_is_one = 64.0;
     static constexpr double tanh_is_one = 20.0;
     static constexpr int sigmoid_exponent_shift = -54;
+    // Keeps 2 + h and 2 - h inside one binade, [1, 2): their roundings then cost less. 2.3 ULP instead of 2.5.
+    static constexpr double sigmoid_factor = 0.85;
 };
 
 }  // namespace

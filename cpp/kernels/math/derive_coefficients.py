@@ -47,7 +47,7 @@ class Fit:
 
     def errors(self):
         values = [mp.polyval(self.value[::-1], t) for t in self.nodes]
-        return [(p - f) * w for p, f, w in zip(values, self.target, self.weight)]
+        return [(p - f) * w for p, f, w in zip(values, self.target, self.weight, strict=True)]
 
     def known(self, t):
         return sum(self.value[k] * t**k for k in range(self.rounded))

@@ -36,10 +36,10 @@ FUSEDRNN_INLINE V sigmoid(V x) {
     using T = typename V::Scalar;
     using C = MathConstants<T>;
     constexpr T unit = T(1) / T(1ull << -C::sigmoid_exponent_shift);
+    constexpr T factor = C::sigmoid_factor;
     // Rounds to an integer and leaves the biased exponent of 2^n * unit in the low bits.
     const V to_low_bits = V::broadcast(FloatFormat<T>::round_to_integer + FloatFormat<T>::exponent_bias +
                                        C::sigmoid_exponent_shift);
-    const V two = V::broadcast(T(2));
 
     // The bounds stand first: max and min give their second operand for NaN.
     x = min(V::broadcast(C::sigmoid_is_one), max(V::broadcast(C::exp_smallest), x));
@@ -51,8 +51,14 @@ FUSEDRNN_INLINE V sigmoid(V x) {
 
     const V r2 = r * r;
     const V h = fma(r * r2, horner(half_argument_tail<T>.coefficient, r2), r);  // 2 tanh(r/2) = r + r^3 q(r^2)
-    const V numerator = fma(h, V::broadcast(unit), V::broadcast(2 * unit));
-    return numerator / fma(scale, two - h, numerator);
+    const V numerator = fma(h, V::broadcast(factor * unit), V::broadcast(2 * factor * unit));
+    V complement;
+    if constexpr (factor == T(1)) {
+        complement = V::broadcast(T(2)) - h;  // an addition: it may run where the matrix product does not
+    } else {
+        complement = fma(h, V::broadcast(-factor), V::broadcast(2 * factor));
+    }
+    return numerator / fma(scale, complement, numerator);
 }
 
 }  // namespace

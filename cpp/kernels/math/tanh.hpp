@@ -4,9 +4,9 @@
 //
 //   tanh(x) = ((s - 1) + (s + 1) t) / ((s + 1) + (s - 1) t).
 //
-// For n = 0 this is t itself, exactly, so small x keep their relative accuracy and tiny x come back unchanged; for large
-// n both sides become the same number and the result is exactly 1. It never exceeds 1: the two sides are roundings of
-// numbers in the right order. A short odd polynomial is enough for t, where e^x would need a long one.
+// For n = 0 this is t itself, exactly, so small x keep their relative accuracy and tiny x come back unchanged; for
+// large n both sides become the same number and the result is exactly 1. It never exceeds 1: the two sides are
+// roundings of numbers in the right order. A short odd polynomial is enough for t, where e^x would need a long one.
 #pragma once
 
 #include "../simd/simd.hpp"
@@ -35,17 +35,17 @@ FUSEDRNN_INLINE Vec<float> tanh(Vec<float> x) {
     const V t = r * fma(r2, horner(C::tanh_tail, r2), one);
     const V one_minus_s = one - s;
     const V one_plus_s = one + s;
-    return fma(one_plus_s, t, -one_minus_s) / fma(-one_minus_s, t, one_plus_s);
+    return fms(one_plus_s, t, one_minus_s) / fnma(one_minus_s, t, one_plus_s);
 }
 
 // double is held to 2 ULP, which the float form misses by a hair where numerator and denominator both round badly. From
-// |x| = 1/2 on, 1 - 2 (1 - t) / denominator puts those errors on a term that is at most half of the result.
+// |x| = 1/2 on, with base = 3/4, tanh(x) = base + (numerator - base * denominator) / denominator puts those errors on a
+// term of at most 0.29; the products with base are exact as long as they matter.
 FUSEDRNN_INLINE Vec<double> tanh(Vec<double> x) {
     using V = Vec<double>;
     using C = MathConstants<double>;
     const V to_low_bits = V::broadcast(FloatFormat<double>::round_to_integer + FloatFormat<double>::exponent_bias);
     const V one = V::broadcast(1.0);
-    const V two = V::broadcast(2.0);
 
     const V magnitude = min(V::broadcast(C::tanh_is_one), abs(x));
     const V low_bits = fma(magnitude, V::broadcast(2.0 * C::log2_e), to_low_bits);
@@ -57,12 +57,14 @@ FUSEDRNN_INLINE Vec<double> tanh(Vec<double> x) {
     const V t = fma(r * r2, horner(C::tanh_tail, r2), r);
     const V s_minus_one = s - one;
     const V s_plus_one = s + one;
-    const V denominator = fma(s_minus_one, t, s_plus_one);
-    const V near = fma(s_plus_one, t, s_minus_one);
-    const V far = fma(t, two, -two);
+    const V three_quarters = V::broadcast(0.75);
     const V::Mask is_far = less(V::broadcast(0.5), magnitude);
-    const V quotient = select(is_far, far, near) / denominator;
-    return copysign(quotient + select(is_far, one, V::zero()), x);
+    const V base = select(is_far, three_quarters, V::zero());
+    // Selected, not multiplied by base: s can be infinite when x is NaN, and 0 * inf would be another NaN than x.
+    const V constant = select(is_far, fnma(three_quarters, s_plus_one, s_minus_one), s_minus_one);
+    const V slope = select(is_far, fnma(three_quarters, s_minus_one, s_plus_one), s_plus_one);
+    const V quotient = fma(slope, t, constant) / fma(s_minus_one, t, s_plus_one);
+    return copysign(quotient + base, x);
 }
 
 }  // namespace

@@ -66,6 +66,12 @@ FUSEDRNN_INLINE Vec<float> operator-(Vec<float> a) { return {-a.v}; }
 FUSEDRNN_INLINE Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) {
     return {_mm256_fmadd_ps(a.v, b.v, c.v)};
 }
+FUSEDRNN_INLINE Vec<float> fms(Vec<float> a, Vec<float> b, Vec<float> c) {
+    return {_mm256_fmsub_ps(a.v, b.v, c.v)};
+}
+FUSEDRNN_INLINE Vec<float> fnma(Vec<float> a, Vec<float> b, Vec<float> c) {
+    return {_mm256_fnmadd_ps(a.v, b.v, c.v)};
+}
 FUSEDRNN_INLINE Vec<float> abs(Vec<float> a) { return {_mm256_andnot_ps(_mm256_set1_ps(-0.0f), a.v)}; }
 FUSEDRNN_INLINE Vec<float> min(Vec<float> a, Vec<float> b) { return {_mm256_min_ps(a.v, b.v)}; }
 FUSEDRNN_INLINE Vec<float> max(Vec<float> a, Vec<float> b) { return {_mm256_max_ps(a.v, b.v)}; }
@@ -95,6 +101,12 @@ FUSEDRNN_INLINE Vec<double> operator/(Vec<double> a, Vec<double> b) { return {_m
 FUSEDRNN_INLINE Vec<double> operator-(Vec<double> a) { return {-a.v}; }
 FUSEDRNN_INLINE Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) {
     return {_mm256_fmadd_pd(a.v, b.v, c.v)};
+}
+FUSEDRNN_INLINE Vec<double> fms(Vec<double> a, Vec<double> b, Vec<double> c) {
+    return {_mm256_fmsub_pd(a.v, b.v, c.v)};
+}
+FUSEDRNN_INLINE Vec<double> fnma(Vec<double> a, Vec<double> b, Vec<double> c) {
+    return {_mm256_fnmadd_pd(a.v, b.v, c.v)};
 }
 FUSEDRNN_INLINE Vec<double> abs(Vec<double> a) { return {_mm256_andnot_pd(_mm256_set1_pd(-0.0), a.v)}; }
 FUSEDRNN_INLINE Vec<double> min(Vec<double> a, Vec<double> b) { return {_mm256_min_pd(a.v, b.v)}; }

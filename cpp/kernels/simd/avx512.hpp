@@ -69,6 +69,12 @@ FUSEDRNN_INLINE Vec<float> operator-(Vec<float> a) { return {-a.v}; }
 FUSEDRNN_INLINE Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) {
     return {_mm512_fmadd_ps(a.v, b.v, c.v)};
 }
+FUSEDRNN_INLINE Vec<float> fms(Vec<float> a, Vec<float> b, Vec<float> c) {
+    return {_mm512_fmsub_ps(a.v, b.v, c.v)};
+}
+FUSEDRNN_INLINE Vec<float> fnma(Vec<float> a, Vec<float> b, Vec<float> c) {
+    return {_mm512_fnmadd_ps(a.v, b.v, c.v)};
+}
 FUSEDRNN_INLINE Vec<float> abs(Vec<float> a) { return {_mm512_andnot_ps(_mm512_set1_ps(-0.0f), a.v)}; }
 FUSEDRNN_INLINE Vec<float> min(Vec<float> a, Vec<float> b) { return {_mm512_maskz_min_ps(every_16, a.v, b.v)}; }
 FUSEDRNN_INLINE Vec<float> max(Vec<float> a, Vec<float> b) { return {_mm512_maskz_max_ps(every_16, a.v, b.v)}; }
@@ -105,6 +111,12 @@ FUSEDRNN_INLINE Vec<double> operator/(Vec<double> a, Vec<double> b) { return {_m
 FUSEDRNN_INLINE Vec<double> operator-(Vec<double> a) { return {-a.v}; }
 FUSEDRNN_INLINE Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) {
     return {_mm512_fmadd_pd(a.v, b.v, c.v)};
+}
+FUSEDRNN_INLINE Vec<double> fms(Vec<double> a, Vec<double> b, Vec<double> c) {
+    return {_mm512_fmsub_pd(a.v, b.v, c.v)};
+}
+FUSEDRNN_INLINE Vec<double> fnma(Vec<double> a, Vec<double> b, Vec<double> c) {
+    return {_mm512_fnmadd_pd(a.v, b.v, c.v)};
 }
 FUSEDRNN_INLINE Vec<double> abs(Vec<double> a) { return {_mm512_andnot_pd(_mm512_set1_pd(-0.0), a.v)}; }
 FUSEDRNN_INLINE Vec<double> min(Vec<double> a, Vec<double> b) { return {_mm512_maskz_min_pd(every_8, a.v, b.v)}; }

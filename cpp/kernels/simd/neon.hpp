@@ -73,6 +73,10 @@ FUSEDRNN_INLINE Vec<float> operator*(Vec<float> a, Vec<float> b) { return {vmulq
 FUSEDRNN_INLINE Vec<float> operator/(Vec<float> a, Vec<float> b) { return {vdivq_f32(a.v, b.v)}; }
 FUSEDRNN_INLINE Vec<float> operator-(Vec<float> a) { return {vnegq_f32(a.v)}; }
 FUSEDRNN_INLINE Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) { return {vfmaq_f32(c.v, a.v, b.v)}; }
+FUSEDRNN_INLINE Vec<float> fms(Vec<float> a, Vec<float> b, Vec<float> c) {
+    return {vfmaq_f32(vnegq_f32(c.v), a.v, b.v)};
+}
+FUSEDRNN_INLINE Vec<float> fnma(Vec<float> a, Vec<float> b, Vec<float> c) { return {vfmsq_f32(c.v, a.v, b.v)}; }
 FUSEDRNN_INLINE Vec<float> abs(Vec<float> a) { return {vabsq_f32(a.v)}; }
 // Not FMIN and FMAX: they differ from the x86 instructions for NaN and for zeros of both signs.
 FUSEDRNN_INLINE Vec<float> min(Vec<float> a, Vec<float> b) { return {vbslq_f32(vcltq_f32(a.v, b.v), a.v, b.v)}; }
@@ -97,6 +101,10 @@ FUSEDRNN_INLINE Vec<double> operator*(Vec<double> a, Vec<double> b) { return {vm
 FUSEDRNN_INLINE Vec<double> operator/(Vec<double> a, Vec<double> b) { return {vdivq_f64(a.v, b.v)}; }
 FUSEDRNN_INLINE Vec<double> operator-(Vec<double> a) { return {vnegq_f64(a.v)}; }
 FUSEDRNN_INLINE Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) { return {vfmaq_f64(c.v, a.v, b.v)}; }
+FUSEDRNN_INLINE Vec<double> fms(Vec<double> a, Vec<double> b, Vec<double> c) {
+    return {vfmaq_f64(vnegq_f64(c.v), a.v, b.v)};
+}
+FUSEDRNN_INLINE Vec<double> fnma(Vec<double> a, Vec<double> b, Vec<double> c) { return {vfmsq_f64(c.v, a.v, b.v)}; }
 FUSEDRNN_INLINE Vec<double> abs(Vec<double> a) { return {vabsq_f64(a.v)}; }
 FUSEDRNN_INLINE Vec<double> min(Vec<double> a, Vec<double> b) { return {vbslq_f64(vcltq_f64(a.v, b.v), a.v, b.v)}; }
 FUSEDRNN_INLINE Vec<double> max(Vec<double> a, Vec<double> b) { return {vbslq_f64(vcgtq_f64(a.v, b.v), a.v, b.v)}; }

@@ -59,6 +59,10 @@ FUSEDRNN_INLINE Vec<T> operator-(Vec<T> a) { return {-a.v}; }
 template <class T>
 FUSEDRNN_INLINE Vec<T> fma(Vec<T> a, Vec<T> b, Vec<T> c) { return {a.v * b.v + c.v}; }
 template <class T>
+FUSEDRNN_INLINE Vec<T> fms(Vec<T> a, Vec<T> b, Vec<T> c) { return {a.v * b.v - c.v}; }
+template <class T>
+FUSEDRNN_INLINE Vec<T> fnma(Vec<T> a, Vec<T> b, Vec<T> c) { return {c.v - a.v * b.v}; }
+template <class T>
 FUSEDRNN_INLINE Vec<T> min(Vec<T> a, Vec<T> b) { return {a.v < b.v ? a.v : b.v}; }
 template <class T>
 FUSEDRNN_INLINE Vec<T> max(Vec<T> a, Vec<T> b) { return {a.v > b.v ? a.v : b.v}; }
@@ -82,7 +86,9 @@ FUSEDRNN_INLINE typename Vec<T>::Mask less_equal(Vec<T> a, Vec<T> b) { return {a
 template <class T>
 FUSEDRNN_INLINE typename Vec<T>::Mask is_nan(Vec<T> a) { return {a.v != a.v}; }
 template <class T>
-FUSEDRNN_INLINE Vec<T> select(typename Vec<T>::Mask mask, Vec<T> if_true, Vec<T> if_false) { return mask.bits ? if_true : if_false; }
+FUSEDRNN_INLINE Vec<T> select(typename Vec<T>::Mask mask, Vec<T> if_true, Vec<T> if_false) {
+    return mask.bits ? if_true : if_false;
+}
 template <class T>
 FUSEDRNN_INLINE Vec<T> low_bits_to_exponent(Vec<T> t) {
     return Vec<T>::from_bits(t.to_bits() << FloatFormat<T>::mantissa_bits);

@@ -5,9 +5,9 @@
 // below, except that the scalar one has no fused multiply-add:
 //
 //   load, load_first, store, store_first, broadcast, zero
-//   + - * /  unary -          IEEE, one rounding; unary minus flips the sign bit (of zero too) and costs nothing as an
-//                             operand of fma: the compiler takes the instruction that subtracts
+//   + - * /  unary -          IEEE, one rounding; unary minus flips the sign bit (of zero too)
 //   fma(a, b, c)              a*b + c with one rounding (scalar: two)
+//   fms(a, b, c), fnma(a, b, c)  a*b - c and c - a*b, likewise
 //   min(a, b), max(a, b)      a < b ? a : b and a > b ? a : b: b when either is NaN or both are zeros
 //   abs, copysign             bit operations
 //   round_to_nearest          ties to even, keeps the sign of zero

@@ -1,0 +1,540 @@
+// The register tile of one ISA and the products built on it, against loops that add one term at a time.
+//
+// Every result is compared as bits. Two kinds of numbers: whole ones, whose sums are exact in any order, against 64-bit
+// integers; and real ones, against the one chain of fused multiply-adds that DESIGN promises. All operands end at a
+// page without access rights, and what is to be written, or is scratch, starts out as NaN.
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "check.hpp"
+#include "gemm/gate_tile.hpp"
+#include "gemm/linear.hpp"
+#include "gemm/outer.hpp"
+#include "guarded.hpp"
+#include "pack.hpp"
+#include "random.hpp"
+
+namespace {
+
+namespace isa = fusedrnn::FUSEDRNN_ISA;
+using fusedrnn::Index;
+using fusedrnn_test::Checks;
+using fusedrnn_test::Guarded;
+using fusedrnn_test::Random;
+
+template <class T>
+using Bits = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
+template <class T>
+constexpr const char* type_name = sizeof(T) == 4 ? "float" : "double";
+
+template <class T>
+bool same(T a, T b) {
+    return std::bit_cast<Bits<T>>(a) == std::bit_cast<Bits<T>>(b);
+}
+
+enum class Numbers { whole, real };
+constexpr Numbers both_numbers[] = {Numbers::whole, Numbers::real};
+constexpr const char* name_of(Numbers numbers) { return numbers == Numbers::whole ? "whole" : "real"; }
+
+template <class T>
+void fill(Guarded<T>& array, Numbers numbers, Random& random) {
+    // Products of at most 1500 terms up to 9 stay far below 2^24: every sum of them is exact.
+    for (T& value : array) value = numbers == Numbers::whole ? random.whole<T>(3) : random.unit<T>();
+}
+
+template <class T>
+T fused(T a, T b, T c) {
+    return FUSEDRNN_HAS_FMA ? std::fma(a, b, c) : a * b + c;
+}
+
+// start + sum of a(k) * b(k) for k in [0, depth).
+template <class T, class A, class B>
+T expected_sum(Numbers numbers, T start, Index depth, A a, B b) {
+    if (numbers == Numbers::whole) {
+        auto sum = static_cast<std::int64_t>(start);
+        for (Index k = 0; k < depth; ++k) sum += static_cast<std::int64_t>(a(k)) * static_cast<std::int64_t>(b(k));
+        return static_cast<T>(sum);
+    }
+    for (Index k = 0; k < depth; ++k) start = fused(a(k), b(k), start);
+    return start;
+}
+
+template <class T>
+std::vector<Guarded<T>> guarded_rows(Index rows, Index width) {
+    std::vector<Guarded<T>> all;
+    for (Index r = 0; r < rows; ++r) all.emplace_back(width);
+    return all;
+}
+
+template <class T>
+std::vector<Guarded<T>> filled_rows(Index rows, Index width, Numbers numbers, Random& random) {
+    std::vector<Guarded<T>> all = guarded_rows<T>(rows, width);
+    for (Guarded<T>& row : all) fill(row, numbers, random);
+    return all;
+}
+
+template <class Pointer, class T>
+std::vector<Pointer> pointers(const std::vector<Guarded<T>>& rows) {
+    std::vector<Pointer> all;
+    for (const Guarded<T>& row : rows) all.push_back(row.data());
+    return all;
+}
+
+// ---- accumulate: every tile size, rows by pointer and packed -----------------------------------------------------
+
+// What one tile is given, and its sums afterwards: all that depends on the tile's size as a type is the call itself.
+template <class T>
+struct TileProblem {
+    int rows, vectors;
+    Numbers numbers;
+    Index depth, width, stride;
+    Random random;
+    Guarded<T> panel, packed, start, result;
+    std::vector<Guarded<T>> a;
+
+    // A gap between the panel's rows, as in a panel of more vectors; the last row ends at the guard page.
+    TileProblem(int rows_, int vectors_, Numbers numbers_, Index depth_)
+        : rows(rows_), vectors(vectors_), numbers(numbers_), depth(depth_), width(vectors_ * isa::Vec<T>::width),
+          stride(width + 3), random(static_cast<std::uint64_t>(rows_ * 100 + vectors_)),
+          panel(depth == 0 ? 0 : (depth - 1) * stride + width), packed(depth * rows), start(rows * width),
+          result(rows * width), a(filled_rows<T>(rows, depth, numbers, random)) {
+        fill(panel, numbers, random);
+        fill(start, numbers, random);
+        for (Index k = 0; k < depth; ++k)
+            for (Index r = 0; r < rows; ++r) packed[k * rows + r] = a[static_cast<std::size_t>(r)][k];
+    }
+
+    isa::Rows<T> by_pointer() const {
+        isa::Rows<T> left = {};
+        for (int r = 0; r < rows; ++r) left.pointer[r] = a[static_cast<std::size_t>(r)].data();
+        return left;
+    }
+
+    [[gnu::noinline]] void check(Checks& checks, const char* left) const {
+        for (Index r = 0; r < rows; ++r)
+            for (Index column = 0; column < width; ++column) {
+                const T got = result[r * width + column];
+                const T want = expected_sum(
+                    numbers, start[r * width + column], depth,
+                    [&](Index k) { return a[static_cast<std::size_t>(r)][k]; },
+                    [&](Index k) { return panel[k * stride + column]; });
+                checks.check(same(got, want),
+                             "accumulate<%s, %d x %d> %s, %s numbers, depth %td, row %td column %td: %a, expected %a",
+                             type_name<T>, rows, vectors, left, name_of(numbers), depth, r, column, double(got),
+                             double(want));
+            }
+    }
+};
+
+// The sums lie in reverse order: slot() says which of them a panel vector feeds.
+template <class T, int MR, int NV, class Left>
+[[gnu::noinline]] void run_tile(const TileProblem<T>& p, Left left) {
+    using V = isa::Vec<T>;
+    V sum[MR][NV];
+    for (int r = 0; r < MR; ++r)
+        for (int j = 0; j < NV; ++j) sum[r][NV - 1 - j] = V::load(&p.start[r * p.width + j * V::width]);
+    isa::accumulate<V, MR, NV>(sum, left, p.panel.data(), p.depth, p.stride, isa::Contiguous<V>{},
+                               [](int j) { return NV - 1 - j; });
+    for (int r = 0; r < MR; ++r)
+        for (int j = 0; j < NV; ++j) sum[r][NV - 1 - j].store(&p.result[r * p.width + j * V::width]);
+}
+
+template <class T, int MR, int... NV>
+void test_tiles_of_rows(Checks& checks, std::integer_sequence<int, NV...>) {
+    const auto test = [&]<int vectors>(Numbers numbers, Index depth) {
+        const TileProblem<T> p(MR, vectors, numbers, depth);
+        run_tile<T, MR, vectors>(p, p.by_pointer());
+        p.check(checks, "rows by pointer");
+        std::fill_n(p.result.data(), p.result.size(), std::numeric_limits<T>::quiet_NaN());
+        run_tile<T, MR, vectors>(p, isa::PackedRows<T, MR>{p.packed.data()});
+        p.check(checks, "packed rows");
+    };
+    for (Numbers numbers : both_numbers)
+        for (Index depth : {0, 1, 2, 17}) (test.template operator()<NV + 1>(numbers, depth), ...);
+}
+
+template <class T, int... MR>
+void test_tiles(Checks& checks, std::integer_sequence<int, MR...>) {
+    using Block = isa::Blocking<T>;
+    (test_tiles_of_rows<T, MR + 1>(checks, std::make_integer_sequence<int, Block::linear_vectors>{}), ...);
+    test_tiles_of_rows<T, 1>(checks, std::make_integer_sequence<int, Block::single_row_vectors>{});
+}
+
+// Tiles cover all rows, once, in order, and none is higher than allowed.
+void test_row_tiles(Checks& checks) {
+    for (Index max_rows : {1, 3, 6})
+        for (Index rows = 0; rows <= 40; ++rows) {
+            Index next = 0;
+            bool right = true;
+            isa::for_each_row_tile(rows, max_rows, [&](Index first, Index count) {
+                right = right && first == next && count >= 1 && count <= max_rows;
+                next = first + count;
+            });
+            checks.check(right && next == rows, "for_each_row_tile(%td, %td) ended at %td", rows, max_rows, next);
+        }
+}
+
+// ---- Linear ------------------------------------------------------------------------------------------------------
+
+// Linear panels as kernel_table.hpp describes them: [group][k][block in group][unit], zero past the true width.
+template <class T>
+Guarded<T> linear_panels(const Guarded<T>& matrix, Index depth, Index columns) {
+    constexpr Index block = fusedrnn::unit_block<T>, group_width = fusedrnn::linear_group * block;
+    const Index padded = fusedrnn::padded_units<T>(columns);
+    Guarded<T> panels(padded * depth);
+    Index at = 0;
+    for (Index group = 0; group < padded; group += group_width)
+        for (Index k = 0; k < depth; ++k)
+            for (Index column = group; column < std::min(group + group_width, padded); ++column)
+                panels[at++] = column < columns ? matrix[k * columns + column] : T(0);
+    return panels;
+}
+
+enum class Begin { zero, start, out };
+
+struct LinearShape {
+    Index rows, depth, columns;
+};
+
+template <class T>
+[[gnu::noinline]] void test_linear(Checks& checks, LinearShape shape, Numbers numbers, Begin begin, Index block_begin, Index block_end) {
+    constexpr Index block = fusedrnn::unit_block<T>;
+    Random random(static_cast<std::uint64_t>(shape.rows + shape.depth * 7 + shape.columns * 31));
+    Guarded<T> matrix(shape.depth * shape.columns), start(fusedrnn::padded_units<T>(shape.columns));
+    fill(matrix, numbers, random);
+    fill(start, numbers, random);
+    const Guarded<T> panels = linear_panels(matrix, shape.depth, shape.columns);
+    const std::vector<Guarded<T>> a = filled_rows<T>(shape.rows, shape.depth, numbers, random);
+    std::vector<Guarded<T>> out = guarded_rows<T>(shape.rows, shape.columns);
+    std::vector<std::vector<T>> before;
+    for (Guarded<T>& row : out) {
+        if (begin == Begin::out) fill(row, numbers, random);
+        before.emplace_back(row.begin(), row.end());
+    }
+    const auto a_rows = pointers<const T*>(a);
+    const auto out_rows = pointers<T*>(out);
+
+    fusedrnn::LinearArgs<T> args = {};
+    args.rows = shape.rows;
+    args.a = a_rows.data();
+    args.out = out_rows.data();
+    args.depth = shape.depth;
+    args.columns = shape.columns;
+    args.panel = panels.data();
+    args.start = begin == Begin::start ? start.data() : nullptr;
+    args.continue_out = begin == Begin::out;
+    args.block_begin = block_begin;
+    args.block_end = block_end;
+    isa::Linear<T>::run(args);
+
+    for (Index r = 0; r < shape.rows; ++r) {
+        const auto row = static_cast<std::size_t>(r);
+        for (Index column = 0; column < shape.columns; ++column) {
+            const T was = before[row][static_cast<std::size_t>(column)];
+            T want = was;  // outside of the given blocks
+            if (column >= block_begin * block && column < block_end * block)
+                want = expected_sum(
+                    numbers, begin == Begin::zero ? T(0) : begin == Begin::start ? start[column] : was, shape.depth,
+                    [&](Index k) { return a[row][k]; }, [&](Index k) { return matrix[k * shape.columns + column]; });
+            checks.check(same(out[row][column], want),
+                         "Linear<%s> %td rows, depth %td, %td columns, blocks %td to %td, begin %d, %s numbers: row %td column %td is %a, expected %a",
+                         type_name<T>, shape.rows, shape.depth, shape.columns, block_begin, block_end,
+                         static_cast<int>(begin), name_of(numbers), r, column, double(out[row][column]), double(want));
+        }
+        checks.check(out[row].intact(), "Linear<%s> wrote before row %td", type_name<T>, r);
+    }
+}
+
+template <class T>
+void test_linear_shapes(Checks& checks) {
+    constexpr Index block = fusedrnn::unit_block<T>;
+    std::vector<LinearShape> shapes = {{0, 3, 5}, {3, 0, 5}, {1, 1, 1}};
+    for (Index rows : {1, 2, 3, 4, 5, 6, 7, 13})
+        for (Index columns : {1, 15, 16, 17, 31, 65, 97}) shapes.push_back({rows, 9, columns});
+    // More than one group of blocks, the last one narrower.
+    for (Index rows : {1, 7}) shapes.push_back({rows, 33, (fusedrnn::linear_group + 2) * block + 3});
+    for (const LinearShape& shape : shapes)
+        for (Numbers numbers : both_numbers)
+            for (Begin begin : {Begin::zero, Begin::start, Begin::out}) {
+                const Index blocks = fusedrnn::ceil_div(shape.columns, block);
+                test_linear<T>(checks, shape, numbers, begin, 0, blocks);
+                if (blocks > 2) test_linear<T>(checks, shape, numbers, begin, 1, blocks - 1);
+            }
+    // Deep enough to be walked in pieces: the chain goes on where the piece before left it.
+    const LinearShape deep = {7, 1500, fusedrnn::linear_group * block};
+    for (Numbers numbers : both_numbers)
+        for (Begin begin : {Begin::zero, Begin::start, Begin::out})
+            test_linear<T>(checks, deep, numbers, begin, 0, fusedrnn::linear_group);
+}
+
+// ---- gate panels -------------------------------------------------------------------------------------------------
+
+// [unit block][k][gate][unit in block] of matrix [k][gate][hidden], zero past the true width.
+template <class T>
+Guarded<T> gate_panels(const Guarded<T>& matrix, Index depth, Index gates, Index hidden) {
+    constexpr Index block = fusedrnn::unit_block<T>;
+    const Index padded = fusedrnn::padded_units<T>(hidden);
+    Guarded<T> panels(padded * depth * gates);
+    Index at = 0;
+    for (Index first = 0; first < padded; first += block)
+        for (Index k = 0; k < depth; ++k)
+            for (Index gate = 0; gate < gates; ++gate)
+                for (Index unit = first; unit < first + block; ++unit)
+                    panels[at++] = unit < hidden ? matrix[(k * gates + gate) * hidden + unit] : T(0);
+    return panels;
+}
+
+// `Gates` panels feed `Sums` sums; the last gate's sum is the last one (GRU's recurrent half of n).
+template <class T, int Gates, int Sums>
+[[gnu::noinline]] void test_gates(Checks& checks, Index rows, Index depth, Index hidden, Numbers numbers) {
+    using V = isa::Vec<T>;
+    const auto slot_of = [](int gate) { return gate == Gates - 1 ? Sums - 1 : gate; };
+    Random random(static_cast<std::uint64_t>(rows + depth * 7 + hidden * 31));
+    Guarded<T> matrix(depth * Gates * hidden);
+    fill(matrix, numbers, random);
+    const Guarded<T> panels = gate_panels(matrix, depth, Gates, hidden);
+    const std::vector<Guarded<T>> a = filled_rows<T>(rows, depth, numbers, random);
+    const Index padded = fusedrnn::padded_units<T>(hidden);
+    const auto at = [&](Index row, int sum, Index unit) {
+        return static_cast<std::size_t>((row * Sums + sum) * padded + unit);
+    };
+    std::vector<T> result(static_cast<std::size_t>(rows * Sums * padded));
+    std::vector<int> visits(static_cast<std::size_t>(rows * padded));
+
+    // In two calls, as two threads would share the blocks.
+    const Index blocks = fusedrnn::ceil_div(hidden, fusedrnn::unit_block<T>), middle = blocks / 2;
+    for (const auto& [begin, end] : {std::pair{Index{0}, middle}, std::pair{middle, blocks}})
+        isa::for_each_gate_tile<T>(rows, hidden, begin, end, [&](auto size, Index first, Index v) {
+            constexpr int MR = size.rows, U = size.vectors;
+            V sum[MR][U * Sums];
+            isa::Rows<T> left = {};
+            for (int r = 0; r < MR; ++r) {
+                left.pointer[r] = a[static_cast<std::size_t>(first + r)].data();
+                for (int j = 0; j < U * Sums; ++j) sum[r][j] = V::broadcast(T(j % Sums));
+            }
+            isa::accumulate_gates<T, MR, U, Gates, Sums>(sum, left, panels.data(), depth, isa::UnitVector<T>(v),
+                                                         slot_of);
+            for (int r = 0; r < MR; ++r)
+                for (int u = 0; u < U; ++u) {
+                    const Index unit = (v + u) * V::width;
+                    for (int lane = 0; lane < V::width; ++lane)
+                        ++visits[static_cast<std::size_t>((first + r) * padded + unit + lane)];
+                    for (int s = 0; s < Sums; ++s) sum[r][u * Sums + s].store(&result[at(first + r, s, unit)]);
+                }
+        });
+
+    for (Index row = 0; row < rows; ++row)
+        for (Index unit = 0; unit < hidden; ++unit) {
+            const int seen = visits[static_cast<std::size_t>(row * padded + unit)];
+            checks.check(seen == 1, "gate tiles<%s> %td rows, %td units: row %td unit %td was visited %d times",
+                         type_name<T>, rows, hidden, row, unit, seen);
+            for (int s = 0; s < Sums; ++s) {
+                T want = T(s);
+                for (int gate = 0; gate < Gates; ++gate)
+                    if (slot_of(gate) == s)
+                        want = expected_sum(
+                            numbers, want, depth, [&](Index k) { return a[static_cast<std::size_t>(row)][k]; },
+                            [&](Index k) { return matrix[(k * Gates + gate) * hidden + unit]; });
+                const T got = result[at(row, s, unit)];
+                checks.check(same(got, want),
+                             "gates<%s, %d of %d> %td rows, depth %td, %td units, %s numbers: row %td unit %td sum %d is %a, expected %a",
+                             type_name<T>, Gates, Sums, rows, depth, hidden, name_of(numbers), row, unit, s,
+                             double(got), double(want));
+            }
+        }
+}
+
+template <class T>
+void test_gate_shapes(Checks& checks) {
+    for (Numbers numbers : both_numbers) {
+        for (Index rows : {0, 1, 2, 3, 4, 5, 6, 7, 13})
+            for (Index hidden : {1, 15, 16, 17, 33, 97}) {
+                test_gates<T, 4, 4>(checks, rows, 9, hidden, numbers);
+                test_gates<T, 3, 4>(checks, rows, 9, hidden, numbers);
+            }
+        test_gates<T, 4, 4>(checks, 2, 0, 17, numbers);
+        test_gates<T, 4, 4>(checks, 5, 97, 31, numbers);
+    }
+}
+
+// ---- sums over rows ----------------------------------------------------------------------------------------------
+
+// What `was` becomes when the rows' products are added as kernel_table.hpp says: chains of a block of rows that start at
+// zero, added to it from the last block to the first.
+template <class T, class A, class B>
+T expected_block_sums(Numbers numbers, T was, Index rows, A a, B b) {
+    constexpr Index block = fusedrnn::reduction_block;
+    for (Index first = (fusedrnn::ceil_div(rows, block) - 1) * block; first >= 0; first -= block)
+        was = was + expected_sum(
+                        numbers, T(0), std::min(block, rows - first), [&](Index k) { return a(first + k); },
+                        [&](Index k) { return b(first + k); });
+    return was;
+}
+
+struct OuterShape {
+    Index rows, count, columns;  // the product is count x columns
+};
+
+// One of the products that share a left operand: what is multiplied with it, and what it is added to.
+template <class T>
+struct OuterProduct {
+    std::vector<Guarded<T>> b;
+    std::vector<const T*> b_rows;
+    Guarded<T> out;
+    std::vector<T> before;
+
+    OuterProduct(Index rows, Index count, Index columns, Numbers numbers, Random& random)
+        : b(filled_rows<T>(rows, columns, numbers, random)), b_rows(pointers<const T*>(b)), out(count * columns) {
+        fill(out, numbers, random);
+        before.assign(out.begin(), out.end());
+    }
+};
+
+template <class T>
+[[gnu::noinline]] void test_outer(Checks& checks, OuterShape shape, Numbers numbers, Index m_begin, Index m_end) {
+    Random random(static_cast<std::uint64_t>(shape.rows + shape.count * 7 + shape.columns * 31));
+    const Index a_stride = shape.count + 5;  // a lies in a wider array and ends at the guard page
+    Guarded<T> a(shape.rows ? (shape.rows - 1) * a_stride + shape.count : 0);
+    fill(a, numbers, random);
+    const Guarded<T> scratch(fusedrnn::outer_scratch<T>);
+    std::vector<OuterProduct<T>> products;
+    std::vector<fusedrnn::OuterTarget<T>> targets;
+    for (Index columns : {shape.columns, Index{3}}) {
+        products.emplace_back(shape.rows, shape.count, columns, numbers, random);
+        targets.push_back({products.back().b_rows.data(), columns, products.back().out.data()});
+    }
+
+    fusedrnn::OuterArgs<T> args = {};
+    args.rows = shape.rows;
+    args.a = a.data();
+    args.a_stride = a_stride;
+    args.m_begin = m_begin;
+    args.m_end = m_end;
+    args.targets = targets.data();
+    args.target_count = static_cast<int>(targets.size());
+    args.scratch = scratch.data();
+    isa::Outer<T>::run(args);
+
+    for (std::size_t target = 0; target < products.size(); ++target) {
+        const OuterProduct<T>& product = products[target];
+        const Index columns = targets[target].columns;
+        for (Index m = 0; m < shape.count; ++m)
+            for (Index n = 0; n < columns; ++n) {
+                const T was = product.before[static_cast<std::size_t>(m * columns + n)];
+                T want = was;
+                if (m >= m_begin && m < m_end)
+                    want = expected_block_sums(
+                        numbers, was, shape.rows, [&](Index row) { return a[row * a_stride + m]; },
+                        [&](Index row) { return product.b[static_cast<std::size_t>(row)][n]; });
+                const T got = product.out[m * columns + n];
+                checks.check(same(got, want),
+                             "Outer<%s> %td rows, %td to %td of %td x %td, target %zu, %s numbers: [%td][%td] is %a, expected %a",
+                             type_name<T>, shape.rows, m_begin, m_end, shape.count, columns, target, name_of(numbers),
+                             m, n, double(got), double(want));
+            }
+        checks.check(product.out.intact(), "Outer<%s> wrote before target %zu", type_name<T>, target);
+    }
+    checks.check(scratch.intact(), "Outer<%s> wrote before its scratch", type_name<T>);
+}
+
+template <class T>
+void test_outer_shapes(Checks& checks) {
+    constexpr Index block = fusedrnn::reduction_block;
+    std::vector<OuterShape> shapes = {{0, 3, 5}, {1, 1, 1}};
+    for (Index count : {1, 2, 3, 4, 5, 6, 7, 13})
+        for (Index columns : {1, 15, 16, 17, 31, 65, 97}) shapes.push_back({13, count, columns});
+    for (Index rows : {block - 1, block, block + 1, 2 * block + 1}) shapes.push_back({rows, 7, 17});
+    shapes.push_back({block, fusedrnn::outer_chunk - 1, 3});  // the scratch is full, in uneven tiles
+    shapes.push_back({9, fusedrnn::outer_chunk + 14, 33});
+    for (const OuterShape& shape : shapes)
+        for (Numbers numbers : both_numbers) {
+            test_outer<T>(checks, shape, numbers, 0, shape.count);
+            if (shape.count > 2) test_outer<T>(checks, shape, numbers, 1, shape.count - 1);
+        }
+}
+
+template <class T>
+[[gnu::noinline]] void test_column_sum(Checks& checks, Index rows, Index count, Numbers numbers, Index m_begin, Index m_end) {
+    Random random(static_cast<std::uint64_t>(rows * 31 + count));
+    const Index stride = count + 5;
+    Guarded<T> a(rows ? (rows - 1) * stride + count : 0), out(count);
+    fill(a, numbers, random);
+    fill(out, numbers, random);
+    const std::vector<T> before(out.begin(), out.end());
+    isa::Outer<T>::column_sum({rows, a.data(), stride, out.data(), m_begin, m_end});
+    for (Index m = 0; m < count; ++m) {
+        const T was = before[static_cast<std::size_t>(m)];
+        const auto one = [](Index) { return T(1); };  // a product with one is exact: the chain is a plain sum
+        const T want = m < m_begin || m >= m_end
+                           ? was
+                           : expected_block_sums(numbers, was, rows, [&](Index row) { return a[row * stride + m]; }, one);
+        checks.check(same(out[m], want), "column_sum<%s> %td rows, %td to %td of %td, %s numbers: [%td] is %a, expected %a",
+                     type_name<T>, rows, m_begin, m_end, count, name_of(numbers), m, double(out[m]), double(want));
+    }
+    checks.check(out.intact(), "column_sum<%s> wrote before its output", type_name<T>);
+}
+
+template <class T>
+void test_column_sums(Checks& checks) {
+    constexpr Index block = fusedrnn::reduction_block;
+    for (Numbers numbers : both_numbers)
+        for (Index rows : {Index{0}, Index{1}, Index{7}, block - 1, block, block + 1, 2 * block + 1})
+            for (Index count : {1, 15, 16, 17, 97, 129}) {
+                test_column_sum<T>(checks, rows, count, numbers, 0, count);
+                if (count > 2) test_column_sum<T>(checks, rows, count, numbers, 1, count - 1);
+            }
+}
+
+// ---- packing -----------------------------------------------------------------------------------------------------
+
+template <class T>
+void test_transpose_panel(Checks& checks) {
+    constexpr Index block = fusedrnn::unit_block<T>;
+    for (Index rows : {Index{1}, block / 2, block - 1, block})
+        for (Index depth : {0, 1, 3, 17}) {
+            Random random(static_cast<std::uint64_t>(rows * 100 + depth));
+            const Index source_stride = depth + 2, out_stride = block + 4;
+            Guarded<T> source(depth ? (rows - 1) * source_stride + depth : 0);
+            Guarded<T> out(depth ? (depth - 1) * out_stride + block : 0);
+            fill(source, Numbers::real, random);
+            isa::transpose_panel(source.data(), source_stride, rows, depth, out.data(), out_stride);
+            for (Index i = 0; i < out.size(); ++i) {
+                const Index k = i / out_stride, r = i % out_stride;
+                const bool gap = r >= block;
+                const T want = r < rows ? source[r * source_stride + k] : T(0);
+                checks.check(gap ? std::isnan(out[i]) : same(out[i], want),
+                             "transpose_panel<%s> %td x %td: [%td][%td] is %a", type_name<T>, rows, depth, k, r,
+                             double(out[i]));
+            }
+            checks.check(out.intact(), "transpose_panel<%s> wrote before its output", type_name<T>);
+        }
+}
+
+template <class T>
+[[gnu::noinline]] void test_type(Checks& checks) {
+    test_tiles<T>(checks, std::make_integer_sequence<int, isa::Blocking<T>::max_rows>{});
+    test_linear_shapes<T>(checks);
+    test_gate_shapes<T>(checks);
+    test_outer_shapes<T>(checks);
+    test_column_sums<T>(checks);
+    test_transpose_panel<T>(checks);
+}
+
+[[gnu::noinline]] int run() {
+    Checks checks;
+    test_row_tiles(checks);
+    test_type<float>(checks);
+    test_type<double>(checks);
+    return checks.finish();
+}
+
+}  // namespace
+
+int main() { return fusedrnn_test::cpu_has_compiled_isa() ? run() : fusedrnn_test::skipped; }
