@@ -134,8 +134,10 @@ public:
 template <class T>
 class TypedTape final : public PyTape {
 public:
-    TypedTape(const NetworkSpec& spec, const BatchShape& shape, bool batch_first, std::unique_ptr<Tape<T>> tape)
-        : spec_(spec), steps_(shape.steps), rows_(shape.rows), batch_first_(batch_first), tape_(std::move(tape)) {}
+    TypedTape(const NetworkSpec& spec, const BatchShape& shape, bool batch_first, std::unique_ptr<Tape<T>> tape,
+              std::vector<py::array> held)
+        : spec_(spec), steps_(shape.steps), rows_(shape.rows), batch_first_(batch_first), held_(std::move(held)),
+          tape_(std::move(tape)) {}
 
     std::size_t bytes() const override { return tape_ ? tape_->bytes() : 0; }
 
@@ -196,6 +198,7 @@ private:
     const NetworkSpec spec_;
     const Index steps_, rows_;
     const bool batch_first_;
+    const std::vector<py::array> held_;  // what the tape borrows
     std::unique_ptr<Tape<T>> tape_;
 };
 
@@ -206,7 +209,7 @@ public:
     virtual py::tuple forward(const py::object& x, const py::object& h0, const py::object& c0,
                               const CallOptions& options) = 0;
     virtual py::tuple record(const py::object& x, const py::object& h0, const py::object& c0,
-                             const CallOptions& options, const py::object& masks) = 0;
+                             const CallOptions& options, const py::object& masks, Index checkpoint) = 0;
     virtual std::unique_ptr<PyStream> stream(Index batch_size) = 0;
     virtual const NetworkSpec& spec() const = 0;
 };
@@ -233,18 +236,19 @@ public:
     }
 
     py::tuple record(const py::object& x, const py::object& h0, const py::object& c0, const CallOptions& options,
-                     const py::object& masks) override {
+                     const py::object& masks, Index checkpoint) override {
         const auto binding = bound();
         Arguments<T> arguments = check_arguments<T>(spec(), x, h0, c0, options);
-        const std::vector<const T*> mask_pointers = check_masks(arguments, masks);
+        const RecordOptions<T> record_options = {check_masks(arguments, masks), check_checkpoint(checkpoint)};
         Results<T> results(spec(), arguments.in.shape, options);
         std::unique_ptr<Tape<T>> tape;
         {
             const py::gil_scoped_release release;
-            tape = network_.record(binding->pointers, arguments.in, mask_pointers, results.out);
+            tape = network_.record(binding->pointers, arguments.in, record_options, results.out);
         }
+        if (!checkpoint) arguments.held.clear();  // a whole tape has copies of its own
         std::unique_ptr<PyTape> held = std::make_unique<TypedTape<T>>(spec(), arguments.in.shape, options.batch_first,
-                                                                      std::move(tape));
+                                                                      std::move(tape), std::move(arguments.held));
         return py::make_tuple(results.y, results.h_n, results.c_n, results.cells, py::cast(std::move(held)));
     }
 
@@ -262,17 +266,29 @@ private:
         return binding_;
     }
 
-    std::vector<const T*> check_masks(Arguments<T>& arguments, const py::object& masks) const {
-        std::vector<const T*> pointers;
-        if (masks.is_none()) return pointers;
+    Index check_checkpoint(Index every) const {
+        if (every < 0) throw py::value_error("checkpoint: expected at least 1, got " + std::to_string(every));
+        if (every && (spec().bidirectional || spec().reverse))
+            throw py::value_error("checkpoint: expected None, the steps of a bidirectional network cannot be run again "
+                                  "piece by piece");
+        return every;
+    }
+
+    std::vector<View<const T>> check_masks(Arguments<T>& arguments, const py::object& masks) const {
+        std::vector<View<const T>> views;
+        if (masks.is_none()) return views;
+        const BatchShape& shape = arguments.in.shape;
         const auto sequence = masks.cast<py::sequence>();
         if (static_cast<Index>(sequence.size()) != spec().layers - 1)
             throw py::value_error("dropout_masks: expected " + std::to_string(spec().layers - 1) + " arrays, got " +
                                   std::to_string(sequence.size()));
-        for (const py::handle mask : sequence)
-            pointers.push_back(state_argument(arguments, py::reinterpret_borrow<py::object>(mask), "dropout_masks",
-                                              {arguments.in.shape.steps, arguments.in.shape.rows, spec().output_size()}));
-        return pointers;
+        const Index width = spec().output_size();
+        for (const py::handle mask : sequence) {
+            const T* data = state_argument(arguments, py::reinterpret_borrow<py::object>(mask), "dropout_masks",
+                                           {shape.steps, shape.rows, width});
+            views.push_back({data, shape.rows * width, width});
+        }
+        return views;
     }
 
     Network<T> network_;
@@ -371,8 +387,7 @@ void register_network(py::module_& module) {
             [](PyNetwork& self, const py::object& x, const py::object& h0, const py::object& c0,
                const py::object& lengths, const py::object& reset, bool batch_first, bool return_cell,
                const py::object& masks, Index checkpoint) {
-                if (checkpoint) throw py::value_error("checkpoint: expected None, checkpointing is not there yet");
-                return self.record(x, h0, c0, {lengths, reset, batch_first, return_cell}, masks);
+                return self.record(x, h0, c0, {lengths, reset, batch_first, return_cell}, masks, checkpoint);
             },
             arg("x"), arg("h0") = py::none(), arg("c0") = py::none(), py::kw_only(), arg("lengths") = py::none(),
             arg("reset") = py::none(), arg("batch_first") = false, arg("return_cell") = false,

@@ -39,6 +39,15 @@ struct LayerGradients {
     T *w_ih, *w_hh, *b_ih, *b_hh, *w_hr;  // null where there is none
 };
 
+// Row-steps whose weight gradient waits: where a long sequence is walked back in pieces, the reduction block that
+// straddles a piece's beginning is complete only with the piece before. The chains, and so the bits, stay those of one
+// walk.
+template <class T>
+struct PendingRows {
+    Index count = 0;
+    Buffer<T> gates, x, h_prev, units, dh_proj;
+};
+
 template <class T>
 struct LayerBackward {
     const NetworkSpec& spec;
@@ -57,6 +66,8 @@ struct LayerBackward {
     const DirectionTape<T>* tape[2];
     LayerGradients<T> gradients[2];
     Index truncate;
+    PendingRows<T>* pending = nullptr;  // for a piece of a longer sequence (one direction only)
+    Index rows_before = 0;              // row-steps before the piece
 };
 
 template <class T>

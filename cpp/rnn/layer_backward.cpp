@@ -178,21 +178,13 @@ void initial_state_gradient(const DirectionBackward<T>& d, ThreadScratch<T>& scr
     scratch.out.clear();
     for (Index row = part.begin; row < part.end; ++row) {
         const Index b = d.batch(row);
-        T* dh = dh0 + b * d.recurrent;
         const bool cut = d.schedule.reset(d.backwards, 0, row);
-        if (d.spec.traits().carries_dh && !cut)
-            std::copy_n(d.dh_carry + b * d.recurrent, d.recurrent, dh);
-        else
-            std::fill_n(dh, d.recurrent, T(0));
-        if (dc0) {
-            if (cut)
-                std::fill_n(dc0 + b * d.hidden, d.hidden, T(0));
-            else
-                std::copy_n(d.dc_carry + b * d.hidden, d.hidden, dc0 + b * d.hidden);
-        }
+        if (cut) std::fill_n(dh0 + b * d.recurrent, d.recurrent, T(0));
+        if (dc0 && cut) std::fill_n(dc0 + b * d.hidden, d.hidden, T(0));
+        if (dc0 && !cut) std::copy_n(d.dc_carry + b * d.hidden, d.hidden, dc0 + b * d.hidden);
         if (cut) continue;
         scratch.left.push_back(d.recurrent_gates_at(0, row));
-        scratch.out.push_back(dh);
+        scratch.out.push_back(dh0 + b * d.recurrent);
     }
     LinearArgs<T> args = {};
     args.rows = static_cast<Index>(scratch.left.size());
@@ -202,9 +194,13 @@ void initial_state_gradient(const DirectionBackward<T>& d, ThreadScratch<T>& scr
     args.depth = d.spec.traits().gates * d.hidden;
     args.columns = d.recurrent;
     args.panel = d.weights.w_hh_backward.data();
-    args.continue_out = true;
     args.block_end = ceil_div(d.recurrent, unit_block<T>);
     d.kernels.linear(args);
+    if (!d.spec.traits().carries_dh) return;
+    for (T* dh : scratch.out) {
+        const T* carry = d.dh_carry + (dh - dh0);
+        for (Index i = 0; i < d.recurrent; ++i) dh[i] += carry[i];
+    }
 }
 
 // dx of the row-steps whose sorted row is in `part`. The second direction adds to what the first one left.
@@ -232,47 +228,65 @@ void input_gradient(const DirectionBackward<T>& d, ThreadScratch<T>& scratch, co
     d.kernels.linear(args);
 }
 
+// Which of the row-steps at hand have their weight gradients taken now: all, but in a piece of a longer sequence only
+// those whose reduction block is complete. Rows [0, total) are the piece's, the pending ones follow them.
+template <class T>
+struct ReadyRows {
+    Index total, first, count;
+
+    explicit ReadyRows(const LayerBackward<T>& call) {
+        total = call.schedule.total();
+        const Index all = total + (call.pending ? call.pending->count : 0);
+        const Index into_block = call.rows_before % reduction_block;
+        first = std::min(all, into_block ? reduction_block - into_block : 0);
+        count = all - first;
+    }
+};
+
 // Weight gradients, the rows (gates x units) shared out between the threads.
 template <class T>
 class WeightGradient {
 public:
     WeightGradient(const DirectionBackward<T>& d, const Team& team, ThreadScratch<T>& scratch)
-        : d_(d), team_(team), scratch_(scratch) {}
+        : d_(d), team_(team), scratch_(scratch), ready_(d.call), pending_(d.call.pending) {}
 
     void run() {
+        if (ready_.count == 0) return;
         const LayerGradients<T>& out = d_.call.gradients[d_.direction];
-        gather(scratch_.left, [&](Index s, Index row) { return d_.call.x.at(d_.time(s, row), d_.batch(row)); });
-        gather(scratch_.left_too, [&](Index s, Index row) { return d_.h_before(s, row); });
-        const OuterTarget<T> input = {scratch_.left.data(), d_.call.input_size, out.w_ih};
-        const OuterTarget<T> recurrent = {scratch_.left_too.data(), d_.recurrent, out.w_hh};
+        gather(scratch_.left, pending_ ? pending_->x.data() : nullptr, d_.call.input_size,
+               [&](Index s, Index row) { return d_.call.x.at(d_.time(s, row), d_.batch(row)); });
+        gather(scratch_.left_too, pending_ ? pending_->h_prev.data() : nullptr, d_.recurrent,
+               [&](Index s, Index row) { return d_.h_before(s, row); });
+        const OuterTarget<T> input = {ready(scratch_.left), d_.call.input_size, out.w_ih};
+        const OuterTarget<T> recurrent = {ready(scratch_.left_too), d_.recurrent, out.w_hh};
         if (d_.spec.traits().recurrent_offset == 0) {  // both weights see the same gradients
             const OuterTarget<T> both[] = {input, recurrent};
             outer(d_.gates, d_.gates_width, d_.gates_width, both, 2);
             if (out.b_ih) sums(d_.gates, d_.gates_width, d_.gates_width, out.b_ih);
-            if (out.b_hh) std::copy_n(out.b_ih + part(d_.gates_width).begin, part_size(d_.gates_width),
-                                      out.b_hh + part(d_.gates_width).begin);
+            if (out.b_hh) sums(d_.gates, d_.gates_width, d_.gates_width, out.b_hh);
         } else {
             by_runs(false, input, out.b_ih);
             by_runs(true, recurrent, out.b_hh);
         }
         if (!out.w_hr) return;
-        gather(scratch_.left, [&](Index s, Index row) -> const T* {
-            return d_.tape.units.data() + d_.schedule.packed(s, row) * d_.hidden;
-        });
-        const OuterTarget<T> projection = {scratch_.left.data(), d_.hidden, out.w_hr};
+        gather(scratch_.left, pending_ ? pending_->units.data() : nullptr, d_.hidden,
+               [&](Index s, Index row) -> const T* {
+                   return d_.tape.units.data() + d_.schedule.packed(s, row) * d_.hidden;
+               });
+        const OuterTarget<T> projection = {ready(scratch_.left), d_.hidden, out.w_hr};
         outer(d_.dh_proj, d_.spec.proj_size, d_.spec.proj_size, &projection, 1);
     }
 
 private:
     Part part(Index count) const { return part_of(count, team_.index, team_.size); }
-    Index part_size(Index count) const { return part(count).end - part(count).begin; }
+    const T* const* ready(const std::vector<const T*>& rows) const { return rows.data() + ready_.first; }
 
     template <class RowOf>
-    void gather(std::vector<const T*>& rows, RowOf row_of) {
-        rows.resize(static_cast<std::size_t>(d_.schedule.total()));
-        auto at = rows.begin();
+    void gather(std::vector<const T*>& rows, const T* pending, Index width, RowOf row_of) {
+        rows.clear();
         for (Index s = 0; s < d_.schedule.steps(); ++s)
-            for (Index row = 0; row < d_.schedule.active(s); ++row) *at++ = row_of(s, row);
+            for (Index row = 0; row < d_.schedule.active(s); ++row) rows.push_back(row_of(s, row));
+        for (Index i = 0; pending && i < pending_->count; ++i) rows.push_back(pending + i * width);
     }
 
     // Where the gate gradients stand in another order than the rows of the parameter.
@@ -289,8 +303,8 @@ private:
 
     void outer(const T* a, Index a_stride, Index count, const OuterTarget<T>* targets, int target_count) {
         OuterArgs<T> args = {};
-        args.rows = d_.schedule.total();
-        args.a = a;
+        args.rows = ready_.count;
+        args.a = a + ready_.first * a_stride;
         args.a_stride = a_stride;
         args.m_begin = part(count).begin;
         args.m_end = part(count).end;
@@ -301,19 +315,63 @@ private:
     }
 
     void sums(const T* a, Index a_stride, Index count, T* out) {
-        d_.kernels.column_sum({d_.schedule.total(), a, a_stride, out, part(count).begin, part(count).end});
+        d_.kernels.column_sum({ready_.count, a + ready_.first * a_stride, a_stride, out, part(count).begin,
+                               part(count).end});
     }
 
     const DirectionBackward<T>& d_;
     const Team& team_;
     ThreadScratch<T>& scratch_;
+    const ReadyRows<T> ready_;
+    const PendingRows<T>* const pending_;
 };
+
+// The pending rows' gradients stand behind the piece's own, as if it had been longer.
+template <class T>
+void append_pending(const DirectionBackward<T>& d) {
+    const PendingRows<T>* pending = d.call.pending;
+    if (!pending) return;
+    const Index total = d.schedule.total();
+    std::copy_n(pending->gates.data(), pending->count * d.gates_width, d.gates + total * d.gates_width);
+    if (d.dh_proj)
+        std::copy_n(pending->dh_proj.data(), pending->count * d.spec.proj_size, d.dh_proj + total * d.spec.proj_size);
+}
+
+// Keeps the rows whose block goes on in the piece before: the first ones of this piece and, when it is shorter than what
+// its block lacks, the rows that were pending already.
+template <class T>
+void keep_pending(const DirectionBackward<T>& d) {
+    PendingRows<T>* pending = d.call.pending;
+    if (!pending) return;
+    const ReadyRows<T> ready(d.call);
+    PendingRows<T> kept;
+    kept.count = ready.first;
+    const auto keep = [&](Buffer<T>& to, const Buffer<T>& old, Index width, auto row_of) {
+        T* at = to.reserve(reduction_block * width);
+        Index left = kept.count;
+        for (Index s = 0; s < d.schedule.steps() && left > 0; ++s)
+            for (Index row = 0; row < d.schedule.active(s) && left > 0; ++row, --left)
+                at = std::copy_n(row_of(s, row), width, at);
+        std::copy_n(old.data(), left * width, at);
+    };
+    keep(kept.gates, pending->gates, d.gates_width, [&](Index s, Index row) { return d.gates_at(s, row); });
+    keep(kept.x, pending->x, d.call.input_size,
+         [&](Index s, Index row) { return d.call.x.at(d.time(s, row), d.batch(row)); });
+    keep(kept.h_prev, pending->h_prev, d.recurrent, [&](Index s, Index row) { return d.h_before(s, row); });
+    if (d.dh_proj) {
+        keep(kept.units, pending->units, d.hidden,
+             [&](Index s, Index row) { return d.tape.units.data() + d.schedule.packed(s, row) * d.hidden; });
+        keep(kept.dh_proj, pending->dh_proj, d.spec.proj_size,
+             [&](Index s, Index row) { return d.dh_proj + d.schedule.packed(s, row) * d.spec.proj_size; });
+    }
+    *pending = std::move(kept);
+}
 
 template <class T>
 void reserve_gradients(const LayerBackward<T>& call, Workspace<T>& workspace) {
     const NetworkSpec& spec = call.spec;
     const CellTraits& traits = spec.traits();
-    const Index total = call.schedule.total(), batch = call.schedule.batch();
+    const Index total = call.schedule.total() + (call.pending ? reduction_block : 0), batch = call.schedule.batch();
     for (Index direction = 0; direction < spec.directions(); ++direction) {
         workspace.gates[direction].reserve(total * traits.gate_gradients * spec.hidden_size);
         workspace.dh_carry[direction].reserve(batch * spec.recurrent_size());
@@ -363,6 +421,8 @@ void layer_backward(const LayerBackward<T>& call, Workspace<T>& workspace, int t
         for (const DirectionBackward<T>& d : directions)
             if (share.takes(d.direction))
                 BackThroughTime<T>(d, share, scratch).run(spans[static_cast<std::size_t>(d.direction)]);
+        if (team.index == 0)
+            for (const DirectionBackward<T>& d : directions) append_pending(d);
         team.barrier->wait();
         ThreadShare rows;  // from here on everything splits by rows or by outputs
         rows.first_row = team.index;
@@ -374,6 +434,7 @@ void layer_backward(const LayerBackward<T>& call, Workspace<T>& workspace, int t
         }
     };
     parallel(split.threads, body);
+    for (const DirectionBackward<T>& d : directions) keep_pending(d);
 }
 
 template void layer_backward(const LayerBackward<float>&, Workspace<float>&, int);

@@ -1,112 +1,11 @@
 #include "fusedrnn/network.hpp"
 
-#include <algorithm>
-
-#include "fusedrnn/runtime.hpp"
-#include "rnn/layer.hpp"
+#include "rnn/checkpoint.hpp"
 #include "rnn/network_state.hpp"
+#include "rnn/stack_forward.hpp"
 #include "rnn/tape.hpp"
 
 namespace fusedrnn {
-namespace {
-
-// Rows past a sequence's end come out as zeros.
-template <class T>
-void zero_padding(const BatchShape& shape, View<T> y, Index width) {
-    if (!shape.lengths) return;
-    for (Index b = 0; b < shape.rows; ++b)
-        for (Index t = shape.lengths[b]; t < shape.steps; ++t) std::fill_n(y.at(t, b), width, T(0));
-}
-
-template <class T>
-View<T> time_major(T* data, Index batch, Index width) {
-    return {data, batch * width, width};
-}
-
-template <class T>
-View<const T> read_only(View<T> view) {
-    return {view.data, view.time_stride, view.batch_stride};
-}
-
-// The state after every row's last step; a row without steps keeps the state it came with.
-template <class T>
-void gather_final(const Schedule& schedule, Index width, const T* initial, T* final, auto last_step_of) {
-    for (Index b = 0; b < schedule.batch(); ++b) {
-        if (initial)
-            std::copy_n(initial + b * width, width, final + b * width);
-        else
-            std::fill_n(final + b * width, width, T(0));
-    }
-    for (Index row = 0; row < schedule.rows(); ++row)
-        std::copy_n(last_step_of(row), width, final + schedule.batch_row(row) * width);
-}
-
-template <class T>
-struct StackForward {
-    const NetworkSpec& spec;
-    const Schedule& schedule;
-    const PackedNetwork<T>& packed;
-    const ForwardInputs<T>& in;
-    const ForwardOutputs<T>& out;
-    Workspace<T>& workspace;
-
-    Index index(Index layer, Index direction) const { return layer * spec.directions() + direction; }
-
-    void layer(Index l, View<const T> x, View<T> y, View<T> cells, std::vector<DirectionTape<T>>* tape) {
-        LayerForward<T> call{spec, schedule, {}, spec.layer_input(l), x, y, {}, {}, {}, cells, {}};
-        const Index h_size = schedule.batch() * spec.recurrent_size(), c_size = schedule.batch() * spec.hidden_size;
-        for (Index d = 0; d < spec.directions(); ++d) {
-            call.weights[d] = &packed.layer(l, d);
-            call.h0[d] = in.h0 ? in.h0 + index(l, d) * h_size : nullptr;
-            call.c0[d] = in.c0 ? in.c0 + index(l, d) * c_size : nullptr;
-            call.c_n[d] = out.c_n ? out.c_n + index(l, d) * c_size : nullptr;
-            if (tape) call.tape[d] = &(*tape)[static_cast<std::size_t>(d)];
-        }
-        layer_forward(call, workspace, num_threads());
-        finish(l, call);
-    }
-
-    void finish(Index l, const LayerForward<T>& call) {
-        const Index h_width = spec.recurrent_size(), c_width = spec.hidden_size;
-        for (Index d = 0; d < spec.directions(); ++d) {
-            const bool backwards = spec.runs_backwards(d);
-            const auto last = [&](Index row) { return schedule.time(backwards, schedule.length(row) - 1, row); };
-            gather_final(schedule, h_width, call.h0[d], out.h_n + index(l, d) * schedule.batch() * h_width,
-                         [&](Index row) { return call.y.at(last(row), schedule.batch_row(row)) + d * h_width; });
-            if (!call.c_n[d]) continue;
-            if (call.tape[d])
-                gather_final(schedule, c_width, call.c0[d], call.c_n[d], [&](Index row) {
-                    return call.tape[d]->c.data() + schedule.packed(schedule.length(row) - 1, row) * c_width;
-                });
-            else if (call.cells)
-                gather_final(schedule, c_width, call.c0[d], call.c_n[d], [&](Index row) {
-                    return call.cells.at(last(row), schedule.batch_row(row)) + d * c_width;
-                });
-            else  // the kernels left it there, but for the rows without steps
-                pass_empty_rows(call.c0[d], call.c_n[d]);
-        }
-    }
-
-    void pass_empty_rows(const T* c0, T* c_n) {
-        const BatchShape& shape = in.shape;
-        if (!shape.lengths && shape.steps > 0) return;
-        const Index width = spec.hidden_size;
-        for (Index b = 0; b < schedule.batch(); ++b) {
-            if (shape.steps > 0 && shape.lengths[b] > 0) continue;
-            if (c0)
-                std::copy_n(c0 + b * width, width, c_n + b * width);
-            else
-                std::fill_n(c_n + b * width, width, T(0));
-        }
-    }
-};
-
-template <class T>
-Schedule make_schedule(const NetworkSpec& spec, const BatchShape& shape) {
-    return Schedule(shape, spec.bidirectional || !spec.reverse, spec.bidirectional || spec.reverse);
-}
-
-}  // namespace
 
 template <class T>
 Network<T>::Network(const NetworkSpec& spec) : state_(std::make_shared<State>(spec)) {}
@@ -120,39 +19,24 @@ const NetworkSpec& Network<T>::spec() const {
 template <class T>
 void Network<T>::forward(const std::vector<const T*>& params, const ForwardInputs<T>& in,
                          const ForwardOutputs<T>& out) {
-    const NetworkSpec& spec = state_->spec;
     const auto packed = state_->weights.get(params, false);
     const typename WorkspacePool<T>::Lease workspace(state_->workspaces);
-    const Schedule schedule = make_schedule<T>(spec, in.shape);
-    StackForward<T> stack{spec, schedule, *packed, in, out, *workspace};
-    const Index width = spec.output_size(), steps = in.shape.steps, batch = in.shape.rows;
-    zero_padding(in.shape, out.y, width);
-    if (out.cells) zero_padding(in.shape, out.cells, spec.directions() * spec.hidden_size);
-    View<const T> x = in.x;
-    for (Index l = 0; l < spec.layers; ++l) {
-        const bool last = l + 1 == spec.layers;
-        const View<T> y = last ? out.y
-                               : time_major(workspace->layer_output[l % 2].reserve(steps * batch * width), batch, width);
-        stack.layer(l, x, y, last ? out.cells : View<T>{}, nullptr);
-        x = read_only(y);
-    }
+    forward_stack(state_->spec, *packed, in, {}, out, *workspace);
 }
 
 template <class T>
 std::unique_ptr<Tape<T>> Network<T>::record(const std::vector<const T*>& params, const ForwardInputs<T>& in,
-                                            const std::vector<const T*>& masks, const ForwardOutputs<T>& out) {
+                                            const RecordOptions<T>& options, const ForwardOutputs<T>& out) {
     const NetworkSpec& spec = state_->spec;
     const auto packed = state_->weights.get(params, true);
-    const typename WorkspacePool<T>::Lease workspace(state_->workspaces);
-    auto tape = std::make_unique<NetworkTape<T>>(state_, packed, make_schedule<T>(spec, in.shape), in, masks);
-    StackForward<T> stack{spec, tape->schedule(), *packed, in, out, *workspace};
-    for (Index l = 0; l < spec.layers; ++l) {
-        LayerTape<T>& kept = tape->layer(l);
-        const View<T> y = tape->output(l);
-        zero_padding(in.shape, y, spec.output_size());
-        stack.layer(l, tape->input(l), y, {}, &kept.directions);
-        tape->drop(l);
+    if (options.checkpoint) {
+        auto tape = std::make_unique<CheckpointTape<T>>(state_, packed, in, options);
+        tape->record(out);
+        return tape;
     }
+    auto tape = std::make_unique<NetworkTape<T>>(state_, packed, make_schedule(spec, in.shape), in, options.masks);
+    const typename WorkspacePool<T>::Lease workspace(state_->workspaces);
+    record_stack(spec, *packed, in, out, *workspace, *tape);
     tape->copy_results(out);
     return tape;
 }

@@ -5,7 +5,9 @@
 
 namespace fusedrnn {
 
-Schedule::Schedule(const BatchShape& shape, bool forwards, bool backwards) : batch_(shape.rows) {
+Schedule::Schedule(const BatchShape& shape, bool forwards, bool backwards, const Index* steps_beyond)
+    : batch_(shape.rows) {
+    if (steps_beyond) beyond_.assign(steps_beyond, steps_beyond + shape.rows);
     sort_rows(shape);
     const Index steps = length_.empty() ? 0 : length_.front();
     active_.resize(static_cast<std::size_t>(steps));
@@ -28,8 +30,10 @@ void Schedule::sort_rows(const BatchShape& shape) {
     const auto length_of = [&](Index b) -> Index { return shape.lengths ? shape.lengths[b] : shape.steps; };
     for (Index b = 0; b < shape.rows; ++b)
         if (length_of(b) > 0) order_.push_back(b);
+    // By the whole sequence's length: a piece of it keeps the whole's order of rows.
+    const auto whole = [&](Index b) { return length_of(b) + (beyond_.empty() ? 0 : beyond_[static_cast<std::size_t>(b)]); };
     if (shape.lengths)
-        std::stable_sort(order_.begin(), order_.end(), [&](Index a, Index b) { return length_of(a) > length_of(b); });
+        std::stable_sort(order_.begin(), order_.end(), [&](Index a, Index b) { return whole(a) > whole(b); });
     for (const Index b : order_) length_.push_back(length_of(b));
 }
 

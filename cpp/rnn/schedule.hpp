@@ -17,7 +17,8 @@ struct StepRange {
 
 class Schedule {
 public:
-    explicit Schedule(const BatchShape& shape, bool forwards, bool backwards);
+    // `steps_beyond`: for a piece of a longer sequence, how many steps each batch row has after it; or null.
+    Schedule(const BatchShape& shape, bool forwards, bool backwards, const Index* steps_beyond = nullptr);
 
     Index batch() const { return batch_; }     // rows, those of length 0 too
     Index rows() const { return static_cast<Index>(order_.size()); }  // rows with at least one step
@@ -40,17 +41,18 @@ public:
     // The same, also ended where a window of `truncate` steps, counted back from each row's end, begins.
     std::vector<StepRange> spans(bool backwards, Index truncate) const;
     bool window_begins(Index step, Index row, Index truncate) const {
-        return truncate > 0 && step > 0 && (length(row) - step) % truncate == 0;
+        return truncate > 0 && step > 0 && (length(row) + beyond(row) - step) % truncate == 0;
     }
 
 private:
+    Index beyond(Index row) const { return beyond_.empty() ? 0 : beyond_[static_cast<std::size_t>(batch_row(row))]; }
     void sort_rows(const BatchShape& shape);
     void read_resets(const BatchShape& shape, bool backwards);
     std::vector<StepRange> split(bool backwards, Index truncate) const;
 
     Index batch_;
     Index total_ = 0;
-    std::vector<Index> order_, length_, active_, offset_;
+    std::vector<Index> order_, length_, active_, offset_, beyond_;
     std::vector<std::uint8_t> reset_[2];
     std::vector<StepRange> spans_[2];
 };

@@ -17,7 +17,7 @@ void copy_into(Buffer<T>& to, const T* from, Index count) {
 template <class T>
 NetworkTape<T>::NetworkTape(std::shared_ptr<typename Network<T>::State> state,
                             std::shared_ptr<const PackedNetwork<T>> packed, Schedule schedule,
-                            const ForwardInputs<T>& in, const std::vector<const T*>& masks)
+                            const ForwardInputs<T>& in, const std::vector<View<const T>>& masks)
     : state_(std::move(state)), packed_(std::move(packed)), spec_(state_->spec), schedule_(std::move(schedule)),
       steps_(in.shape.steps), batch_(in.shape.rows), layers_(static_cast<std::size_t>(spec_.layers)) {
     if (in.shape.lengths) lengths_.assign(in.shape.lengths, in.shape.lengths + batch_);
@@ -38,7 +38,11 @@ NetworkTape<T>::NetworkTape(std::shared_ptr<typename Network<T>::State> state,
             if (traits.has_cell) direction.c.reserve(schedule_.total() * spec_.hidden_size);
             if (spec_.proj_size) direction.units.reserve(schedule_.total() * spec_.hidden_size);
         }
-        if (l + 1 < spec_.layers && !masks.empty()) copy_into(kept.mask, masks[static_cast<std::size_t>(l)], values());
+        if (l + 1 == spec_.layers || masks.empty()) continue;
+        T* mask = kept.mask.reserve(values());
+        for (Index t = 0; t < steps_; ++t)
+            for (Index b = 0; b < batch_; ++b)
+                mask = std::copy_n(masks[static_cast<std::size_t>(l)].at(t, b), spec_.output_size(), mask);
     }
 }
 
@@ -101,7 +105,7 @@ void NetworkTape<T>::zero_missing(View<T> dx, Index width) const {
 
 template <class T>
 void NetworkTape<T>::layer_back(Index l, View<const T> dy, View<T> dx, const BackwardInputs<T>& in,
-                                const BackwardOutputs<T>& out, Workspace<T>& workspace) {
+                                const BackwardOutputs<T>& out, Workspace<T>& workspace, PieceOfSequence<T>* piece) {
     const View<T> y = output(l);
     LayerBackward<T> call{spec_, schedule_, {}, spec_.layer_input(l), input(l),
                           {y.data, y.time_stride, y.batch_stride}, dy, dx,
@@ -122,11 +126,16 @@ void NetworkTape<T>::layer_back(Index l, View<const T> dy, View<T> dx, const Bac
         call.gradients[d] = {param(slots.w_ih), param(slots.w_hh), param(slots.b_ih), param(slots.b_hh),
                              param(slots.w_hr)};
     }
+    if (piece) {
+        call.pending = &piece->pending[static_cast<std::size_t>(l)];
+        call.rows_before = piece->rows_before;
+    }
     layer_backward(call, workspace, num_threads());
 }
 
 template <class T>
-void NetworkTape<T>::backward(const BackwardInputs<T>& in, const BackwardOutputs<T>& out) {
+void NetworkTape<T>::backward_piece(const BackwardInputs<T>& in, const BackwardOutputs<T>& out,
+                                    PieceOfSequence<T>* piece) {
     const typename WorkspacePool<T>::Lease workspace(state_->workspaces);
     View<const T> dy = in.dy;
     for (Index l = spec_.layers - 1; l >= 0; --l) {
@@ -134,7 +143,7 @@ void NetworkTape<T>::backward(const BackwardInputs<T>& in, const BackwardOutputs
         View<T> dx = out.dx;
         if (l > 0) dx = {workspace->layer_gradient[l % 2].reserve(values()), batch_ * width, width};
         zero_missing(dx, width);
-        layer_back(l, dy, dx, in, out, *workspace);
+        layer_back(l, dy, dx, in, out, *workspace, piece);
         if (l > 0 && layer(l - 1).mask.data())
             for (Index i = 0; i < values(); ++i) dx.data[i] *= layer(l - 1).mask.data()[i];
         dy = {dx.data, dx.time_stride, dx.batch_stride};

@@ -20,14 +20,24 @@ struct LayerTape {
     Buffer<T> mask;
 };
 
+// For a piece of a longer sequence: what its backward pass takes over from the pieces after it.
+template <class T>
+struct PieceOfSequence {
+    std::vector<PendingRows<T>> pending;  // per layer
+    Index rows_before = 0;
+};
+
 template <class T>
 class NetworkTape final : public Tape<T> {
 public:
     NetworkTape(std::shared_ptr<typename Network<T>::State> state, std::shared_ptr<const PackedNetwork<T>> packed,
-                Schedule schedule, const ForwardInputs<T>& in, const std::vector<const T*>& masks);
+                Schedule schedule, const ForwardInputs<T>& in, const std::vector<View<const T>>& masks);
 
     std::size_t bytes() const override;
-    void backward(const BackwardInputs<T>& in, const BackwardOutputs<T>& out) override;
+    void backward(const BackwardInputs<T>& in, const BackwardOutputs<T>& out) override {
+        backward_piece(in, out, nullptr);
+    }
+    void backward_piece(const BackwardInputs<T>& in, const BackwardOutputs<T>& out, PieceOfSequence<T>* piece);
 
     const Schedule& schedule() const { return schedule_; }
     LayerTape<T>& layer(Index l) { return layers_[static_cast<std::size_t>(l)]; }
@@ -42,7 +52,7 @@ private:
     Index values() const { return steps_ * batch_ * spec_.output_size(); }
     View<const T> time_major(const T* data, Index width) const { return {data, batch_ * width, width}; }
     void layer_back(Index l, View<const T> dy, View<T> dx, const BackwardInputs<T>& in, const BackwardOutputs<T>& out,
-                    Workspace<T>& workspace);
+                    Workspace<T>& workspace, PieceOfSequence<T>* piece);
     void zero_missing(View<T> dx, Index width) const;
 
     std::shared_ptr<typename Network<T>::State> state_;

@@ -232,7 +232,7 @@ void run_kernels(const std::vector<Step>& steps, Nonlinearity nonlinearity, cons
 // Every gradient is a product of at most seven factors of size 1 or below (2 for states), each at most a few ULP off:
 // saturated gates lose relative, not absolute accuracy, since 1 - y and 1 - y^2 cancel.
 template <class T>
-constexpr double tolerance = 16 * double(std::numeric_limits<T>::epsilon());
+constexpr double tolerance = 8 * double(std::numeric_limits<T>::epsilon());
 
 template <class T, template <class> class CellOf>
 void test_cell(Checks& checks, Index hidden, Nonlinearity nonlinearity) {

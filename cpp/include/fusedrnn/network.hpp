@@ -84,6 +84,15 @@ struct ForwardOutputs {
 };
 
 template <class T>
+struct RecordOptions {
+    // Dropout: layers - 1 masks (steps, rows, output size), multiplied into the outputs between layers; or empty.
+    std::vector<View<const T>> masks;
+    // Keep only the states of every so many steps and run the steps between again in the backward pass; 0: keep all.
+    // For networks that run forwards in time only.
+    Index checkpoint = 0;
+};
+
+template <class T>
 struct BackwardInputs {
     View<const T> dy;          // or null: zeros
     const T* dh_n = nullptr;   // or null: zeros
@@ -135,9 +144,9 @@ public:
     // `params` in parameter order. They are packed anew only when their contents have changed since the last call.
     void forward(const std::vector<const T*>& params, const ForwardInputs<T>& in, const ForwardOutputs<T>& out);
 
-    // masks: layers - 1 arrays (steps, rows, output size), time-major and contiguous, or empty.
+    // With a checkpoint distance x and the masks are borrowed for the tape's life, and x must not change meanwhile.
     std::unique_ptr<Tape<T>> record(const std::vector<const T*>& params, const ForwardInputs<T>& in,
-                                    const std::vector<const T*>& masks, const ForwardOutputs<T>& out);
+                                    const RecordOptions<T>& options, const ForwardOutputs<T>& out);
 
     std::unique_ptr<Stream<T>> stream(const std::vector<const T*>& params, Index rows);
 

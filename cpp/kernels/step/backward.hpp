@@ -47,10 +47,11 @@ struct Backward {
             });
     }
 
-    // What of dh_t does not come from the step after: the output's gradient and the carry.
+    // What of dh_t does not come from the step after through the product: the carry, and the output's gradient. In this
+    // order a sequence cut in two, whose first part takes product + carry as its carry, gives the same bits.
     FUSEDRNN_INLINE static V with_direct(V dh, const BackwardRow<T>& row, Index unit, Index lanes) {
-        dh = dh + load_lanes<V>(row.dy + unit, lanes);
-        return row.dh_carry ? dh + load_lanes<V>(row.dh_carry + unit, lanes) : dh;
+        if (row.dh_carry) dh = dh + load_lanes<V>(row.dh_carry + unit, lanes);
+        return dh + load_lanes<V>(row.dy + unit, lanes);
     }
 
     template <bool Direct>

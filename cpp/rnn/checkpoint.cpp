@@ -1,0 +1,166 @@
+#include "rnn/checkpoint.hpp"
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "rnn/fingerprint.hpp"
+#include "rnn/stack_forward.hpp"
+
+namespace fusedrnn {
+namespace {
+
+template <class V>
+V later(V view, Index steps) {
+    if (view) view.data += steps * view.time_stride;
+    return view;
+}
+
+}  // namespace
+
+template <class T>
+CheckpointTape<T>::CheckpointTape(std::shared_ptr<typename Network<T>::State> state,
+                                  std::shared_ptr<const PackedNetwork<T>> packed, const ForwardInputs<T>& in,
+                                  const RecordOptions<T>& options)
+    : state_(std::move(state)), packed_(std::move(packed)), spec_(state_->spec), every_(options.checkpoint),
+      steps_(in.shape.steps), batch_(in.shape.rows), h_count_(spec_.layers * batch_ * spec_.recurrent_size()),
+      c_count_(spec_.traits().has_cell ? spec_.layers * batch_ * spec_.hidden_size : 0), x_(in.x),
+      masks_(options.masks), x_print_(fingerprint_of_x()) {
+    if (in.shape.lengths) lengths_.assign(in.shape.lengths, in.shape.lengths + batch_);
+    if (in.shape.reset)
+        for (Index t = 0; t < steps_; ++t)
+            for (Index b = 0; b < batch_; ++b)
+                reset_.push_back(in.shape.reset[t * in.shape.reset_time_stride + b * in.shape.reset_batch_stride]);
+    const Index states = std::max<Index>(1, pieces());
+    h_.reserve_zeros(states * h_count_);
+    if (in.h0) std::copy_n(in.h0, h_count_, h_.data());
+    if (!c_count_) return;
+    c_.reserve_zeros(states * c_count_);
+    if (in.c0) std::copy_n(in.c0, c_count_, c_.data());
+}
+
+template <class T>
+std::uint64_t CheckpointTape<T>::fingerprint_of_x() const {
+    std::uint64_t all = 0;
+    for (Index t = 0; t < steps_; ++t)
+        for (Index b = 0; b < batch_; ++b) {
+            const std::uint64_t row[2] = {
+                all, fingerprint(x_.at(t, b), static_cast<std::size_t>(spec_.input_size) * sizeof(T))};
+            all = fingerprint(row, sizeof(row));
+        }
+    return all;
+}
+
+template <class T>
+typename CheckpointTape<T>::Piece CheckpointTape<T>::piece(Index index) const {
+    Piece piece;
+    piece.begin = index * every_;
+    piece.end = std::min(steps_, piece.begin + every_);
+    piece.rows_before = 0;
+    for (Index b = 0; b < batch_; ++b) {
+        piece.rows_before += std::min(length(b), piece.begin);
+        piece.beyond.push_back(std::max<Index>(0, length(b) - piece.end));
+        if (!lengths_.empty())
+            piece.lengths.push_back(std::clamp<Index>(length(b) - piece.begin, 0, piece.end - piece.begin));
+    }
+    ForwardInputs<T>& in = piece.in;
+    in.shape.steps = piece.end - piece.begin;
+    in.shape.rows = batch_;
+    in.shape.lengths = piece.lengths.empty() ? nullptr : piece.lengths.data();
+    if (!reset_.empty()) {
+        in.shape.reset = reset_.data() + piece.begin * batch_;
+        in.shape.reset_time_stride = batch_;
+        in.shape.reset_batch_stride = 1;
+    }
+    in.x = later(x_, piece.begin);
+    in.h0 = h_before(index);
+    in.c0 = c_before(index);
+    for (const View<const T>& mask : masks_) piece.masks.push_back(later(mask, piece.begin));
+    return piece;
+}
+
+template <class T>
+void CheckpointTape<T>::record(const ForwardOutputs<T>& out) {
+    const typename WorkspacePool<T>::Lease workspace(state_->workspaces);
+    if (pieces() == 0) {
+        std::copy_n(h_before(0), h_count_, out.h_n);
+        if (out.c_n) std::copy_n(c_before(0), c_count_, out.c_n);
+    }
+    for (Index i = 0; i < pieces(); ++i) {
+        const bool last = i + 1 == pieces();
+        ForwardOutputs<T> part;
+        part.y = later(out.y, i * every_);
+        part.cells = later(out.cells, i * every_);
+        part.h_n = last ? out.h_n : h_before(i + 1);
+        part.c_n = last ? out.c_n : c_before(i + 1);
+        const Piece now = piece(i);
+        forward_stack(spec_, *packed_, now.in, now.masks, part, *workspace);
+    }
+}
+
+template <class T>
+std::size_t CheckpointTape<T>::bytes() const {
+    return h_.bytes() + c_.bytes() + reset_.size() + lengths_.size() * sizeof(lengths_[0]);
+}
+
+// A truncation window that begins with the piece: nothing goes on to the steps before.
+template <class T>
+void CheckpointTape<T>::cut_at_windows(const Piece& piece, Index truncate, T* dh, T* dc) const {
+    if (truncate == 0 || piece.begin == 0) return;
+    for (Index b = 0; b < batch_; ++b) {
+        const Index left = length(b) - piece.begin;
+        if (left <= 0 || left % truncate != 0) continue;
+        for (Index l = 0; l < spec_.layers; ++l) {
+            const Index row = l * batch_ + b;
+            std::fill_n(dh + row * spec_.recurrent_size(), spec_.recurrent_size(), T(0));
+            if (dc) std::fill_n(dc + row * spec_.hidden_size, spec_.hidden_size, T(0));
+        }
+    }
+}
+
+template <class T>
+void CheckpointTape<T>::backward(const BackwardInputs<T>& in, const BackwardOutputs<T>& out) {
+    if (fingerprint_of_x() != x_print_)
+        throw std::invalid_argument("x: expected the values it was recorded with, but it has changed since; a tape with "
+                                    "checkpoint reads x again in backward");
+    const auto begin_with = [](const T* from, Index count, T* to) {
+        if (!to) return;
+        if (from)
+            std::copy_n(from, count, to);
+        else
+            std::fill_n(to, count, T(0));
+    };
+    // The gradient of the state between two pieces stands where the initial state's will.
+    begin_with(in.dh_n, h_count_, out.dh0);
+    begin_with(in.dc_n, c_count_, out.dc0);
+    Buffer<T> dh_n(h_count_), dc_n(c_count_), h_n(h_count_), c_n(c_count_), y;
+    PieceOfSequence<T> carried;
+    carried.pending.resize(static_cast<std::size_t>(spec_.layers));
+    for (Index i = pieces() - 1; i >= 0; --i) {
+        const Piece now = piece(i);
+        NetworkTape<T> tape(state_, packed_, make_schedule(spec_, now.in.shape, now.beyond.data()), now.in, now.masks);
+        {
+            const typename WorkspacePool<T>::Lease workspace(state_->workspaces);
+            ForwardOutputs<T> again;
+            again.h_n = h_n.data();
+            again.c_n = c_count_ ? c_n.data() : nullptr;
+            record_stack(spec_, *packed_, now.in, again, *workspace, tape);
+        }
+        std::copy_n(out.dh0, h_count_, dh_n.data());
+        if (c_count_) std::copy_n(out.dc0, c_count_, dc_n.data());
+        BackwardInputs<T> part_in;
+        part_in.dy = later(in.dy, now.begin);
+        part_in.dh_n = dh_n.data();
+        part_in.dc_n = c_count_ ? dc_n.data() : nullptr;
+        part_in.truncate = in.truncate;
+        BackwardOutputs<T> part_out = out;
+        part_out.dx = later(out.dx, now.begin);
+        carried.rows_before = now.rows_before;
+        tape.backward_piece(part_in, part_out, &carried);
+        cut_at_windows(now, in.truncate, out.dh0, out.dc0);
+    }
+}
+
+template class CheckpointTape<float>;
+template class CheckpointTape<double>;
+
+}  // namespace fusedrnn

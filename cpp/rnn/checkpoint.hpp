@@ -1,0 +1,64 @@
+// A tape that keeps the states of every k steps only and runs the steps between again when it walks back.
+//
+// The gradients equal those of a full tape to the bit: forward, a sequence may be cut anywhere; backward, the carries
+// cross the cuts unchanged and weight gradients wait until their reduction blocks are complete (PendingRows).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "fusedrnn/network.hpp"
+#include "rnn/buffer.hpp"
+#include "rnn/network_state.hpp"
+#include "rnn/packed_weights.hpp"
+
+namespace fusedrnn {
+
+template <class T>
+class CheckpointTape final : public Tape<T> {
+public:
+    CheckpointTape(std::shared_ptr<typename Network<T>::State> state, std::shared_ptr<const PackedNetwork<T>> packed,
+                   const ForwardInputs<T>& in, const RecordOptions<T>& options);
+
+    // The forward pass, in pieces of k steps.
+    void record(const ForwardOutputs<T>& out);
+
+    std::size_t bytes() const override;
+    // Throws std::invalid_argument when x has changed since it was recorded.
+    void backward(const BackwardInputs<T>& in, const BackwardOutputs<T>& out) override;
+
+private:
+    // One piece of the sequence as a call of its own.
+    struct Piece {
+        Index begin, end;
+        std::vector<std::int64_t> lengths;  // empty: all rows have all steps
+        std::vector<Index> beyond;          // steps of each row after the piece
+        Index rows_before;                  // row-steps before the piece
+        ForwardInputs<T> in;
+        std::vector<View<const T>> masks;
+    };
+
+    Index pieces() const { return (steps_ + every_ - 1) / every_; }
+    Index length(Index row) const {
+        return lengths_.empty() ? steps_ : static_cast<Index>(lengths_[static_cast<std::size_t>(row)]);
+    }
+    Piece piece(Index index) const;
+    T* h_before(Index piece) const { return h_.data() + piece * h_count_; }
+    T* c_before(Index piece) const { return c_.data() ? c_.data() + piece * c_count_ : nullptr; }
+    std::uint64_t fingerprint_of_x() const;
+    void cut_at_windows(const Piece& piece, Index truncate, T* dh, T* dc) const;
+
+    std::shared_ptr<typename Network<T>::State> state_;
+    std::shared_ptr<const PackedNetwork<T>> packed_;
+    const NetworkSpec& spec_;
+    const Index every_, steps_, batch_, h_count_, c_count_;
+    std::vector<std::int64_t> lengths_;
+    std::vector<std::uint8_t> reset_;  // (steps, batch); empty: none
+    View<const T> x_;
+    std::vector<View<const T>> masks_;
+    std::uint64_t x_print_;
+    Buffer<T> h_, c_;  // before every piece
+};
+
+}  // namespace fusedrnn

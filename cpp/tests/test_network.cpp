@@ -1,0 +1,411 @@
+// Whole networks through the C++ API: gradients against finite differences in double, and every choice that must not
+// change a bit: the batch a row is in, where a sequence is cut, stepping through it, recording it, the number of
+// threads, and which of the ISAs with fused multiply-add computes.
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "check.hpp"
+#include "fusedrnn/network.hpp"
+#include "fusedrnn/runtime.hpp"
+#include "random.hpp"
+
+namespace {
+
+using namespace fusedrnn;
+using fusedrnn_test::Checks;
+using fusedrnn_test::Random;
+
+template <class T>
+std::vector<T> numbers(Index count, Random& random, T scale = 1) {
+    std::vector<T> values(static_cast<std::size_t>(count));
+    for (T& value : values) value = random.unit<T>() * scale;
+    return values;
+}
+
+template <class T>
+std::vector<T> nan(Index count) {
+    return std::vector<T>(static_cast<std::size_t>(count), std::numeric_limits<T>::quiet_NaN());
+}
+
+template <class T>
+bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
+    return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0);
+}
+
+// What goes into one call. Arrays as network.hpp describes them, compact and time-major.
+template <class T>
+struct Problem {
+    NetworkSpec spec;
+    Index steps, rows;
+    std::vector<std::int64_t> lengths;  // or empty
+    std::vector<std::uint8_t> reset;    // or empty
+    std::vector<std::vector<T>> params;
+    std::vector<T> x, h0, c0, dy, dh_n, dc_n;
+
+    Index states() const { return spec.layers * spec.directions(); }
+    bool has_cell() const { return spec.traits().has_cell; }
+    Index y_size() const { return steps * rows * spec.output_size(); }
+    Index h_size() const { return states() * rows * spec.recurrent_size(); }
+    Index c_size() const { return has_cell() ? states() * rows * spec.hidden_size : 0; }
+
+    Problem(const NetworkSpec& spec_, Index steps_, Index rows_, std::uint64_t seed)
+        : spec(spec_), steps(steps_), rows(rows_) {
+        Random random(seed);
+        const T scale = T(1) / std::sqrt(T(spec.hidden_size));
+        for (const Parameter& parameter : parameters(spec))
+            params.push_back(numbers<T>(parameter.size(), random, T(1.5) * scale));
+        x = numbers<T>(steps * rows * spec.input_size, random);
+        h0 = numbers<T>(h_size(), random);
+        c0 = numbers<T>(c_size(), random);
+        dy = numbers<T>(y_size(), random);
+        dh_n = numbers<T>(h_size(), random);
+        dc_n = numbers<T>(c_size(), random);
+    }
+
+    // Lengths and resets of every kind: whole, short, none at all; at the first step, in the middle, in the padding.
+    void make_ragged() {
+        for (Index b = 0; b < rows; ++b) lengths.push_back(b % 4 == 3 ? 0 : steps - (b * 2) % steps);
+        reset.assign(static_cast<std::size_t>(steps * rows), 0);
+        for (Index i = 0; i < steps * rows; i += 5) reset[static_cast<std::size_t>(i)] = 1;
+    }
+
+    BatchShape shape() const {
+        BatchShape shape;
+        shape.steps = steps;
+        shape.rows = rows;
+        if (!lengths.empty()) shape.lengths = lengths.data();
+        if (!reset.empty()) {
+            shape.reset = reset.data();
+            shape.reset_time_stride = rows;
+            shape.reset_batch_stride = 1;
+        }
+        return shape;
+    }
+    ForwardInputs<T> inputs() const {
+        ForwardInputs<T> in;
+        in.shape = shape();
+        in.x = {x.data(), rows * spec.input_size, spec.input_size};
+        in.h0 = h0.data();
+        in.c0 = has_cell() ? c0.data() : nullptr;
+        return in;
+    }
+    std::vector<const T*> param_pointers() const {
+        std::vector<const T*> all;
+        for (const std::vector<T>& param : params) all.push_back(param.data());
+        return all;
+    }
+
+    // Batch row `b` alone.
+    Problem row(Index b) const {
+        Problem part = *this;
+        part.rows = 1;
+        const auto pick = [&](std::vector<T>& to, const std::vector<T>& from, Index width) {
+            to.clear();
+            for (Index at = b * width; at < static_cast<Index>(from.size()); at += rows * width)
+                to.insert(to.end(), from.begin() + at, from.begin() + at + width);
+        };
+        pick(part.x, x, spec.input_size);
+        pick(part.h0, h0, spec.recurrent_size());
+        pick(part.c0, c0, spec.hidden_size);
+        pick(part.dy, dy, spec.output_size());
+        pick(part.dh_n, dh_n, spec.recurrent_size());
+        pick(part.dc_n, dc_n, spec.hidden_size);
+        if (!lengths.empty()) part.lengths = {lengths[static_cast<std::size_t>(b)]};
+        if (!reset.empty()) {
+            part.reset.clear();
+            for (Index t = 0; t < steps; ++t) part.reset.push_back(reset[static_cast<std::size_t>(t * rows + b)]);
+        }
+        return part;
+    }
+    // Steps [begin, end).
+    Problem cut(Index begin, Index end) const {
+        Problem part = *this;
+        part.steps = end - begin;
+        const Index width = rows * spec.input_size;
+        part.x.assign(x.begin() + begin * width, x.begin() + end * width);
+        return part;
+    }
+};
+
+template <class T>
+struct Results {
+    std::vector<T> y, h_n, c_n;
+
+    explicit Results(const Problem<T>& p) : y(nan<T>(p.y_size())), h_n(nan<T>(p.h_size())), c_n(nan<T>(p.c_size())) {}
+    ForwardOutputs<T> outputs(const Problem<T>& p) {
+        ForwardOutputs<T> out;
+        out.y = {y.data(), p.rows * p.spec.output_size(), p.spec.output_size()};
+        out.h_n = h_n.data();
+        out.c_n = p.has_cell() ? c_n.data() : nullptr;
+        return out;
+    }
+    bool operator==(const Results& other) const {
+        return same_bits(y, other.y) && same_bits(h_n, other.h_n) && same_bits(c_n, other.c_n);
+    }
+};
+
+template <class T>
+struct Gradients {
+    std::vector<T> dx, dh0, dc0;
+    std::vector<std::vector<T>> params;
+
+    bool same_inputs(const Gradients& other) const {
+        return same_bits(dx, other.dx) && same_bits(dh0, other.dh0) && same_bits(dc0, other.dc0);
+    }
+    bool operator==(const Gradients& other) const {
+        if (!same_inputs(other) || params.size() != other.params.size()) return false;
+        for (std::size_t i = 0; i < params.size(); ++i)
+            if (!same_bits(params[i], other.params[i])) return false;
+        return true;
+    }
+};
+
+template <class T>
+Results<T> forward(const Problem<T>& p) {
+    Network<T> network(p.spec);
+    Results<T> results(p);
+    network.forward(p.param_pointers(), p.inputs(), results.outputs(p));
+    return results;
+}
+
+template <class T>
+struct Recorded {
+    Results<T> results;
+    Gradients<T> gradients;
+    bool operator==(const Recorded&) const = default;
+};
+
+template <class T>
+Recorded<T> record(const Problem<T>& p, Index truncate = 0) {
+    const Index x_size = p.steps * p.rows * p.spec.input_size;
+    Recorded<T> all{Results<T>(p), {nan<T>(x_size), nan<T>(p.h_size()), nan<T>(p.c_size()), {}}};
+    for (const std::vector<T>& param : p.params) all.gradients.params.emplace_back(param.size(), T(0));
+    std::unique_ptr<Tape<T>> tape;
+    {
+        Network<T> network(p.spec);  // the tape outlives it
+        tape = network.record(p.param_pointers(), p.inputs(), {}, all.results.outputs(p));
+    }
+    BackwardInputs<T> in;
+    in.dy = {p.dy.data(), p.rows * p.spec.output_size(), p.spec.output_size()};
+    in.dh_n = p.dh_n.data();
+    in.dc_n = p.has_cell() ? p.dc_n.data() : nullptr;
+    in.truncate = truncate;
+    BackwardOutputs<T> out;
+    out.dx = {all.gradients.dx.data(), p.rows * p.spec.input_size, p.spec.input_size};
+    out.dh0 = all.gradients.dh0.data();
+    out.dc0 = p.has_cell() ? all.gradients.dc0.data() : nullptr;
+    for (std::vector<T>& param : all.gradients.params) out.params.push_back(param.data());
+    tape->backward(in, out);
+    return all;
+}
+
+// Every kind of network, small; each a name for messages and its description.
+struct Case {
+    std::string name;
+    NetworkSpec spec;
+};
+
+std::vector<Case> cases(Index input, Index hidden) {
+    std::vector<Case> all;
+    const auto add = [&](std::string name, auto change) {
+        NetworkSpec spec;
+        spec.input_size = input;
+        spec.hidden_size = hidden;
+        change(spec);
+        all.push_back({std::move(name), spec});
+    };
+    for (int n = 0; n < nonlinearity_count; ++n)
+        add(std::string("rnn ") + nonlinearity_names[n], [&](NetworkSpec& spec) {
+            spec.cell = CellKind::rnn;
+            spec.nonlinearity = static_cast<Nonlinearity>(n);
+        });
+    for (CellKind cell : {CellKind::lstm, CellKind::gru}) {
+        const std::string name = cell_traits(cell).name;
+        add(name, [&](NetworkSpec& spec) { spec.cell = cell; });
+        add(name + " backwards, no bias", [&](NetworkSpec& spec) {
+            spec.cell = cell;
+            spec.reverse = true;
+            spec.bias = false;
+        });
+        add(name + " stacked, both directions", [&](NetworkSpec& spec) {
+            spec.cell = cell;
+            spec.layers = 2;
+            spec.bidirectional = true;
+        });
+    }
+    add("lstm projected, stacked, both directions", [&](NetworkSpec& spec) {
+        spec.layers = 2;
+        spec.bidirectional = true;
+        spec.proj_size = hidden / 2 + 1;
+    });
+    return all;
+}
+
+// ---- gradients -------------------------------------------------------------------------------------------------------
+
+double loss(const Problem<double>& p) {
+    const Results<double> results = forward(p);
+    const auto dot = [](const std::vector<double>& a, const std::vector<double>& b) {
+        double sum = 0;
+        for (std::size_t i = 0; i < a.size(); ++i) sum += a[i] * b[i];
+        return sum;
+    };
+    return dot(results.y, p.dy) + dot(results.h_n, p.dh_n) + dot(results.c_n, p.dc_n);
+}
+
+// Central differences err by step^2 and by rounding / step: the least at the cube root of epsilon.
+void test_finite_differences(Checks& checks, const Case& one, bool ragged) {
+    Problem<double> p(one.spec, 4, 5, 3);
+    if (ragged) p.make_ragged();
+    const Gradients<double> gradients = record(p).gradients;
+    const double step = std::cbrt(std::numeric_limits<double>::epsilon()), tolerance = 100 * step * step;
+    Random random(4);
+    const auto compare = [&](const std::string& name, std::vector<double>& values, const std::vector<double>& gradient) {
+        if (values.empty()) return;
+        for (int i = 0; i < 12; ++i) {
+            const std::size_t at = random.next() % values.size();
+            const double value = values[at];
+            values[at] = value + step;
+            const double above = loss(p);
+            values[at] = value - step;
+            const double slope = (above - loss(p)) / (2 * step);
+            values[at] = value;
+            checks.check(std::fabs(slope - gradient[at]) <= tolerance,
+                         "%s, ragged %d: gradient of %s[%zu] is %.12g, finite differences say %.12g", one.name.c_str(),
+                         ragged, name.c_str(), at, gradient[at], slope);
+        }
+    };
+    compare("x", p.x, gradients.dx);
+    compare("h0", p.h0, gradients.dh0);
+    compare("c0", p.c0, gradients.dc0);
+    const std::vector<Parameter> names = parameters(p.spec);
+    for (std::size_t i = 0; i < p.params.size(); ++i) compare(names[i].name, p.params[i], gradients.params[i]);
+}
+
+// ---- what must not change a bit --------------------------------------------------------------------------------------
+
+template <class T>
+void test_rows(Checks& checks, const Case& one, bool ragged) {
+    Problem<T> p(one.spec, 5, 7, 5);
+    if (ragged) p.make_ragged();
+    const Recorded<T> batch = record(p);
+    checks.check(forward(p) == batch.results, "%s, ragged %d: record and forward differ", one.name.c_str(), ragged);
+    for (Index b = 0; b < p.rows; ++b) {
+        const Problem<T> alone = p.row(b);
+        const Recorded<T> by_itself = record(alone);
+        // row() picks results apart as it does inputs.
+        Problem<T> picked = p;
+        picked.dy = batch.results.y;
+        picked.h0 = batch.results.h_n;
+        picked.c0 = batch.results.c_n;
+        picked.x = batch.gradients.dx;
+        picked.dh_n = batch.gradients.dh0;
+        picked.dc_n = batch.gradients.dc0;
+        picked = picked.row(b);
+        checks.check(same_bits(by_itself.results.y, picked.dy) && same_bits(by_itself.results.h_n, picked.h0) &&
+                         same_bits(by_itself.results.c_n, picked.c0),
+                     "%s, ragged %d: row %td alone differs forward", one.name.c_str(), ragged, b);
+        checks.check(same_bits(by_itself.gradients.dx, picked.x) && same_bits(by_itself.gradients.dh0, picked.dh_n) &&
+                         same_bits(by_itself.gradients.dc0, picked.dc_n),
+                     "%s, ragged %d: row %td alone differs backward", one.name.c_str(), ragged, b);
+    }
+}
+
+template <class T>
+void test_chunks(Checks& checks, const Case& one) {
+    if (one.spec.bidirectional || one.spec.reverse) return;
+    const Problem<T> p(one.spec, 6, 3, 6);
+    const Results<T> whole = forward(p);
+    for (Index cut = 0; cut <= p.steps; ++cut) {
+        Problem<T> first = p.cut(0, cut), second = p.cut(cut, p.steps);
+        Results<T> before = forward(first);
+        second.h0 = before.h_n;
+        second.c0 = before.c_n;
+        Results<T> after = forward(second);
+        after.y.insert(after.y.begin(), before.y.begin(), before.y.end());
+        checks.check(after == whole, "%s: cut at step %td differs", one.name.c_str(), cut);
+    }
+
+    Network<T> network(p.spec);
+    const auto stream = network.stream(p.param_pointers(), p.rows);
+    std::copy(p.h0.begin(), p.h0.end(), stream->h());
+    if (p.has_cell()) std::copy(p.c0.begin(), p.c0.end(), stream->c());
+    Results<T> stepped(p);
+    for (Index t = 0; t < p.steps; ++t)
+        stream->step(p.x.data() + t * p.rows * p.spec.input_size, p.spec.input_size,
+                     stepped.y.data() + t * p.rows * p.spec.output_size());
+    std::copy_n(stream->h(), stepped.h_n.size(), stepped.h_n.begin());
+    if (p.has_cell()) std::copy_n(stream->c(), stepped.c_n.size(), stepped.c_n.begin());
+    checks.check(stepped == whole, "%s: a stream differs", one.name.c_str());
+}
+
+// Sizes at which the work is split by rows, by units and by directions.
+template <class T>
+void test_threads(Checks& checks, const std::string& isa) {
+    struct Size {
+        Index hidden, rows;
+    };
+    for (const Size& size : {Size{97, 13}, Size{161, 1}})
+        for (const Case& one : cases(33, size.hidden)) {
+            if (one.spec.cell == CellKind::rnn && one.spec.nonlinearity != Nonlinearity::tanh) continue;
+            Problem<T> p(one.spec, 9, size.rows, 7);
+            set_num_threads(1);
+            const Recorded<T> whole = record(p), truncated = record(p, 4);
+            for (int threads : {2, 4}) {
+                set_num_threads(threads);
+                checks.check(record(p) == whole && record(p, 4) == truncated && forward(p) == whole.results,
+                             "%s on %s, %td rows: %d threads differ from one", one.name.c_str(), isa.c_str(), size.rows,
+                             threads);
+            }
+        }
+    set_num_threads(2);
+}
+
+// All of it in one type on one ISA.
+template <class T>
+void test_bits(Checks& checks, const std::string& isa) {
+    for (const Case& one : cases(17, 33)) {
+        for (bool ragged : {false, true}) test_rows<T>(checks, one, ragged);
+        test_chunks<T>(checks, one);
+    }
+    test_threads<T>(checks, isa);
+}
+
+template <class T>
+void test_isas(Checks& checks) {
+    for (const Case& one : cases(17, 33)) {
+        Problem<T> p(one.spec, 5, 7, 8);
+        p.make_ragged();
+        std::vector<Recorded<T>> results;
+        for (const std::string& isa : available_isas()) {
+            if (isa == "scalar") continue;  // no fused multiply-add: its bits are its own
+            use_isa(isa);
+            results.push_back(record(p));
+            checks.check(results.back() == results.front(), "%s: %s differs from the first ISA", one.name.c_str(),
+                         isa.c_str());
+        }
+    }
+}
+
+}  // namespace
+
+int main() {
+    Checks checks;
+    set_num_threads(2);
+    for (const std::string& isa : available_isas()) {
+        use_isa(isa);
+        checks.check(current_isa() == isa, "asked for %s, got %s", isa.c_str(), current_isa().c_str());
+        for (const Case& one : cases(3, 5))
+            for (bool ragged : {false, true}) test_finite_differences(checks, one, ragged);
+        test_bits<float>(checks, isa);
+        test_bits<double>(checks, isa);
+    }
+    test_isas<float>(checks);
+    test_isas<double>(checks);
+    return checks.finish();
+}

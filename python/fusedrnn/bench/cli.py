@@ -1,0 +1,186 @@
+"""The arguments of `python -m fusedrnn bench`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import fusedrnn
+from fusedrnn.bench import implementations, machine, report, results
+from fusedrnn.bench.problem import CELLS, DTYPES, MODES, Problem
+from fusedrnn.bench.progress import Progress
+from fusedrnn.bench.session import Plan, Session
+from fusedrnn.bench.shapes import GROUPS, Shape, select
+
+__all__ = ["main"]
+
+
+def _names(kind: str, known: Sequence[str]) -> Callable[[str], list[str]]:
+    """A converter of "a,b" into a list of known names."""
+
+    def convert(text: str) -> list[str]:
+        chosen = [name.strip() for name in text.split(",") if name.strip()]
+        for name in chosen:
+            if name not in known:
+                raise argparse.ArgumentTypeError(f"unknown {kind} {name!r}; there are {', '.join(known)}")
+        return list(dict.fromkeys(chosen))
+
+    return convert
+
+
+def _shapes(text: str) -> list[Shape]:
+    try:
+        shapes = select([name.strip() for name in text.split(",") if name.strip()])
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    if not shapes:
+        raise argparse.ArgumentTypeError(f"expected a name, a group ({', '.join(GROUPS)}) or BxTxIxH, got nothing")
+    return shapes
+
+
+def _counts(text: str) -> list[int]:
+    try:
+        counts = [_count(part) for part in text.split(",")]
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(f"expected positive integers with commas between, got {text!r}") from None
+    return list(dict.fromkeys(counts))
+
+
+def _count(text: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected a positive integer, got {text!r}")
+    return value
+
+
+def _milliseconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0.0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a positive number, got {text!r}")
+    return value
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line, on its own so that the tests and the documentation can ask it."""
+    groups = "\n".join(f"  {name:<10} {meaning}" for name, meaning in GROUPS.items())
+    result = argparse.ArgumentParser(
+        prog="python -m fusedrnn bench",
+        description="Compare fusedrnn with its peers, and with what the machine can do. Every implementation's result "
+        "is checked against the NumPy reference before it is timed.",
+        epilog=f"groups of shapes:\n{groups}\n\nmethod and figures: docs/performance.md",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    peers = ", ".join(implementations.PEERS)
+    add = result.add_argument
+    add("--against", type=_names("implementation", implementations.PEERS), metavar="NAMES",
+        help=f"peers, of {peers}; those that are installed unless given")  # fmt: skip
+    add("--cells", type=_names("cell", CELLS), default=list(CELLS), metavar="NAMES", help=f"of {', '.join(CELLS)}; all")
+    add("--shapes", type=_shapes, default=None, metavar="NAMES",
+        help="names, groups or BxTxIxH (with -bi, -ragged), with commas between; quick")  # fmt: skip
+    add("--forward", dest="modes", action="append_const", const="forward", help="time the forward pass (the default)")
+    add("--train", dest="modes", action="append_const", const="train", help="time forward and backward")
+    add("--step", dest="modes", action="append_const", const="step", help="time one streaming step, called from Python")
+    add("--threads", type=_counts, default=[1], metavar="N,…", help="thread counts, in the same rounds; 1")
+    add("--dtype", choices=DTYPES, default="float32", help="float32 unless given")
+    add("--isa", metavar="NAME", help="fusedrnn's instruction set: " + ", ".join(fusedrnn.available_isas()))
+    add("--rounds", type=_count, default=7, metavar="N", help="alternating rounds; 7")
+    add("--milliseconds", type=_milliseconds, default=75.0, metavar="N",
+        help="about how long each implementation runs in a round; 75")  # fmt: skip
+    add("--no-pin", dest="pin", action="store_false", help="leave the threads to the system's scheduler")
+    add("--json", type=Path, metavar="FILE", help="write every round's times (fusedrnn/bench/results.py has the keys)")
+    add("--plot", type=Path, metavar="FILE", help="draw a chart (needs matplotlib)")
+    add("--markdown", action="store_true", help="print Markdown")
+    return result
+
+
+def problems(shapes: Sequence[Shape], cells: Sequence[str], modes: Sequence[str], dtype: str) -> list[Problem]:
+    """What is to be timed, mode by mode and cell by cell.
+
+    A step has one direction, and no T: shapes that only differ in T are one step.
+    """
+    found: list[Problem] = []
+    for mode in modes:
+        seen: set[tuple[int, int, int]] = set()
+        for cell in cells:
+            for shape in shapes:
+                size = (shape.batch, shape.inputs, shape.hidden)
+                if mode == "step" and (shape.directions == 2 or size in seen):
+                    continue
+                seen.add(size)
+                found.append(Problem(cell, shape, mode, dtype))
+            seen.clear()
+    return found
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the benchmark; an exit code: 1 if an implementation computed something else than the reference."""
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    command = parser()
+    options = command.parse_args(arguments)
+    if options.isa is not None and options.isa not in fusedrnn.available_isas():
+        command.error(f"--isa: {options.isa!r} is not available; there are {', '.join(fusedrnn.available_isas())}")
+    if options.plot is not None:
+        from fusedrnn.bench import plot
+
+        try:
+            plot.require_matplotlib()
+        except ImportError as error:
+            command.error(f"--plot: needs matplotlib ({error}); pip install 'fusedrnn[bench]'")
+    for path in (options.json, options.plot):
+        if path is not None and not os.access(path.resolve().parent, os.W_OK):
+            command.error(f"cannot write to {path.resolve().parent}")
+
+    modes = [mode for mode in MODES if mode in (options.modes or ["forward"])]
+    against = options.against
+    if against is None:
+        against = [name for name in implementations.PEERS if implementations.installed(name)]
+    shapes = select(["quick"]) if options.shapes is None else options.shapes
+    todo = problems(shapes, options.cells, modes, options.dtype)
+    if not todo:
+        command.error("--step: these shapes have two directions; a stream has one")
+    plan = Plan(todo, against, options.threads, options.rounds, options.milliseconds / 1e3, options.isa, options.pin)
+    allowed = machine.affinity()
+    if allowed is not None and max(plan.threads) > len(allowed):
+        print(f"fusedrnn bench: {max(plan.threads)} threads on {len(allowed)} CPUs: not pinned", file=sys.stderr)
+
+    document: dict[str, Any] = {
+        "format": results.FORMAT,
+        "machine": machine.describe(against, shlex.join(["python", "-m", "fusedrnn", "bench", *arguments])),
+        "settings": results.settings(plan),
+        "rows": [],
+    }
+    if options.isa is not None:
+        document["machine"]["isa"] = options.isa
+    interrupted = False
+    with Session(plan) as session, Progress(session.steps) as bar:
+        session.advance = bar.advance
+        try:
+            for outcome in session.run():
+                document["rows"] += results.rows(outcome)
+        except KeyboardInterrupt:  # what is done is worth having
+            interrupted = True
+    if options.json is not None:
+        options.json.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    print(report.render(document, options.markdown))
+    if options.plot is not None and document["rows"]:
+        plot.draw(document, options.plot)
+    if interrupted:
+        print("fusedrnn bench: interrupted; the rows that were finished are shown", file=sys.stderr)
+        return 130
+    failed = any(
+        result["status"] in ("wrong", "crashed") for row in document["rows"] for result in row["results"].values()
+    )
+    return 1 if failed else 0

@@ -1,0 +1,41 @@
+"""fusedrnn itself, through its public API."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+import fusedrnn
+from fusedrnn.bench.implementations import Candidate
+from fusedrnn.bench.problem import Array, Problem
+
+DISTRIBUTIONS = ("fusedrnn", "numpy")
+
+
+def start(threads: int) -> None:
+    """The caller chooses the instruction set with FUSEDRNN_ISA."""
+    fusedrnn.set_num_threads(threads)
+
+
+def prepare(problem: Problem, threads: int) -> dict[str, Candidate]:
+    makers: dict[str, Any] = {"lstm": fusedrnn.LSTM, "gru": fusedrnn.GRU, "rnn": fusedrnn.RNN}
+    shape, x, dy = problem.shape, problem.x, problem.dy
+    layer = makers[problem.cell](shape.inputs, shape.hidden, bidirectional=shape.directions == 2, dtype=problem.dtype)
+    layer.load_params(problem.params)
+    options = {} if problem.lengths is None else {"lengths": problem.lengths}
+
+    if problem.mode == "step":
+        y = np.empty((shape.batch, shape.hidden), problem.dtype)
+        step = partial(layer.stream(batch_size=shape.batch).step, x[0], out=y)
+        return {"stream.step": Candidate(step, lambda out: {"y": out})}
+
+    if problem.mode == "forward":
+        return {"layer": Candidate(partial(layer, x, **options), lambda out: problem.name_outputs(*out))}
+
+    def train() -> tuple[Array, Any]:
+        y, _, tape = layer.record(x, **options)
+        return y, tape.backward(dy)
+
+    return {"record": Candidate(train, lambda out: problem.name_gradients(out[0], out[1].x, out[1].params))}

@@ -1,0 +1,186 @@
+"""A run as text: aligned columns for a terminal, or Markdown to paste into docs/performance.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from typing import Any
+
+from fusedrnn.bench.implementations import OURS
+from fusedrnn.bench.problem import MODES
+
+__all__ = ["duration", "render", "sections", "title"]
+
+Document = dict[str, Any]
+Row = dict[str, Any]
+
+
+def duration(seconds: float | None) -> str:
+    """Three significant digits and a unit."""
+    if seconds is None:
+        return "–"
+    scale, unit = next(
+        ((scale, unit) for scale, unit in ((1e9, "ns"), (1e6, "µs"), (1e3, "ms")) if seconds * scale < 999.5),
+        (1.0, "s"),
+    )
+    value = seconds * scale
+    return f"{value:.{2 if value < 9.995 else 1 if value < 99.95 else 0}f} {unit}"
+
+
+def sections(rows: Iterable[Row]) -> list[tuple[str, list[Row]]]:
+    """Rows by mode, dtype and threads, each with a heading."""
+
+    def key(row: Row) -> tuple[int, str, int]:
+        return list(MODES).index(row["mode"]), row["dtype"], row["threads"]
+
+    ordered = sorted(rows, key=key)
+    return [(title(group[0]), group) for group in (list(found) for _, found in groupby(ordered, key))]
+
+
+def title(row: Row) -> str:
+    """What a section's rows have in common."""
+    count = row["threads"]
+    return f"{MODES[row['mode']]}, {row['dtype']}, {count} thread{'s' if count > 1 else ''}".capitalize()
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.0f} %"
+
+
+def _times(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}×"
+
+
+def label(shape: dict[str, Any]) -> str:
+    """A shape's size as printed: B×T×I×H."""
+    return str(shape["size"]).replace("x", "×").replace("-", " ")
+
+
+def _table(rows: Sequence[Row]) -> list[list[str]]:
+    """Cells of a section's table, the heading first."""
+    peers = [name for name in dict.fromkeys(name for row in rows for name in row["results"]) if name != OURS]
+    scaling = any(row["scaling"] is not None for row in rows)
+    heading = ["cell", "shape", "B×T×I×H", OURS, *peers, "× best peer", "rounds", "GFLOP/s", "bound by"]
+    heading += ["of bound", "of phased", *(["× 1 thread"] if scaling else [])]
+    return [heading, *(_cells(row, peers, scaling) for row in rows)]
+
+
+def _cells(row: Row, peers: Sequence[str], scaling: bool) -> list[str]:
+    limits = row["roofline"] or {"limit": "–", "of_bound": None, "of_phased": None}
+    low, high = row["ratio_low"], row["ratio_high"]
+    return [
+        row["cell"],
+        row["shape"]["name"] if row["shape"]["name"] != row["shape"]["size"] else "–",
+        label(row["shape"]),
+        _cell(row["results"][OURS], row["best_peer"] == OURS),
+        *(_cell(row["results"].get(name), row["best_peer"] == name) for name in peers),
+        _times(row["ratio"]),
+        "–" if low is None else f"{low:.2f}–{high:.2f}",
+        "–" if row["gflops"] is None else f"{row['gflops']:.3g}",
+        limits["limit"],
+        _percent(limits["of_bound"]),
+        _percent(limits["of_phased"]),
+        *([_times(row["scaling"])] if scaling else []),
+    ]
+
+
+def _cell(result: dict[str, Any] | None, best: bool) -> str:
+    if result is None:
+        return "–"
+    if result["status"] != "timed":
+        return "–" if result["status"] == "unavailable" else str(result["status"]).upper()
+    return duration(result["seconds"]) + ("*" if best else "")
+
+
+def _head(document: Document) -> list[tuple[str, str]]:
+    machine, settings = document["machine"], document["settings"]
+    pins = ", ".join(
+        f"{threads} thread{'s' if threads != '1' else ''} on "
+        + ("any CPU" if cpus is None else f"CPU {' '.join(map(str, cpus))}")
+        for threads, cpus in settings["pinned_to"].items()
+    )
+    caches = ", ".join(f"{level} {size}" for level, size in machine["caches"].items())
+    return [
+        ("CPU", machine["cpu"] + (f"; {caches}" if caches else "") + f"; {machine['cpus']} CPUs"),
+        ("system", machine["system"]),
+        ("versions", ", ".join(f"{name} {version}" for name, version in machine["versions"].items())),
+        ("commit", machine["commit"] or "not a checkout"),
+        ("instruction set", f"{machine['isa']} (fusedrnn; the peers choose their own)"),
+        ("affinity", pins),
+        ("rounds", f"{settings['rounds']}, alternating; medians; {1e3 * settings['seconds_per_round']:.0f} ms each"),
+        ("load before", "unknown" if machine["load_before"] is None else str(machine["load_before"])),
+        ("date", machine["date"]),
+        ("command", machine["command"]),
+    ]
+
+
+def _notes(rows: Iterable[Row]) -> list[str]:
+    """What was not timed and why, each once, with the rows it is true of."""
+    reasons: dict[tuple[str, str, str], list[str]] = {}
+    for row in rows:
+        for name, result in row["results"].items():
+            if result["status"] != "timed":
+                where = f"{row['cell']} {row['shape']['name']} ({row['mode']}, threads {row['threads']})"
+                reasons.setdefault((name, result["status"], result["detail"]), []).append(where)
+    return [
+        f"{name}: {status}: {detail}" + (f" [{'; '.join(where[:3])}{'; …' if len(where) > 3 else ''}]")
+        for (name, status, detail), where in reasons.items()
+    ]
+
+
+def _variants(rows: Iterable[Row]) -> list[str]:
+    """Which set-up of each implementation was the fastest, how often."""
+    counts: dict[str, dict[str, int]] = {}
+    for row in rows:
+        for name, result in row["results"].items():
+            if result["status"] == "timed":
+                of_one = counts.setdefault(name, {})
+                of_one[result["variant"]] = of_one.get(result["variant"], 0) + 1
+    return [
+        f"{name}: " + ", ".join(f"{variant} ({count})" for variant, count in found.items())
+        for name, found in counts.items()
+    ]
+
+
+LEGEND = (
+    "* the best peer. × best peer: its median over fusedrnn's; rounds: the same ratio's least and greatest in one "
+    "round. of bound, of phased: share of the roofline measured in the same rounds (fusedrnn/bench/roofline.py)."
+)
+
+
+def render(document: Document, markdown: bool = False) -> str:
+    """The whole report."""
+    lines: list[str] = []
+    if markdown:
+        lines += [f"* {name}: {f'`{value}`' if name == 'command' else value}" for name, value in _head(document)]
+    else:
+        width = max(len(name) for name, _ in _head(document))
+        lines += [f"{name:<{width}}  {value}" for name, value in _head(document)]
+    for heading, rows in sections(document["rows"]):
+        lines += ["", f"### {heading}" if markdown else f"{heading}", ""]
+        lines += (_markdown if markdown else _aligned)(_table(rows))
+    lines += ["", LEGEND]
+    for heading, notes in (
+        ("Set-ups timed", _variants(document["rows"])),
+        ("Not timed", _notes(document["rows"])),
+    ):
+        if notes:
+            lines += ["", f"{heading}:", *(["", *(f"* {note}" for note in notes)] if markdown else notes)]
+    return "\n".join(lines)
+
+
+def _aligned(table: list[list[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+
+    def line(cells: list[str]) -> str:
+        left = [f"{cell:<{width}}" for cell, width in zip(cells[:3], widths, strict=False)]
+        right = [f"{cell:>{width}}" for cell, width in zip(cells[3:], widths[3:], strict=True)]
+        return "  ".join(left + right).rstrip()
+
+    return [line(table[0]), "  ".join("-" * width for width in widths), *map(line, table[1:])]
+
+
+def _markdown(table: list[list[str]]) -> list[str]:
+    rule = ["---"] * 3 + ["---:"] * (len(table[0]) - 3)
+    lines = [table[0], rule, *table[1:]]
+    return ["| " + " | ".join(cell.replace("*", "\\*") for cell in cells) + " |" for cells in lines]

@@ -1,0 +1,129 @@
+"""The rows of a run, ready for JSON, a table or a chart.
+
+A document is {"format": 1, "machine": {…}, "settings": {…}, "rows": [row, …]}, a row
+
+    mode, cell, dtype, threads          "forward" | "train" | "step"; …
+    shape                               {name, batch, steps, inputs, hidden, directions, ragged, size}
+    results                             {implementation: result}
+    best_peer                           the fastest other implementation's name, or null
+    ratio, ratio_low, ratio_high        how many times longer the best peer takes: of the medians, and the least and
+                                        greatest of one round; null without a peer
+    scaling                             how many times faster fusedrnn is than with one thread, same rounds; or null
+    gflops                              1e9 operations a second of fusedrnn, see roofline.py
+    roofline                            null or {peak_gflops, gbytes_per_s, footprint_bytes, operations, bytes,
+                                        bound_seconds, phased_seconds, limit, of_bound, of_phased, of_peak}
+
+and a result
+
+    status                              "timed" | "unavailable" | "wrong" | "crashed"
+    seconds                             median seconds of one call, or null
+    rounds                              seconds per call of every round
+    calls, variant, error, detail       calls a round; which set-up; relative error; why not timed
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fusedrnn.bench import machine, roofline, timing
+from fusedrnn.bench.implementations import OURS
+from fusedrnn.bench.session import Entry, Outcome, Plan
+
+__all__ = ["FORMAT", "rows", "settings"]
+
+FORMAT = 1
+
+Row = dict[str, Any]
+
+
+def settings(plan: Plan) -> dict[str, Any]:
+    """How the run was done: what a reader needs beside the machine."""
+    return {
+        "rounds": plan.rounds,
+        "seconds_per_round": plan.seconds,
+        "threads": list(plan.threads),
+        "pinned_to": {str(n): machine.pinned(n) if plan.pin else None for n in plan.threads},
+        "against": list(plan.against),
+        "isa": plan.isa,
+    }
+
+
+def rows(outcome: Outcome) -> list[Row]:
+    """One row for every number of threads."""
+    counts = dict.fromkeys(threads for _, threads in outcome.entries)
+    return [_row(outcome, threads) for threads in counts]
+
+
+def _row(outcome: Outcome, threads: int) -> Row:
+    problem, shape = outcome.problem, outcome.problem.shape
+    entries = {name: entry for (name, count), entry in outcome.entries.items() if count == threads}
+    ours = entries[OURS]
+    medians = {name: entry.seconds for name, entry in entries.items()}
+    peers = {name: seconds for name, seconds in medians.items() if seconds is not None and name != OURS}
+    best = min(peers, key=peers.__getitem__, default=None)
+    ratio: tuple[float, float, float] | tuple[None, None, None] = (None, None, None)
+    if best is not None and ours.seconds is not None:
+        ratio = timing.paired_ratios(entries[best].times, ours.times)
+    work = roofline.work(problem)
+    return {
+        "mode": problem.mode,
+        "cell": problem.cell,
+        "dtype": problem.dtype,
+        "threads": threads,
+        "shape": {
+            "name": shape.name,
+            "batch": shape.batch,
+            "steps": 1 if problem.mode == "step" else shape.steps,
+            "inputs": shape.inputs,
+            "hidden": shape.hidden,
+            "directions": shape.directions,
+            "ragged": problem.lengths is not None,
+            "size": f"{shape.batch}x1x{shape.inputs}x{shape.hidden}" if problem.mode == "step" else shape.size,
+        },
+        "results": {name: _result(entry) for name, entry in entries.items()},
+        "best_peer": best,
+        "ratio": ratio[0],
+        "ratio_low": ratio[1],
+        "ratio_high": ratio[2],
+        "scaling": _scaling(outcome, threads),
+        "gflops": None if ours.seconds is None else work.operations / ours.seconds / 1e9,
+        "roofline": _roofline(work, outcome.ceiling(threads), ours.seconds),
+    }
+
+
+def _result(entry: Entry) -> dict[str, Any]:
+    return {
+        "status": entry.status,
+        "seconds": entry.seconds,
+        "rounds": entry.times,
+        "calls": entry.calls,
+        "variant": entry.variant,
+        "error": entry.error,
+        "detail": entry.detail,
+    }
+
+
+def _scaling(outcome: Outcome, threads: int) -> float | None:
+    one, many = outcome.entries.get((OURS, 1)), outcome.entries[OURS, threads]
+    if threads == 1 or one is None or one.seconds is None or many.seconds is None:
+        return None
+    return one.seconds / many.seconds
+
+
+def _roofline(work: roofline.Work, ceiling: dict[str, float] | None, seconds: float | None) -> dict[str, Any] | None:
+    if ceiling is None or seconds is None:
+        return None
+    bound = roofline.bound(work, ceiling["gflops"], ceiling["gbytes_per_s"])
+    return {
+        "peak_gflops": ceiling["gflops"],
+        "gbytes_per_s": ceiling["gbytes_per_s"],
+        "footprint_bytes": work.footprint,
+        "operations": work.operations,
+        "bytes": work.bytes,
+        "bound_seconds": bound.seconds,
+        "phased_seconds": bound.phased_seconds,
+        "limit": bound.limit,
+        "of_bound": bound.seconds / seconds,
+        "of_phased": bound.phased_seconds / seconds,
+        "of_peak": work.operations / seconds / (ceiling["gflops"] * 1e9),
+    }
