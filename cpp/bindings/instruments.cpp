@@ -10,7 +10,6 @@
 #include "bindings/register.hpp"
 #include "dispatch/dispatch.hpp"
 #include "rnn/buffer.hpp"
-#include "rnn/fingerprint.hpp"
 #include "threads/parallel.hpp"
 
 namespace fusedrnn::bindings {
@@ -99,7 +98,7 @@ py::dict ceilings(const std::string& dtype, Index bytes, int threads) {
 
 std::uint64_t fingerprint_of(const py::buffer& buffer) {
     const py::buffer_info info = buffer.request();
-    return fingerprint(info.ptr, static_cast<std::size_t>(info.size * info.itemsize));
+    return current_kernels().fingerprint(info.ptr, static_cast<std::size_t>(info.size * info.itemsize));
 }
 
 }  // namespace

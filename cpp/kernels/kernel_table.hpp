@@ -191,6 +191,7 @@ struct KernelTable {
     const char* name;
     Index vector_bytes;
     bool fused_multiply_add;
+    std::uint64_t (*fingerprint)(const void* data, std::size_t bytes);
     Kernels<float> f32;
     Kernels<double> f64;
 };

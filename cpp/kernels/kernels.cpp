@@ -2,6 +2,7 @@
 // as its namespace; the table at the end is the only symbol that leaves the object.
 #include "ceilings.hpp"
 #include "denormals.hpp"
+#include "fingerprint.hpp"
 #include "gemm/linear.hpp"
 #include "gemm/outer.hpp"
 #include "kernel_table.hpp"
@@ -64,6 +65,7 @@ constinit const KernelTable kernels = {
     FUSEDRNN_STRING(FUSEDRNN_ISA),
     Vec<float>::width * static_cast<Index>(sizeof(float)),
     FUSEDRNN_HAS_FMA,
+    fingerprint,
     make_kernels<float>(),
     make_kernels<double>(),
 };

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <stdexcept>
 
-#include "rnn/fingerprint.hpp"
+#include "dispatch/dispatch.hpp"
 #include "rnn/stack_forward.hpp"
 
 namespace fusedrnn {
@@ -44,8 +44,8 @@ std::uint64_t CheckpointTape<T>::fingerprint_of_x() const {
     for (Index t = 0; t < steps_; ++t)
         for (Index b = 0; b < batch_; ++b) {
             const std::uint64_t row[2] = {
-                all, fingerprint(x_.at(t, b), static_cast<std::size_t>(spec_.input_size) * sizeof(T))};
-            all = fingerprint(row, sizeof(row));
+                all, current_kernels().fingerprint(x_.at(t, b), static_cast<std::size_t>(spec_.input_size) * sizeof(T))};
+            all = current_kernels().fingerprint(row, sizeof(row));
         }
     return all;
 }

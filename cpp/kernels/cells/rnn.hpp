@@ -13,34 +13,47 @@ struct Rnn {
     using V = Vec<T>;
     static constexpr CellKind kind = CellKind::rnn;
 
-    FUSEDRNN_INLINE static V activate(V sum, Nonlinearity nonlinearity) {
-        // The comparisons are written so that NaN is carried through.
-        switch (nonlinearity) {
-            case Nonlinearity::tanh: return tanh(sum);
-            case Nonlinearity::relu: return select(less(sum, V::zero()), V::zero(), sum);
-            case Nonlinearity::sigmoid: return sigmoid(sum);
-            case Nonlinearity::leaky_relu:
-                return select(less(sum, V::zero()), sum * V::broadcast(static_cast<T>(leaky_relu_slope)), sum);
-            default: return sum;
-        }
-    }
+    // Each activation's value, and its derivative from that value. Comparisons are written so that NaN is carried on.
+    struct Tanh {
+        FUSEDRNN_INLINE static V value(V sum) { return tanh(sum); }
+        FUSEDRNN_INLINE static V derivative(V y) { return fma(-y, y, V::broadcast(1)); }
+    };
+    struct Relu {
+        FUSEDRNN_INLINE static V value(V sum) { return select(less(sum, V::zero()), V::zero(), sum); }
+        FUSEDRNN_INLINE static V derivative(V y) { return select(less(V::zero(), y), V::broadcast(1), V::zero()); }
+    };
+    struct Sigmoid {
+        FUSEDRNN_INLINE static V value(V sum) { return sigmoid(sum); }
+        FUSEDRNN_INLINE static V derivative(V y) { return y * (V::broadcast(1) - y); }
+    };
+    struct LeakyRelu {
+        FUSEDRNN_INLINE static V slope() { return V::broadcast(static_cast<T>(leaky_relu_slope)); }
+        FUSEDRNN_INLINE static V value(V sum) { return select(less(sum, V::zero()), sum * slope(), sum); }
+        FUSEDRNN_INLINE static V derivative(V y) { return select(less(V::zero(), y), V::broadcast(1), slope()); }
+    };
+    struct Identity {
+        FUSEDRNN_INLINE static V value(V sum) { return sum; }
+        FUSEDRNN_INLINE static V derivative(V) { return V::broadcast(1); }
+    };
 
-    // Derivative of the activation, from its value y.
-    FUSEDRNN_INLINE static V derivative(V y, Nonlinearity nonlinearity) {
-        const V one = V::broadcast(1);
+    // Calls visit with the chosen one: the choice stands outside of the visitor's loops.
+    template <class Visit>
+    FUSEDRNN_INLINE static void with_activation(Nonlinearity nonlinearity, Visit visit) {
         switch (nonlinearity) {
-            case Nonlinearity::tanh: return fma(-y, y, one);
-            case Nonlinearity::relu: return select(less(V::zero(), y), one, V::zero());
-            case Nonlinearity::sigmoid: return y * (one - y);
-            case Nonlinearity::leaky_relu:
-                return select(less(V::zero(), y), one, V::broadcast(static_cast<T>(leaky_relu_slope)));
-            default: return one;
+            case Nonlinearity::tanh: return visit(Tanh{});
+            case Nonlinearity::relu: return visit(Relu{});
+            case Nonlinearity::sigmoid: return visit(Sigmoid{});
+            case Nonlinearity::leaky_relu: return visit(LeakyRelu{});
+            case Nonlinearity::identity: return visit(Identity{});
         }
     }
 
     FUSEDRNN_INLINE static void backward(V dh, const BackwardRow<T>& row, const T*, const T*, Index unit, Index lanes,
                                          Index, Nonlinearity nonlinearity) {
-        store_lanes(dh * derivative(load_lanes<V>(row.h + unit, lanes), nonlinearity), row.gates + unit, lanes);
+        const V y = load_lanes<V>(row.h + unit, lanes);
+        with_activation(nonlinearity, [&](auto activation) FUSEDRNN_LAMBDA {
+            store_lanes(dh * activation.derivative(y), row.gates + unit, lanes);
+        });
     }
 };
 

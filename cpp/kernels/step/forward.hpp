@@ -158,39 +158,78 @@ struct GatedForward {
     }
 };
 
-// The simple RNN has one sum per unit: the plain tile, then the activation.
+// The simple RNN has one sum per unit: plain tiles over the units, then the activation.
 template <class T>
 struct RnnForward {
     using V = Vec<T>;
-    static constexpr Index tile_width = Linear<T>::tile_width;
 
-    static void tile(const ForwardSpan<T>& p, Index first, Index rows, Index column, Index vectors) {
-        alignas(cache_line) T buffer[Blocking<T>::max_rows * tile_width];
-        const auto run = LinearTile<T>::choose(rows, vectors);
-        ForwardRow<T>* row = p.row + first;
-        Rows<T> a = {};
-        const T* begin = p.bias + column;
-        Index begin_stride = 0;
-        if (p.input_projected) {
-            for (Index r = 0; r < rows; ++r)
-                for (Index j = 0; j < vectors; ++j)
-                    V::load(row[r].x + column + j * V::width).store(buffer + r * tile_width + j * V::width);
-            begin = buffer;
-            begin_stride = tile_width;
-        } else {
-            const LinearPanel<T> w(p.w_ih, p.input_size, p.hidden_size, column / unit_block<T>);
-            for (Index r = 0; r < rows; ++r) a.pointer[r] = row[r].x;
-            run(a, w.first + column % unit_block<T>, p.input_size, w.k_stride, begin, begin_stride, buffer, tile_width);
-            begin = buffer;
-            begin_stride = tile_width;
+    // NV vectors of units from `column` on, for MR rows.
+    template <int MR, int NV>
+    static void tile(const ForwardSpan<T>& p, const ForwardRow<T>* row, Index column) {
+        const Index block = column / unit_block<T>, within = column % unit_block<T>;
+        V sum[MR][NV];
+#pragma GCC unroll 8
+        for (int r = 0; r < MR; ++r) {
+            const T* start = (p.input_projected ? row[r].x : p.bias) + column;
+#pragma GCC unroll 8
+            for (int j = 0; j < NV; ++j) sum[r][j] = V::load(start + j * V::width);
         }
-        const LinearPanel<T> w(p.w_hh, p.hidden_size, p.hidden_size, column / unit_block<T>);
-        for (Index r = 0; r < rows; ++r) a.pointer[r] = row[r].h_prev;
-        run(a, w.first + column % unit_block<T>, p.hidden_size, w.k_stride, begin, begin_stride, buffer, tile_width);
-        for (Index r = 0; r < rows; ++r)
-            for (Index j = 0; j < vectors; ++j)
-                store_lanes(Rnn<T>::activate(V::load(buffer + r * tile_width + j * V::width), p.nonlinearity),
-                            row[r].units + column + j * V::width, p.hidden_size - column - j * V::width);
+        Rows<T> a;
+        if (!p.input_projected) {
+            const LinearPanel<T> w(p.w_ih, p.input_size, p.hidden_size, block);
+            for (int r = 0; r < MR; ++r) a.pointer[r] = row[r].x;
+            accumulate<V, MR, NV>(sum, a, w.first + within, p.input_size, w.k_stride, Contiguous<V>{}, SameSlot{});
+        }
+        const LinearPanel<T> w(p.w_hh, p.hidden_size, p.hidden_size, block);
+        for (int r = 0; r < MR; ++r) a.pointer[r] = row[r].h_prev;
+        accumulate<V, MR, NV>(sum, a, w.first + within, p.hidden_size, w.k_stride, Contiguous<V>{}, SameSlot{});
+
+        alignas(cache_line) T buffer[MR * NV * V::width];
+#pragma GCC unroll 8
+        for (int r = 0; r < MR; ++r)
+#pragma GCC unroll 8
+            for (int j = 0; j < NV; ++j) sum[r][j].store(buffer + (r * NV + j) * V::width);
+        finish(p, row, MR, NV, column, buffer);
+    }
+
+    static void finish(const ForwardSpan<T>& p, const ForwardRow<T>* row, Index rows, Index vectors, Index column,
+                       const T* sums) {
+        Rnn<T>::with_activation(p.nonlinearity, [&](auto activation) FUSEDRNN_LAMBDA {
+            for (Index r = 0; r < rows; ++r)
+#pragma GCC unroll 1
+                for (Index j = 0; j < vectors; ++j, sums += V::width)
+                    store_lanes(activation.value(V::load(sums)), row[r].units + column + j * V::width,
+                                p.hidden_size - column - j * V::width);
+        });
+    }
+
+    template <int MR>
+    static void by_vectors(const ForwardSpan<T>& p, const ForwardRow<T>* row, Index column, Index vectors) {
+        if constexpr (MR == 1)
+            if (vectors == Blocking<T>::single_row_vectors)
+                return tile<1, Blocking<T>::single_row_vectors>(p, row, column);
+        switch (vectors) {
+            case 1: return tile<MR, 1>(p, row, column);
+            case 2: return tile<MR, 2>(p, row, column);
+            case 3: return tile<MR, 3>(p, row, column);
+            default: return tile<MR, 4>(p, row, column);
+        }
+    }
+
+    static void any_tile(const ForwardSpan<T>& p, Index first, Index rows, Index column, Index vectors) {
+        const ForwardRow<T>* row = p.row + first;
+        switch (rows) {
+            case 1: return by_vectors<1>(p, row, column, vectors);
+            case 2: return by_vectors<2>(p, row, column, vectors);
+            case 3: return by_vectors<3>(p, row, column, vectors);
+#if FUSEDRNN_VECTOR_REGISTERS == 32
+            case 4: return by_vectors<4>(p, row, column, vectors);
+            case 5: return by_vectors<5>(p, row, column, vectors);
+            default: return by_vectors<6>(p, row, column, vectors);
+#else
+            default: return;
+#endif
+        }
     }
 
     static void run(const ForwardSpan<T>& p) {
@@ -199,7 +238,7 @@ struct RnnForward {
                                     [&](Index column, Index vectors, const T*, Index) FUSEDRNN_LAMBDA {
                                         for_each_row_tile(p.rows, Blocking<T>::max_rows,
                                                           [&](Index first, Index rows) FUSEDRNN_LAMBDA {
-                                                              tile(p, first, rows, column, vectors);
+                                                              any_tile(p, first, rows, column, vectors);
                                                           });
                                     });
         });
