@@ -20,8 +20,10 @@ namespace fusedrnn {
 using Index = std::ptrdiff_t;
 
 inline constexpr Index cache_line = 64;
-inline constexpr Index linear_group = 8;        // unit blocks side by side in a linear panel
+inline constexpr Index linear_group = 4;        // unit blocks side by side in a linear panel
 inline constexpr Index reduction_block = 512;   // rows (time x batch) in one chain of a weight gradient
+template <class T>
+inline constexpr Index linear_tile_columns = 2 * linear_group * (cache_line / static_cast<Index>(sizeof(T)));  // at most
 template <class T>
 inline constexpr Index unit_block = cache_line / static_cast<Index>(sizeof(T));
 
@@ -115,7 +117,7 @@ struct BackwardSpan {
     const T* w_hr;       // linear panels, k = projection, columns = hidden; null without projection
     Index block_begin, block_end;
     Index proj_begin, proj_end;
-    T* scratch;          // rows * linear_group * unit_block elements, owned by this call
+    T* scratch;          // rows * linear_tile_columns elements, owned by this call
     StepBarrier barrier;
 };
 

@@ -118,7 +118,7 @@ private:
         span.block_end = share_.block_end;
         span.proj_begin = share_.proj_begin;
         span.proj_end = share_.proj_end;
-        span.scratch = scratch_.sums.reserve(rows * linear_group * unit_block<T>);
+        span.scratch = scratch_.sums.reserve(rows * linear_tile_columns<T>);
         span.barrier = share_.barrier;
         d_.kernels.backward[static_cast<int>(d_.spec.cell)](span);
     }

@@ -98,8 +98,8 @@ using fusedrnn_test::Random;
 template <class T>
 constexpr const char* type_name = sizeof(T) == 4 ? "float" : "double";
 
-// The cells' forward and the running sum of a gate, in one shape for all of them: the simple RNN's is one activation,
-// which the tile applies by itself.
+// The cells' forward and the running sum of a gate, in one shape for all of them: the simple RNN's is its activation
+// alone.
 template <template <class> class CellOf>
 struct Calls {
     template <class T>
@@ -116,7 +116,9 @@ struct Calls<isa::Rnn> {
     template <class T>
     static void forward(const isa::Vec<T>* sum, const ForwardRow<T>& row, Index unit, Index lanes, Index,
                         Nonlinearity nonlinearity) {
-        isa::store_lanes(isa::Rnn<T>::activate(sum[0], nonlinearity), row.units + unit, lanes);
+        isa::Rnn<T>::with_activation(nonlinearity, [&](auto activation) {
+            isa::store_lanes(activation.value(sum[0]), row.units + unit, lanes);
+        });
     }
     static int slot(int, bool) { return 0; }
 };
@@ -272,7 +274,8 @@ void test_corner(Checks& checks) {
     using V = isa::Vec<T>;
     const auto slope = [](T y, Nonlinearity nonlinearity) {
         T lanes[V::width];
-        isa::Rnn<T>::derivative(V::broadcast(y), nonlinearity).store(lanes);
+        isa::Rnn<T>::with_activation(
+            nonlinearity, [&](auto activation) { activation.derivative(V::broadcast(y)).store(lanes); });
         return lanes[0];
     };
     for (T zero : {T(0), -T(0)}) {

@@ -181,14 +181,14 @@ struct Recorded {
 };
 
 template <class T>
-Recorded<T> record(const Problem<T>& p, Index truncate = 0) {
+Recorded<T> record(const Problem<T>& p, Index truncate = 0, Index checkpoint = 0) {
     const Index x_size = p.steps * p.rows * p.spec.input_size;
     Recorded<T> all{Results<T>(p), {nan<T>(x_size), nan<T>(p.h_size()), nan<T>(p.c_size()), {}}};
     for (const std::vector<T>& param : p.params) all.gradients.params.emplace_back(param.size(), T(0));
     std::unique_ptr<Tape<T>> tape;
     {
         Network<T> network(p.spec);  // the tape outlives it
-        tape = network.record(p.param_pointers(), p.inputs(), {}, all.results.outputs(p));
+        tape = network.record(p.param_pointers(), p.inputs(), {{}, checkpoint}, all.results.outputs(p));
     }
     BackwardInputs<T> in;
     in.dy = {p.dy.data(), p.rows * p.spec.output_size(), p.spec.output_size()};
@@ -232,17 +232,23 @@ std::vector<Case> cases(Index input, Index hidden) {
             spec.reverse = true;
             spec.bias = false;
         });
+        add(name + " stacked", [&](NetworkSpec& spec) {
+            spec.cell = cell;
+            spec.layers = 2;
+        });
         add(name + " stacked, both directions", [&](NetworkSpec& spec) {
             spec.cell = cell;
             spec.layers = 2;
             spec.bidirectional = true;
         });
     }
-    add("lstm projected, stacked, both directions", [&](NetworkSpec& spec) {
-        spec.layers = 2;
-        spec.bidirectional = true;
-        spec.proj_size = hidden / 2 + 1;
-    });
+    for (bool bidirectional : {false, true})
+        add(bidirectional ? "lstm projected, stacked, both directions" : "lstm projected, stacked",
+            [&](NetworkSpec& spec) {
+                spec.layers = 2;
+                spec.bidirectional = bidirectional;
+                spec.proj_size = hidden / 2 + 1;
+            });
     return all;
 }
 
@@ -344,36 +350,51 @@ void test_chunks(Checks& checks, const Case& one) {
     checks.check(stepped == whole, "%s: a stream differs", one.name.c_str());
 }
 
-// Sizes at which the work is split by rows, by units and by directions.
+// A tape that keeps only the states of some steps, and runs the others again.
 template <class T>
-void test_threads(Checks& checks, const std::string& isa) {
+void test_checkpoints(Checks& checks, const Case& one, bool ragged) {
+    if (one.spec.bidirectional || one.spec.reverse) return;
+    Problem<T> p(one.spec, 7, 5, 9);
+    if (ragged) p.make_ragged();
+    for (Index truncate : {0, 3}) {
+        const Recorded<T> whole = record(p, truncate);
+        for (Index checkpoint : {1, 2, 3, 7, 100})
+            checks.check(record(p, truncate, checkpoint) == whole,
+                         "%s, ragged %d, truncate %td: checkpoint %td differs", one.name.c_str(), ragged, truncate,
+                         checkpoint);
+    }
+}
+
+// Sizes at which the work is split by rows, by units and by directions. How it is split does not depend on the ISA.
+template <class T>
+void test_threads(Checks& checks) {
     struct Size {
         Index hidden, rows;
     };
     for (const Size& size : {Size{97, 13}, Size{161, 1}})
         for (const Case& one : cases(33, size.hidden)) {
-            if (one.spec.cell == CellKind::rnn && one.spec.nonlinearity != Nonlinearity::tanh) continue;
+            if (one.spec.nonlinearity != Nonlinearity::tanh) continue;
             Problem<T> p(one.spec, 9, size.rows, 7);
             set_num_threads(1);
             const Recorded<T> whole = record(p), truncated = record(p, 4);
             for (int threads : {2, 4}) {
                 set_num_threads(threads);
                 checks.check(record(p) == whole && record(p, 4) == truncated && forward(p) == whole.results,
-                             "%s on %s, %td rows: %d threads differ from one", one.name.c_str(), isa.c_str(), size.rows,
-                             threads);
+                             "%s, %td rows: %d threads differ from one", one.name.c_str(), size.rows, threads);
             }
         }
     set_num_threads(2);
 }
 
-// All of it in one type on one ISA.
 template <class T>
-void test_bits(Checks& checks, const std::string& isa) {
+void test_bits(Checks& checks) {
     for (const Case& one : cases(17, 33)) {
-        for (bool ragged : {false, true}) test_rows<T>(checks, one, ragged);
+        for (bool ragged : {false, true}) {
+            test_rows<T>(checks, one, ragged);
+            test_checkpoints<T>(checks, one, ragged);
+        }
         test_chunks<T>(checks, one);
     }
-    test_threads<T>(checks, isa);
 }
 
 template <class T>
@@ -402,9 +423,11 @@ int main() {
         checks.check(current_isa() == isa, "asked for %s, got %s", isa.c_str(), current_isa().c_str());
         for (const Case& one : cases(3, 5))
             for (bool ragged : {false, true}) test_finite_differences(checks, one, ragged);
-        test_bits<float>(checks, isa);
-        test_bits<double>(checks, isa);
+        test_bits<float>(checks);
+        test_bits<double>(checks);
     }
+    test_threads<float>(checks);
+    test_threads<double>(checks);
     test_isas<float>(checks);
     test_isas<double>(checks);
     return checks.finish();

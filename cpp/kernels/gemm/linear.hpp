@@ -10,8 +10,9 @@ namespace {
 // Where the columns of unit block `block` start in linear panels, and how far apart its rows are.
 template <class T>
 struct LinearPanel {
-    const T* first;   // k = 0 of this block
+    const T* first;              // k = 0 of this block
     Index k_stride;
+    Index group_stride;          // from this group to the next
     Index blocks_in_group_left;  // counted from this block
 
     FUSEDRNN_INLINE LinearPanel(const T* panels, Index depth, Index columns, Index block) {
@@ -20,22 +21,33 @@ struct LinearPanel {
         const Index left_in_matrix = all_blocks - group * linear_group;
         const Index width = left_in_matrix < linear_group ? left_in_matrix : linear_group;
         k_stride = width * unit_block<T>;
+        group_stride = k_stride * depth;
         first = panels + group * linear_group * unit_block<T> * depth + within * unit_block<T>;
         blocks_in_group_left = width - within;
+    }
+};
+
+// Vector j of a tile: inside one group the vectors are neighbours; a wide tile goes on in the next group.
+template <class T>
+struct LinearOffset {
+    static constexpr int vectors_per_group = static_cast<int>(linear_group * unit_block<T> / Vec<T>::width);
+    Index group_stride;
+    FUSEDRNN_INLINE constexpr Index operator()(int j) const {
+        return j / vectors_per_group * group_stride + j % vectors_per_group * Vec<T>::width;
     }
 };
 
 // One tile's sums, started and finished by the caller's functions:
 //   start(row, vector) -> V,   finish(row, vector, V).
 template <class V, int MR, int NV, class T, class Start, class Finish>
-FUSEDRNN_INLINE void linear_tile(const Rows<T>& a, const T* panel, Index depth, Index k_stride, Start start,
-                                 Finish finish) {
+FUSEDRNN_INLINE void linear_tile(const Rows<T>& a, const T* panel, Index depth, Index k_stride, Index group_stride,
+                                 Start start, Finish finish) {
     V sum[MR][NV];
 #pragma GCC unroll 8
     for (int r = 0; r < MR; ++r)
 #pragma GCC unroll 16
         for (int j = 0; j < NV; ++j) sum[r][j] = start(r, j);
-    accumulate<V, MR, NV, NV>(sum, a, panel, depth, k_stride, Contiguous<V>{}, SameSlot{});
+    accumulate<V, MR, NV, NV>(sum, a, panel, depth, k_stride, LinearOffset<T>{group_stride}, SameSlot{});
 #pragma GCC unroll 8
     for (int r = 0; r < MR; ++r)
 #pragma GCC unroll 16
@@ -50,20 +62,20 @@ struct LinearTile {
 
     // `begin`: null, or sums to start from, laid out as `out` (begin_stride 0: one row of starts for all).
     template <int MR, int NV>
-    static void run(const Rows<T>& a, const T* panel, Index depth, Index k_stride, const T* begin, Index begin_stride,
-                    T* out, Index out_stride) {
+    static void run(const Rows<T>& a, const T* panel, Index depth, Index k_stride, Index group_stride, const T* begin,
+                    Index begin_stride, T* out, Index out_stride) {
         if (begin)
             linear_tile<V, MR, NV>(
-                a, panel, depth, k_stride,
+                a, panel, depth, k_stride, group_stride,
                 [=](int r, int j) FUSEDRNN_LAMBDA { return V::load(begin + r * begin_stride + j * V::width); },
                 [=](int r, int j, V v) FUSEDRNN_LAMBDA { v.store(out + r * out_stride + j * V::width); });
         else
             linear_tile<V, MR, NV>(
-                a, panel, depth, k_stride, [](int, int) FUSEDRNN_LAMBDA { return V::zero(); },
+                a, panel, depth, k_stride, group_stride, [](int, int) FUSEDRNN_LAMBDA { return V::zero(); },
                 [=](int r, int j, V v) FUSEDRNN_LAMBDA { v.store(out + r * out_stride + j * V::width); });
     }
 
-    using Function = void (*)(const Rows<T>&, const T*, Index, Index, const T*, Index, T*, Index);
+    using Function = void (*)(const Rows<T>&, const T*, Index, Index, Index, const T*, Index, T*, Index);
 
     template <int MR>
     static Function by_vectors(Index vectors) {
@@ -93,29 +105,40 @@ struct LinearTile {
     }
 };
 
-// Walks the columns of blocks [block_begin, block_end) in tile-wide pieces that stay inside one group:
-// visit(first column, vectors, panel pointer, k_stride).
+// Walks the columns of blocks [block_begin, block_end) in tile-wide pieces:
+// visit(first column, vectors, panel). Only a single row's wide tile spans two groups, both of them full.
 template <class T, class Visit>
 FUSEDRNN_INLINE void for_each_column_tile(const T* panels, Index depth, Index columns, Index block_begin,
                                           Index block_end, bool single_row, Visit visit) {
     using V = Vec<T>;
+    constexpr Index wide = Blocking<T>::single_row_vectors, blocks_of_wide = wide * V::width / unit_block<T>;
+    static_assert(wide * V::width <= linear_tile_columns<T>);
+    const Index whole_blocks = columns / unit_block<T>;  // without padding
     Index block = block_begin;
     while (block < block_end) {
-        const LinearPanel<T> panel(panels, depth, columns, block);
+        LinearPanel<T> panel(panels, depth, columns, block);
+        const T* const first = panel.first;
+        const Index first_column = block * unit_block<T>;
+        if (single_row && block % linear_group == 0 && blocks_of_wide > linear_group &&
+            block + blocks_of_wide <= (whole_blocks < block_end ? whole_blocks : block_end)) {
+            visit(first_column, wide, panel);
+            block += blocks_of_wide;
+            continue;
+        }
         Index blocks = panel.blocks_in_group_left;
         if (blocks > block_end - block) blocks = block_end - block;
-        const Index first_column = block * unit_block<T>;
         Index valid = columns - first_column;
         if (valid > blocks * unit_block<T>) valid = blocks * unit_block<T>;
         const Index vectors = ceil_div(valid, V::width);  // vectors wholly in the padding are never touched
         Index done = 0;
         while (done < vectors) {
             Index now = vectors - done;
-            if (single_row && now >= Blocking<T>::single_row_vectors)
-                now = Blocking<T>::single_row_vectors;
+            if (single_row && now >= wide && wide <= LinearOffset<T>::vectors_per_group)
+                now = wide;
             else if (now > Blocking<T>::linear_vectors)
                 now = Blocking<T>::linear_vectors;
-            visit(first_column + done * V::width, now, panel.first + done * V::width, panel.k_stride);
+            panel.first = first + done * V::width;
+            visit(first_column + done * V::width, now, panel);
             done += now;
         }
         block += blocks;
@@ -141,23 +164,23 @@ struct Linear {
         const bool single = p.rows == 1;
         for_each_column_tile<T>(
             p.panel, p.depth, p.columns, p.block_begin, p.block_end, single,
-            [&](Index column, Index vectors, const T* panel, Index k_stride) FUSEDRNN_LAMBDA {
-                const Index lanes = p.columns - column;
-                const Index piece = p.rows > Blocking<T>::max_rows ? depth_piece<T>(p.depth, k_stride) : p.depth;
+            [&](Index column, Index vectors, LinearPanel<T> panel) FUSEDRNN_LAMBDA {
+                const Index piece = p.rows > Blocking<T>::max_rows ? depth_piece<T>(p.depth, panel.k_stride) : p.depth;
                 Index k = 0;
                 do {
                     const Index depth = p.depth - k < piece ? p.depth - k : piece;
                     for_each_row_tile(p.rows, Blocking<T>::max_rows, [&](Index first, Index rows) FUSEDRNN_LAMBDA {
-                        tile(p, first, rows, column, vectors, lanes, k, depth, panel, k_stride);
+                        tile(p, first, rows, column, vectors, k, depth, panel);
                     });
                     k += depth;
-                    panel += depth * k_stride;
+                    panel.first += depth * panel.k_stride;
                 } while (k < p.depth);
             });
     }
 
-    static void tile(const LinearArgs<T>& p, Index first, Index rows, Index column, Index vectors, Index lanes, Index k,
-                     Index depth, const T* panel, Index k_stride) {
+    static void tile(const LinearArgs<T>& p, Index first, Index rows, Index column, Index vectors, Index k, Index depth,
+                     const LinearPanel<T>& panel) {
+        const Index lanes = p.columns - column;
         alignas(cache_line) T buffer[Blocking<T>::max_rows * tile_width];
         Rows<T> a = {};
         for (Index r = 0; r < rows; ++r) a.pointer[r] = p.a[first + r] + k;
@@ -168,8 +191,8 @@ struct Linear {
                     load_lanes<V>(p.out[first + r] + column + j * V::width, lanes - j * V::width)
                         .store(buffer + r * tile_width + j * V::width);
         const T* begin = from_out ? buffer : p.start ? p.start + column : nullptr;
-        LinearTile<T>::choose(rows, vectors)(a, panel, depth, k_stride, begin, from_out ? tile_width : 0, buffer,
-                                             tile_width);
+        LinearTile<T>::choose(rows, vectors)(a, panel.first, depth, panel.k_stride, panel.group_stride, begin,
+                                             from_out ? tile_width : 0, buffer, tile_width);
         for (Index r = 0; r < rows; ++r)
             for (Index j = 0; j < vectors; ++j)
                 store_lanes(V::load(buffer + r * tile_width + j * V::width), p.out[first + r] + column + j * V::width,

@@ -25,8 +25,8 @@ struct Backward {
                                         Index columns, Index block_begin, Index block_end, Left left, Finish finish) {
         for_each_column_tile<T>(
             panels, panel_depth, columns, block_begin, block_end, p.rows == 1,
-            [&](Index column, Index vectors, const T* panel, Index k_stride) FUSEDRNN_LAMBDA {
-                const Index piece = p.rows > Blocking<T>::max_rows ? depth_piece<T>(depth, k_stride) : depth;
+            [&](Index column, Index vectors, LinearPanel<T> panel) FUSEDRNN_LAMBDA {
+                const Index piece = p.rows > Blocking<T>::max_rows ? depth_piece<T>(depth, panel.k_stride) : depth;
                 Index k = 0;
                 do {
                     const Index now = depth - k < piece ? depth - k : piece;
@@ -35,14 +35,14 @@ struct Backward {
                         Rows<T> a = {};
                         for (Index r = 0; r < rows; ++r) a.pointer[r] = left(p.row[first + r]) + k;
                         T* sums = p.scratch + first * tile_width;
-                        LinearTile<T>::choose(rows, vectors)(a, panel, now, k_stride, k ? sums : nullptr, tile_width,
-                                                             sums, tile_width);
+                        LinearTile<T>::choose(rows, vectors)(a, panel.first, now, panel.k_stride, panel.group_stride,
+                                                             k ? sums : nullptr, tile_width, sums, tile_width);
                         if (last)
                             for (Index r = 0; r < rows; ++r)
                                 finish(p.row[first + r], column, vectors, sums + r * tile_width);
                     });
                     k += now;
-                    panel += now * k_stride;
+                    panel.first += now * panel.k_stride;
                 } while (k < depth);
             });
     }

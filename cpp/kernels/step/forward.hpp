@@ -178,11 +178,13 @@ struct RnnForward {
         if (!p.input_projected) {
             const LinearPanel<T> w(p.w_ih, p.input_size, p.hidden_size, block);
             for (int r = 0; r < MR; ++r) a.pointer[r] = row[r].x;
-            accumulate<V, MR, NV>(sum, a, w.first + within, p.input_size, w.k_stride, Contiguous<V>{}, SameSlot{});
+            accumulate<V, MR, NV>(sum, a, w.first + within, p.input_size, w.k_stride,
+                                  LinearOffset<T>{w.group_stride}, SameSlot{});
         }
         const LinearPanel<T> w(p.w_hh, p.hidden_size, p.hidden_size, block);
         for (int r = 0; r < MR; ++r) a.pointer[r] = row[r].h_prev;
-        accumulate<V, MR, NV>(sum, a, w.first + within, p.hidden_size, w.k_stride, Contiguous<V>{}, SameSlot{});
+        accumulate<V, MR, NV>(sum, a, w.first + within, p.hidden_size, w.k_stride,
+                              LinearOffset<T>{w.group_stride}, SameSlot{});
 
         alignas(cache_line) T buffer[MR * NV * V::width];
 #pragma GCC unroll 8
@@ -235,7 +237,7 @@ struct RnnForward {
     static void run(const ForwardSpan<T>& p) {
         walk_forward(p, [&]() FUSEDRNN_LAMBDA {
             for_each_column_tile<T>(p.w_hh, p.hidden_size, p.hidden_size, p.block_begin, p.block_end, p.rows == 1,
-                                    [&](Index column, Index vectors, const T*, Index) FUSEDRNN_LAMBDA {
+                                    [&](Index column, Index vectors, const LinearPanel<T>&) FUSEDRNN_LAMBDA {
                                         for_each_row_tile(p.rows, Blocking<T>::max_rows,
                                                           [&](Index first, Index rows) FUSEDRNN_LAMBDA {
                                                               any_tile(p, first, rows, column, vectors);
