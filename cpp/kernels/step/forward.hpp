@@ -4,6 +4,7 @@
 #include "cells/gru.hpp"
 #include "cells/lstm.hpp"
 #include "cells/rnn.hpp"
+#include "gemm/gate_pieces.hpp"
 #include "gemm/gate_tile.hpp"
 #include "gemm/linear.hpp"
 
@@ -119,12 +120,64 @@ struct GatedForward {
     }
 
     static void run(const ForwardSpan<T>& p) {
+        const Index recurrent = p.proj_size ? p.proj_size : p.hidden_size;
+        const Index depth = recurrent + (p.input_projected ? 0 : p.input_size);
         walk_forward(p, [&]() FUSEDRNN_LAMBDA {
-            for_each_gate_tile<T>(p.rows, p.hidden_size, p.block_begin, p.block_end,
-                                  [&](auto size, Index first, Index v) FUSEDRNN_LAMBDA {
-                                      tile<size.rows, size.vectors>(p, p.row + first, v);
-                                  });
+            if (Pieces::worth_it(p.rows, depth))
+                for (Index block = p.block_begin; block < p.block_end; ++block) block_in_pieces(p, block);
+            else
+                for_each_gate_tile<T>(p.rows, p.hidden_size, p.block_begin, p.block_end,
+                                      [&](auto size, Index first, Index v) FUSEDRNN_LAMBDA {
+                                          tile<size.rows, size.vectors>(p, p.row + first, v);
+                                      });
         });
+    }
+
+    using Pieces = GatePieces<T, Cell::gates>;
+
+    // One unit block of one step, its sums kept in memory between the pieces of the products.
+    static void block_in_pieces(const ForwardSpan<T>& p, Index block) {
+        constexpr Index gate_sums = Cell::sums * unit_block<T>, input_sums = Cell::gates * unit_block<T>;
+        alignas(cache_line) T sums[Pieces::max_rows * gate_sums];
+        T* sum_rows[Pieces::max_rows];
+        const T* left[Pieces::max_rows];
+        for (Index first = 0; first < p.rows; first += Pieces::max_rows) {
+            const Index rows = p.rows - first < Pieces::max_rows ? p.rows - first : Pieces::max_rows;
+            const ForwardRow<T>* row = p.row + first;
+            for (Index r = 0; r < rows; ++r) {
+                sum_rows[r] = sums + r * gate_sums;
+                copy_vectors(p.bias + block * gate_sums, gate_sums, sum_rows[r]);
+                if (p.input_projected) copy_vectors(row[r].x + block * input_sums, input_sums, sum_rows[r]);
+            }
+            if (!p.input_projected) {
+                for (Index r = 0; r < rows; ++r) left[r] = row[r].x;
+                Pieces::add(sum_rows, left, rows, p.w_ih, p.input_size, block,
+                            [](int g) FUSEDRNN_LAMBDA { return Cell::input_slot(g); });
+            }
+            for (Index r = 0; r < rows; ++r) left[r] = row[r].h_prev;
+            Pieces::add(sum_rows, left, rows, p.w_hh, p.proj_size ? p.proj_size : p.hidden_size, block,
+                        [](int g) FUSEDRNN_LAMBDA { return Cell::recurrent_slot(g); });
+            finish_block(p, row, rows, block, sums);
+        }
+    }
+
+    FUSEDRNN_INLINE static void copy_vectors(const T* from, Index count, T* to) {
+        for (Index i = 0; i < count; i += V::width) V::load(from + i).store(to + i);
+    }
+
+    static void finish_block(const ForwardSpan<T>& p, const ForwardRow<T>* row, Index rows, Index block,
+                             const T* sums) {
+        for (Index r = 0; r < rows; ++r)
+#pragma GCC unroll 1
+            for (Index within = 0; within < unit_block<T>; within += V::width) {
+                const Index unit = block * unit_block<T> + within;
+                if (unit >= p.hidden_size) break;
+                V own[Cell::sums];
+#pragma GCC unroll 4
+                for (int j = 0; j < Cell::sums; ++j)
+                    own[j] = V::load(sums + (r * Cell::sums + j) * unit_block<T> + within);
+                Cell::forward(own, row[r], unit, p.hidden_size - unit, p.hidden_size);
+            }
     }
 
     template <int MR, int U>
@@ -151,10 +204,26 @@ struct GatedForward {
     }
 
     static void project(const ProjectArgs<T>& p) {
-        for_each_gate_tile<T>(p.rows, p.hidden_size, p.block_begin, p.block_end,
-                              [&](auto size, Index first, Index v) FUSEDRNN_LAMBDA {
-                                  project_tile<size.rows, size.vectors>(p, first, v);
-                              });
+        if (Pieces::worth_it(p.rows, p.input_size))
+            for (Index block = p.block_begin; block < p.block_end; ++block) project_in_pieces(p, block);
+        else
+            for_each_gate_tile<T>(p.rows, p.hidden_size, p.block_begin, p.block_end,
+                                  [&](auto size, Index first, Index v) FUSEDRNN_LAMBDA {
+                                      project_tile<size.rows, size.vectors>(p, first, v);
+                                  });
+    }
+
+    static void project_in_pieces(const ProjectArgs<T>& p, Index block) {
+        constexpr Index out_block = Cell::gates * unit_block<T>;
+        T* sum_rows[Pieces::max_rows];
+        for (Index first = 0; first < p.rows; first += Pieces::max_rows) {
+            const Index rows = p.rows - first < Pieces::max_rows ? p.rows - first : Pieces::max_rows;
+            for (Index r = 0; r < rows; ++r) {
+                sum_rows[r] = p.out[first + r] + block * out_block;
+                copy_vectors(p.bias + block * Cell::sums * unit_block<T>, out_block, sum_rows[r]);
+            }
+            Pieces::add(sum_rows, p.x + first, rows, p.w_ih, p.input_size, block, SameSlot{});
+        }
     }
 };
 
