@@ -45,19 +45,23 @@ void set_num_threads(int count) {
 }
 
 void Barrier::wait() {
-    constexpr int spins_before_yield = 4000;
+    constexpr int spins = 1000, yields = 20;
     const unsigned round = round_.load(std::memory_order_relaxed);
     if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == threads_) {
         arrived_.store(0, std::memory_order_relaxed);
         round_.store(round + 1, std::memory_order_release);
+        if (threads_ > 1) round_.notify_all();
         return;
     }
-    for (int spin = 0; round_.load(std::memory_order_acquire) == round; ++spin) {
-        if (spin < spins_before_yield)
+    for (int turn = 0; turn < spins + yields; ++turn) {
+        if (round_.load(std::memory_order_acquire) != round) return;
+        if (turn < spins)
             pause();
         else
             sched_yield();
     }
+    // The thread waited for has lost its processor. Asleep, this one leaves its own to it.
+    round_.wait(round, std::memory_order_acquire);
 }
 
 void run_team(int threads, void (*body)(void*, const Team&), void* context) {

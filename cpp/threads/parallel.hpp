@@ -6,7 +6,7 @@
 
 namespace fusedrnn {
 
-// All threads of a team wait for each other. Spins, then yields the processor when the machine has none to spare.
+// All threads of a team wait for each other: spinning, then yielding, then asleep where the machine is oversubscribed.
 class Barrier {
 public:
     explicit Barrier(int threads) : threads_(threads) {}
