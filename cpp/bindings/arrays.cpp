@@ -24,8 +24,8 @@ bool has_type(const py::array& array, const py::dtype& type) {
 
 py::array require_array(const py::handle& value, const char* name, const py::dtype& type) {
     if (!py::isinstance<py::array>(value))
-        throw py::type_error(std::string(name) + ": expected a NumPy array of " + std::string(py::str(type)) + ", got " +
-                             Py_TYPE(value.ptr())->tp_name);
+        throw py::type_error(std::string(name) + ": expected a NumPy array of " + std::string(py::str(type)) +
+                             ", got " + Py_TYPE(value.ptr())->tp_name);
     py::array array = py::reinterpret_borrow<py::array>(value);
     if (!has_type(array, type)) {
         const std::string order = array.dtype().attr("isnative").cast<bool>() ? "" : " in foreign byte order";
@@ -42,7 +42,8 @@ void require_shape(const py::array& array, const char* name, const std::vector<I
 }
 
 void require_writeable(const py::array& array, const char* name) {
-    if (!array.writeable()) throw py::value_error(std::string(name) + ": expected a writeable array, got a read-only one");
+    if (!array.writeable())
+        throw py::value_error(std::string(name) + ": expected a writeable array, got a read-only one");
 }
 
 }  // namespace fusedrnn::bindings

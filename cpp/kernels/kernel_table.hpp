@@ -23,7 +23,7 @@ inline constexpr Index cache_line = 64;
 inline constexpr Index linear_group = 4;        // unit blocks side by side in a linear panel
 inline constexpr Index reduction_block = 512;   // rows (time x batch) in one chain of a weight gradient
 template <class T>
-inline constexpr Index linear_tile_columns = 2 * linear_group * (cache_line / static_cast<Index>(sizeof(T)));  // at most
+inline constexpr Index linear_tile_columns = 2 * linear_group * (cache_line / static_cast<Index>(sizeof(T)));  // most
 template <class T>
 inline constexpr Index unit_block = cache_line / static_cast<Index>(sizeof(T));
 
@@ -89,12 +89,12 @@ template <class T>
 struct BackwardRow {
     const T* gates_next;   // gate gradients (recurrent part) of the step after; a zero row where the gradient is cut
     const T* dy;
-    T* dh_carry;           // past the matrix product: read, and for GRU written. Null: zero (LSTM and RNN drop it after a step)
+    T* dh_carry;           // past the product: read, and for GRU written. Null: zero (LSTM and RNN drop it after a step)
     T* dc_carry;
     const T* saved;
     const T* h;
     const T* c;
-    const T* h_prev_last;  // h_{t-1}, c_{t-1} of the span's earliest step; elsewhere they are the neighbours of h and c
+    const T* h_prev_last;  // h_{t-1}, c_{t-1} of the span's earliest step; else they are the neighbours of h and c
     const T* c_prev_last;
     T* gates;              // gate gradients of this step
     T* dh_proj;            // gradient of the projected output, kept for dW_hr

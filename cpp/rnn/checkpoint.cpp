@@ -40,12 +40,13 @@ CheckpointTape<T>::CheckpointTape(std::shared_ptr<typename Network<T>::State> st
 
 template <class T>
 std::uint64_t CheckpointTape<T>::fingerprint_of_x() const {
+    const auto fingerprint = current_kernels().fingerprint;
+    const std::size_t bytes = static_cast<std::size_t>(spec_.input_size) * sizeof(T);
     std::uint64_t all = 0;
     for (Index t = 0; t < steps_; ++t)
         for (Index b = 0; b < batch_; ++b) {
-            const std::uint64_t row[2] = {
-                all, current_kernels().fingerprint(x_.at(t, b), static_cast<std::size_t>(spec_.input_size) * sizeof(T))};
-            all = current_kernels().fingerprint(row, sizeof(row));
+            const std::uint64_t row[2] = {all, fingerprint(x_.at(t, b), bytes)};
+            all = fingerprint(row, sizeof(row));
         }
     return all;
 }
@@ -120,8 +121,8 @@ void CheckpointTape<T>::cut_at_windows(const Piece& piece, Index truncate, T* dh
 template <class T>
 void CheckpointTape<T>::backward(const BackwardInputs<T>& in, const BackwardOutputs<T>& out) {
     if (fingerprint_of_x() != x_print_)
-        throw std::invalid_argument("x: expected the values it was recorded with, but it has changed since; a tape with "
-                                    "checkpoint reads x again in backward");
+        throw std::invalid_argument("x: expected the values it was recorded with, but it has changed since; a tape "
+                                    "with checkpoint reads x again in backward");
     const auto begin_with = [](const T* from, Index count, T* to) {
         if (!to) return;
         if (from)

@@ -63,6 +63,10 @@ private:
         return h0 ? h0 + batch(i) * spec_.recurrent_size() : zeros();
     }
 
+    T* units_in_passing(Index i) const {
+        return workspace_.units.data() + (direction_ * schedule_.batch() + batch(i)) * spec_.hidden_size;
+    }
+
     T* c_at(Index step, Index i) const {
         if (!spec_.traits().has_cell) return nullptr;
         if (tape_) return tape_->c.data() + schedule_.packed(step, share_.row(i)) * spec_.hidden_size;
@@ -86,8 +90,7 @@ private:
         row.c_prev = c_before(step, i);
         row.h = row.units = y(step, i);
         if (spec_.proj_size)
-            row.units = tape_ ? tape_->units.data() + packed * spec_.hidden_size
-                              : workspace_.units.data() + (direction_ * schedule_.batch() + batch(i)) * spec_.hidden_size;
+            row.units = tape_ ? tape_->units.data() + packed * spec_.hidden_size : units_in_passing(i);
         row.c = c_at(step, i);
         if (tape_ && spec_.traits().saved)
             row.saved = tape_->saved.data() + packed * spec_.traits().saved * spec_.hidden_size;

@@ -153,8 +153,9 @@ WeightCache<T>::WeightCache(const NetworkSpec& spec) : spec_(spec) {
 
 template <class T>
 std::shared_ptr<const PackedNetwork<T>> WeightCache<T>::get(const std::vector<const T*>& params, bool with_backward) {
+    const auto fingerprint = current_kernels().fingerprint;
     std::vector<std::uint64_t> prints(params.size());
-    for (std::size_t i = 0; i < params.size(); ++i) prints[i] = current_kernels().fingerprint(params[i], param_bytes_[i]);
+    for (std::size_t i = 0; i < params.size(); ++i) prints[i] = fingerprint(params[i], param_bytes_[i]);
     const std::lock_guard lock(mutex_);
     const bool backward = with_backward || (packed_ && packed_->with_backward());
     if (!packed_ || prints != prints_ || backward != packed_->with_backward()) {

@@ -31,7 +31,9 @@ void Schedule::sort_rows(const BatchShape& shape) {
     for (Index b = 0; b < shape.rows; ++b)
         if (length_of(b) > 0) order_.push_back(b);
     // By the whole sequence's length: a piece of it keeps the whole's order of rows.
-    const auto whole = [&](Index b) { return length_of(b) + (beyond_.empty() ? 0 : beyond_[static_cast<std::size_t>(b)]); };
+    const auto whole = [&](Index b) {
+        return length_of(b) + (beyond_.empty() ? 0 : beyond_[static_cast<std::size_t>(b)]);
+    };
     if (shape.lengths)
         std::stable_sort(order_.begin(), order_.end(), [&](Index a, Index b) { return whole(a) > whole(b); });
     for (const Index b : order_) length_.push_back(length_of(b));

@@ -13,7 +13,7 @@ struct CellTraits {
     int saved;            // values per unit and step that the backward pass needs beside h and c
     bool has_cell;        // carries c beside h
     int gate_gradients;   // pre-activation gradients per unit and step
-    int recurrent_offset; // the gradients that W_hh sees start here (in multiples of the hidden size); W_ih's start at 0
+    int recurrent_offset; // where W_hh's gradients start among them (in multiples of the hidden size); W_ih's start at 0
     bool carries_dh;      // h_{t-1} reaches h_t also past the matrix product
 };
 

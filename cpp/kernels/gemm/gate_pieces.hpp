@@ -1,7 +1,7 @@
 // Gate products in pieces of k, the sums waiting in memory between them. All rows pass over one piece of a unit block's
 // panel while it is in a near cache: the L1 cache where a vector is narrower than a cache line, so that the panel would
-// otherwise be fetched once per part of the line and row tile; the L2 cache where a whole panel is too deep for it. Every
-// sum goes on from where the piece before left it: the chain, and so every bit, is that of the plain tile.
+// otherwise be fetched once per part of the line and row tile; the L2 cache where a whole panel is too deep for it.
+// Every sum goes on from where the piece before left it: the chain, and so every bit, is that of the plain tile.
 #pragma once
 
 #include "gemm/gate_tile.hpp"

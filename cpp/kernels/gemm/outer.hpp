@@ -1,5 +1,5 @@
 // Weight gradients: out[m][n] += sum over rows of a[row][m] * b[row][n]. The rows are many (time x batch), so both
-// operands are packed and each sum is a chain over one reduction block; the blocks are added from the last to the first.
+// operands are packed and each sum is a chain over one reduction block, the blocks being added last to first.
 #pragma once
 
 #include "gemm/tile.hpp"
@@ -76,8 +76,8 @@ struct Outer {
         return packed + first * depth + first / rows * unit_block<T>;
     }
 
-    // `depth` rows of a, columns [0, count), as tiles [tile][k][rows of the tile]. A few rows at a time: a cache line of
-    // `a` feeds up to three tiles, and rows a power of two apart must not push each other out. Each row of a tile is
+    // `depth` rows of a, columns [0, count), as tiles [tile][k][rows of the tile]. A few rows at a time: a cache line
+    // of `a` feeds up to three tiles, and rows a power of two apart must not push each other out. Each row of a tile is
     // written in whole vectors; the next row covers what was too much.
     static void pack_left(const T* a, Index stride, Index depth, Index count, T* out) {
         constexpr Index rows_at_once = 8;

@@ -1,7 +1,7 @@
 // The one register tile: MR rows times NV vectors of running sums, each sum a single chain of fused multiply-adds in k.
 //
 // Rows come by pointer, so that any layout is read in place. The panel holds, for every k, the vectors to multiply with;
-// `Slots` says which running sum each of them feeds (GRU feeds n's recurrent half apart from its input half).
+// a slot says which running sum each of them feeds (GRU feeds n's recurrent half apart from its input half).
 #pragma once
 
 #include "kernel_table.hpp"

@@ -1,4 +1,4 @@
-"""Derives the constants of constants.hpp from nothing but the definitions of exp and tanh.
+"""Derives the constants of constants.hpp from nothing but the definitions of exp, tanh and coth.
 
     python derive_coefficients.py            # needs mpmath; prints constants and errors
 
@@ -125,6 +125,19 @@ def exponential(degree, bits):
     fit_and_show(f"exp, degree {degree}", fit, bits)
 
 
+def even_part(degree, bits, factor):
+    """factor * r coth(r/2) in powers of z = (factor r)^2, |r| <= ln(2)/2 and a little, for e^r = (g + r) / (g - r)."""
+    scale = mp.mpf(factor)  # the double, as the kernels have it
+    half = scale * mp.log(2) / 2 * SLACK
+    nodes = [(half * mp.cos(mp.pi * (i + mp.mpf(1) / 2) / 1200)) ** 2 for i in range(600)]
+
+    def exact(z):
+        return mp.sqrt(z) * mp.coth(mp.sqrt(z) / scale / 2)
+
+    fit = Fit(exact, lambda z: 2 * mp.sqrt(z) / (exact(z) ** 2 - z), nodes, degree)
+    fit_and_show(f"{factor} r coth(r/2), degree {degree}, for e^r", fit, bits)
+
+
 def hyperbolic_tangent(count, bits):
     """tanh(r) = r + r^3 p(r^2) with `count` coefficients on |r| <= ln(2)/4 and a little."""
     half = mp.log(2) / 4 * SLACK
@@ -134,18 +147,27 @@ def hyperbolic_tangent(count, bits):
     fit_and_show(f"tanh, {count} coefficients", fit, bits)
 
 
-def logarithm_of_two(bits, high_bits):
-    """ln(2) as high + low: `high` leaves room for its product with any exponent of the format to be exact."""
-    high = round_to_bits(mp.log(2), high_bits)
-    print(f"ln 2: {literal(high, bits)} + {literal(round_to_bits(mp.log(2) - high, bits), bits)}")
-    print(f"ln(2) / 2: {literal(round_to_bits(mp.log(2) / 2, bits), bits)}")
+def in_two_parts(name, value, bits, high_bits):
+    """A constant as high + low: `high` leaves room for its product with the integers it meets to be exact."""
+    high = round_to_bits(value, high_bits)
+    low = round_to_bits(value - high, bits)
+    print(f"{name}: {literal(high, bits)}" + (f" + {literal(low, bits)}" if high_bits < bits else ""))
+
+
+def logarithm_of_two(bits, high_bits, half_high_bits):
+    in_two_parts("ln 2", mp.log(2), bits, high_bits)
+    in_two_parts("ln(2) / 2", mp.log(2) / 2, bits, half_high_bits)
     print(f"1 / ln 2: {literal(round_to_bits(1 / mp.log(2), bits), bits)}")
 
 
 if __name__ == "__main__":
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
-    for name, bits, high_bits, degree, count in (("float32", 24, 15, 6, 2), ("float64", 53, 42, 11, 6)):
+    for name, bits, high_bits, half_high_bits, degree, factor, even_degree, count in (
+        ("float32", 24, 15, 24, 6, 1.0, 2, 2),
+        ("float64", 53, 42, 49, 11, 0.8, 5, 6),
+    ):
         print(name)
-        logarithm_of_two(bits, high_bits)
+        logarithm_of_two(bits, high_bits, half_high_bits)
         exponential(degree, bits)
+        even_part(even_degree, bits, factor)
         hyperbolic_tangent(count, bits)

@@ -38,33 +38,33 @@ FUSEDRNN_INLINE Vec<float> tanh(Vec<float> x) {
     return fms(one_plus_s, t, one_minus_s) / fnma(one_minus_s, t, one_plus_s);
 }
 
-// double is held to 2 ULP, which the float form misses by a hair where numerator and denominator both round badly. From
-// |x| = 1/2 on, with base = 3/4, tanh(x) = base + (numerator - base * denominator) / denominator puts those errors on a
-// term of at most 0.29; the products with base are exact as long as they matter.
+// double is held to 2 ULP, which the float form misses where numerator, denominator and quotient all round badly. With
+// base near tanh(n ln(2)/2), tanh(x) = base + (numerator - base * denominator) / denominator puts those errors on a
+// term of at most 1/4, and only the last addition on the whole. For n = 0, 1, 2, 3 and above: 0, 1/4, 1/2, 3/4.
 FUSEDRNN_INLINE Vec<double> tanh(Vec<double> x) {
     using V = Vec<double>;
     using C = MathConstants<double>;
-    const V to_low_bits = V::broadcast(FloatFormat<double>::round_to_integer + FloatFormat<double>::exponent_bias);
+    using Format = FloatFormat<double>;
+    // Rounds to quarters, so that n/4 comes out, and still leaves the biased exponent of 2^n in the low bits.
+    const V to_low_bits = V::broadcast(0.25 * (Format::round_to_integer + Format::exponent_bias));
     const V one = V::broadcast(1.0);
 
     const V magnitude = min(V::broadcast(C::tanh_is_one), abs(x));
-    const V low_bits = fma(magnitude, V::broadcast(2.0 * C::log2_e), to_low_bits);
-    const V n = low_bits - to_low_bits;
+    const V low_bits = fma(magnitude, V::broadcast(0.25 * 2.0 * C::log2_e), to_low_bits);
+    const V quarter_n = low_bits - to_low_bits;
     const V s = low_bits_to_exponent(low_bits);
-    const V r = fma(n, V::broadcast(-C::half_ln2), magnitude);
+    const V r = fma(quarter_n, V::broadcast(-4.0 * C::half_ln2_high), magnitude);
 
+    // The low part of ln(2)/2 joins the small terms: t takes one rounding, and r, while it is large, none.
     const V r2 = r * r;
-    const V t = fma(r * r2, horner(C::tanh_tail, r2), r);
-    const V s_minus_one = s - one;
-    const V s_plus_one = s + one;
-    const V three_quarters = V::broadcast(0.75);
-    const V::Mask is_far = less(V::broadcast(0.5), magnitude);
-    const V base = select(is_far, three_quarters, V::zero());
-    // Selected, not multiplied by base: s can be infinite when x is NaN, and 0 * inf would be another NaN than x.
-    const V constant = select(is_far, fnma(three_quarters, s_plus_one, s_minus_one), s_minus_one);
-    const V slope = select(is_far, fnma(three_quarters, s_minus_one, s_plus_one), s_plus_one);
-    const V quotient = fma(slope, t, constant) / fma(s_minus_one, t, s_plus_one);
-    return copysign(quotient + base, x);
+    const V t = r + fma(r * r2, horner(C::tanh_tail, r2), quarter_n * V::broadcast(-4.0 * C::half_ln2_low));
+    // The bound stands first: base is NaN where x is, whatever s may be there.
+    const V base = min(V::broadcast(0.75), quarter_n);
+    // (s - 1) - base (s + 1) and (s + 1) - base (s - 1), without the rounding of s + 1.
+    const V share = (one - base) * s;
+    const V constant = share - (one + base);
+    const V slope = share + (one + base);
+    return copysign(fma(slope, t, constant) / fma(s - one, t, s + one) + base, x);
 }
 
 }  // namespace

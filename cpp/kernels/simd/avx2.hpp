@@ -93,6 +93,11 @@ FUSEDRNN_INLINE Vec<float> select(Vec<float>::Mask mask, Vec<float> if_true, Vec
 FUSEDRNN_INLINE Vec<float> low_bits_to_exponent(Vec<float> t) {
     return {_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(t.v), 23))};
 }
+FUSEDRNN_INLINE Vec<float> multiply_by_exponent(Vec<float> a, Vec<float> power) {
+    const __m256i one = _mm256_castps_si256(_mm256_set1_ps(1.0f));
+    const __m256i exponent = _mm256_sub_epi32(_mm256_castps_si256(power.v), one);
+    return {_mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a.v), exponent))};
+}
 
 FUSEDRNN_INLINE Vec<double> operator+(Vec<double> a, Vec<double> b) { return {_mm256_add_pd(a.v, b.v)}; }
 FUSEDRNN_INLINE Vec<double> operator-(Vec<double> a, Vec<double> b) { return {_mm256_sub_pd(a.v, b.v)}; }
@@ -130,6 +135,11 @@ FUSEDRNN_INLINE Vec<double> select(Vec<double>::Mask mask, Vec<double> if_true, 
 }
 FUSEDRNN_INLINE Vec<double> low_bits_to_exponent(Vec<double> t) {
     return {_mm256_castsi256_pd(_mm256_slli_epi64(_mm256_castpd_si256(t.v), 52))};
+}
+FUSEDRNN_INLINE Vec<double> multiply_by_exponent(Vec<double> a, Vec<double> power) {
+    const __m256i one = _mm256_castpd_si256(_mm256_set1_pd(1.0));
+    const __m256i exponent = _mm256_sub_epi64(_mm256_castpd_si256(power.v), one);
+    return {_mm256_castsi256_pd(_mm256_add_epi64(_mm256_castpd_si256(a.v), exponent))};
 }
 
 }  // namespace

@@ -103,6 +103,11 @@ FUSEDRNN_INLINE Vec<float> scale_by_power_of_two(Vec<float> a, Vec<float> n) {
 FUSEDRNN_INLINE Vec<float> low_bits_to_exponent(Vec<float> t) {
     return {_mm512_castsi512_ps(_mm512_maskz_slli_epi32(every_16, _mm512_castps_si512(t.v), 23))};
 }
+FUSEDRNN_INLINE Vec<float> multiply_by_exponent(Vec<float> a, Vec<float> power) {
+    const __m512i one = _mm512_castps_si512(_mm512_set1_ps(1.0f));
+    const __m512i exponent = _mm512_sub_epi32(_mm512_castps_si512(power.v), one);
+    return {_mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(a.v), exponent))};
+}
 
 FUSEDRNN_INLINE Vec<double> operator+(Vec<double> a, Vec<double> b) { return {_mm512_add_pd(a.v, b.v)}; }
 FUSEDRNN_INLINE Vec<double> operator-(Vec<double> a, Vec<double> b) { return {_mm512_sub_pd(a.v, b.v)}; }
@@ -144,6 +149,11 @@ FUSEDRNN_INLINE Vec<double> scale_by_power_of_two(Vec<double> a, Vec<double> n) 
 }
 FUSEDRNN_INLINE Vec<double> low_bits_to_exponent(Vec<double> t) {
     return {_mm512_castsi512_pd(_mm512_maskz_slli_epi64(every_8, _mm512_castpd_si512(t.v), 52))};
+}
+FUSEDRNN_INLINE Vec<double> multiply_by_exponent(Vec<double> a, Vec<double> power) {
+    const __m512i one = _mm512_castpd_si512(_mm512_set1_pd(1.0));
+    const __m512i exponent = _mm512_sub_epi64(_mm512_castpd_si512(power.v), one);
+    return {_mm512_castsi512_pd(_mm512_add_epi64(_mm512_castpd_si512(a.v), exponent))};
 }
 
 FUSEDRNN_INLINE Vec<float> scale_near_one(Vec<float> a, Vec<float> n) { return scale_by_power_of_two(a, n); }

@@ -94,6 +94,11 @@ FUSEDRNN_INLINE Vec<float> select(Vec<float>::Mask mask, Vec<float> if_true, Vec
 FUSEDRNN_INLINE Vec<float> low_bits_to_exponent(Vec<float> t) {
     return {vreinterpretq_f32_u32(vshlq_n_u32(vreinterpretq_u32_f32(t.v), 23))};
 }
+FUSEDRNN_INLINE Vec<float> multiply_by_exponent(Vec<float> a, Vec<float> power) {
+    const uint32x4_t one = vreinterpretq_u32_f32(vdupq_n_f32(1.0f));
+    const uint32x4_t exponent = vsubq_u32(vreinterpretq_u32_f32(power.v), one);
+    return {vreinterpretq_f32_u32(vaddq_u32(vreinterpretq_u32_f32(a.v), exponent))};
+}
 
 FUSEDRNN_INLINE Vec<double> operator+(Vec<double> a, Vec<double> b) { return {vaddq_f64(a.v, b.v)}; }
 FUSEDRNN_INLINE Vec<double> operator-(Vec<double> a, Vec<double> b) { return {vsubq_f64(a.v, b.v)}; }
@@ -122,6 +127,11 @@ FUSEDRNN_INLINE Vec<double> select(Vec<double>::Mask mask, Vec<double> if_true, 
 }
 FUSEDRNN_INLINE Vec<double> low_bits_to_exponent(Vec<double> t) {
     return {vreinterpretq_f64_u64(vshlq_n_u64(vreinterpretq_u64_f64(t.v), 52))};
+}
+FUSEDRNN_INLINE Vec<double> multiply_by_exponent(Vec<double> a, Vec<double> power) {
+    const uint64x2_t one = vreinterpretq_u64_f64(vdupq_n_f64(1.0));
+    const uint64x2_t exponent = vsubq_u64(vreinterpretq_u64_f64(power.v), one);
+    return {vreinterpretq_f64_u64(vaddq_u64(vreinterpretq_u64_f64(a.v), exponent))};
 }
 
 }  // namespace

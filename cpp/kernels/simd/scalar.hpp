@@ -93,6 +93,10 @@ template <class T>
 FUSEDRNN_INLINE Vec<T> low_bits_to_exponent(Vec<T> t) {
     return Vec<T>::from_bits(t.to_bits() << FloatFormat<T>::mantissa_bits);
 }
+template <class T>
+FUSEDRNN_INLINE Vec<T> multiply_by_exponent(Vec<T> a, Vec<T> power) {
+    return Vec<T>::from_bits(a.to_bits() + (power.to_bits() - Vec<T>::broadcast(T(1)).to_bits()));
+}
 
 }  // namespace
 }  // namespace fusedrnn::FUSEDRNN_ISA

@@ -15,6 +15,8 @@
 //   scale_by_power_of_two(a, n)  a * 2^n with one rounding, n integer-valued in [-2100, 2100]
 //   scale_near_one(a, n)      the same, cheaper, for 0.5 <= |a| <= 2 and |n| below twice the largest exponent
 //   low_bits_to_exponent(t)   the low bits of t's representation moved into its sign and exponent field
+//   multiply_by_exponent(a, power)  a * power by integer addition of the exponents: leaves the multipliers to others.
+//                             a and the result normal, power a power of two. Not for NaN: gives another NaN or a number
 #pragma once
 
 #ifndef FUSEDRNN_ISA

@@ -1,0 +1,120 @@
+// The arguments of a forward call, checked, and its result arrays.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "bindings/arrays.hpp"
+#include "fusedrnn/network.hpp"
+
+namespace fusedrnn::bindings {
+
+// What a call gives besides x and the state.
+struct CallOptions {
+    py::object lengths, reset;
+    bool batch_first, return_cell;
+};
+
+// The checked arguments of a forward call, and the arrays that keep their memory alive.
+template <class T>
+struct Arguments {
+    ForwardInputs<T> in;
+    std::vector<py::array> held;
+};
+
+template <class T>
+const T* state_argument(Arguments<T>& arguments, const py::object& value, const char* name,
+                        const std::vector<Index>& shape) {
+    if (value.is_none()) return nullptr;
+    const py::array array = require_array(value, name, type_of<T>());
+    require_shape(array, name, shape);
+    arguments.held.push_back(contiguous<T>(array));
+    return data_of<T>(arguments.held.back());
+}
+
+template <class T>
+void lengths_argument(Arguments<T>& arguments, const py::object& value) {
+    if (value.is_none()) return;
+    BatchShape& shape = arguments.in.shape;
+    const py::array array = require_array(value, "lengths", type_of<std::int64_t>());
+    require_shape(array, "lengths", {shape.rows});
+    // A copy: the call must not see later changes.
+    arguments.held.push_back(py::array(array.attr("copy")("C")));
+    shape.lengths = data_of<std::int64_t>(arguments.held.back());
+    for (Index b = 0; b < shape.rows; ++b)
+        if (shape.lengths[b] < 0 || shape.lengths[b] > shape.steps)
+            throw py::value_error("lengths: expected values from 0 to T = " + std::to_string(shape.steps) + ", got " +
+                                  std::to_string(shape.lengths[b]) + " at index " + std::to_string(b));
+}
+
+template <class T>
+void reset_argument(Arguments<T>& arguments, const py::object& value, bool batch_first) {
+    if (value.is_none()) return;
+    BatchShape& shape = arguments.in.shape;
+    const py::array array = require_array(value, "reset", type_of<bool>());
+    std::vector<Index> expected = {shape.steps, shape.rows};
+    if (batch_first) std::swap(expected[0], expected[1]);
+    require_shape(array, "reset", expected);
+    arguments.held.push_back(array);
+    shape.reset = data_of<std::uint8_t>(array);
+    shape.reset_time_stride = array.strides(batch_first ? 1 : 0);
+    shape.reset_batch_stride = array.strides(batch_first ? 0 : 1);
+}
+
+template <class T>
+Arguments<T> check_arguments(const NetworkSpec& spec, const py::object& x, const py::object& h0, const py::object& c0,
+                             const CallOptions& options) {
+    Arguments<T> arguments;
+    const py::array array = require_array(x, "x", type_of<T>());
+    const std::string width = std::to_string(spec.input_size);
+    const std::string expected = (options.batch_first ? "(B, T, " : "(T, B, ") + width + ")";
+    if (array.ndim() != 3 || array.shape(2) != spec.input_size) wrong_shape("x", expected, array);
+    arguments.held.push_back(with_contiguous_rows<T>(array));
+    arguments.in.x = view_of<T>(arguments.held.back(), options.batch_first);
+    BatchShape& shape = arguments.in.shape;
+    shape.steps = array.shape(options.batch_first ? 1 : 0);
+    shape.rows = array.shape(options.batch_first ? 0 : 1);
+    const Index layers = spec.layers * spec.directions();
+    arguments.in.h0 = state_argument(arguments, h0, "h0", {layers, shape.rows, spec.recurrent_size()});
+    if (!spec.traits().has_cell && !c0.is_none())
+        throw py::value_error(std::string("c0: expected None, a ") + spec.traits().name + " carries no c");
+    arguments.in.c0 = state_argument(arguments, c0, "c0", {layers, shape.rows, spec.hidden_size});
+    lengths_argument(arguments, options.lengths);
+    reset_argument(arguments, options.reset, options.batch_first);
+    return arguments;
+}
+
+// The result arrays of a forward call.
+template <class T>
+struct Results {
+    py::array_t<T> y, h_n;
+    py::object c_n = py::none(), cells = py::none();
+    ForwardOutputs<T> out;
+
+    Results(const NetworkSpec& spec, const BatchShape& shape, const CallOptions& options)
+        : y(sequence(shape, options, spec.output_size())),
+          h_n(empty<T>({spec.layers * spec.directions(), shape.rows, spec.recurrent_size()})) {
+        out.y = mutable_view_of<T>(y, options.batch_first);
+        out.h_n = h_n.mutable_data();
+        if (options.return_cell && !spec.traits().has_cell)
+            throw py::value_error(std::string("return_cell: expected False, a ") + spec.traits().name +
+                                  " carries no c");
+        if (!spec.traits().has_cell) return;
+        auto c = empty<T>({spec.layers * spec.directions(), shape.rows, spec.hidden_size});
+        out.c_n = c.mutable_data();
+        c_n = c;
+        if (!options.return_cell) return;
+        auto all = sequence(shape, options, spec.directions() * spec.hidden_size);
+        out.cells = mutable_view_of<T>(all, options.batch_first);
+        cells = all;
+    }
+
+private:
+    static py::array_t<T> sequence(const BatchShape& shape, const CallOptions& options, Index width) {
+        return options.batch_first ? empty<T>({shape.rows, shape.steps, width})
+                                   : empty<T>({shape.steps, shape.rows, width});
+    }
+};
+
+}  // namespace fusedrnn::bindings

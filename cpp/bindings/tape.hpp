@@ -1,0 +1,95 @@
+// The tape as Python sees it, whatever its dtype.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "bindings/arrays.hpp"
+#include "bindings/call.hpp"
+#include "fusedrnn/network.hpp"
+
+namespace fusedrnn::bindings {
+
+class PyTape {
+public:
+    virtual ~PyTape() = default;
+    virtual std::size_t bytes() const = 0;
+    virtual py::tuple backward(const py::object& dy, const py::object& dh_n, const py::object& dc_n,
+                               Index truncate) = 0;
+};
+
+template <class T>
+class TypedTape final : public PyTape {
+public:
+    TypedTape(const NetworkSpec& spec, const BatchShape& shape, bool batch_first, std::unique_ptr<Tape<T>> tape,
+              std::vector<py::array> held)
+        : spec_(spec), steps_(shape.steps), rows_(shape.rows), batch_first_(batch_first), held_(std::move(held)),
+          tape_(std::move(tape)) {}
+
+    std::size_t bytes() const override { return tape_ ? tape_->bytes() : 0; }
+
+    py::tuple backward(const py::object& dy, const py::object& dh_n, const py::object& dc_n, Index truncate) override {
+        if (!tape_)
+            throw py::value_error("tape: expected one not used yet, got one whose backward has run; record again");
+        if (truncate < 0) throw py::value_error("truncate: expected at least 1, got " + std::to_string(truncate));
+        Arguments<T> held;
+        BackwardInputs<T> in;
+        in.truncate = truncate;
+        if (!dy.is_none()) {
+            const py::array array = require_array(dy, "dy", type_of<T>());
+            require_shape(array, "dy", sequence_shape(spec_.output_size()));
+            held.held.push_back(with_contiguous_rows<T>(array));
+            in.dy = view_of<T>(held.held.back(), batch_first_);
+        }
+        const Index layers = spec_.layers * spec_.directions();
+        in.dh_n = state_argument(held, dh_n, "dh_n", {layers, rows_, spec_.recurrent_size()});
+        if (!spec_.traits().has_cell && !dc_n.is_none())
+            throw py::value_error(std::string("dc_n: expected None, a ") + spec_.traits().name + " carries no c");
+        in.dc_n = state_argument(held, dc_n, "dc_n", {layers, rows_, spec_.hidden_size});
+        return run(in);
+    }
+
+private:
+    std::vector<Index> sequence_shape(Index width) const {
+        return batch_first_ ? std::vector<Index>{rows_, steps_, width} : std::vector<Index>{steps_, rows_, width};
+    }
+
+    py::tuple run(const BackwardInputs<T>& in) {
+        BackwardOutputs<T> out;
+        const std::vector<Index> x_shape = sequence_shape(spec_.input_size);
+        py::array_t<T> dx = empty<T>({x_shape[0], x_shape[1], x_shape[2]});
+        out.dx = mutable_view_of<T>(dx, batch_first_);
+        const Index layers = spec_.layers * spec_.directions();
+        py::array_t<T> dh0 = empty<T>({layers, rows_, spec_.recurrent_size()});
+        out.dh0 = dh0.mutable_data();
+        py::object dc0 = py::none();
+        if (spec_.traits().has_cell) {
+            auto array = empty<T>({layers, rows_, spec_.hidden_size});
+            out.dc0 = array.mutable_data();
+            dc0 = array;
+        }
+        py::list params;
+        for (const Parameter& parameter : parameters(spec_)) {
+            auto gradient = zeros<T>(parameter.columns ? std::vector<Index>{parameter.rows, parameter.columns}
+                                                       : std::vector<Index>{parameter.rows});
+            out.params.push_back(gradient.mutable_data());
+            params.append(gradient);
+        }
+        const std::unique_ptr<Tape<T>> tape = std::move(tape_);  // from here on it is used
+        {
+            const py::gil_scoped_release release;
+            tape->backward(in, out);
+        }
+        return py::make_tuple(dx, dh0, dc0, params);
+    }
+
+    const NetworkSpec spec_;
+    const Index steps_, rows_;
+    const bool batch_first_;
+    const std::vector<py::array> held_;  // what the tape borrows
+    std::unique_ptr<Tape<T>> tape_;
+};
+
+}  // namespace fusedrnn::bindings

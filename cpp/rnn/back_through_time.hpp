@@ -1,0 +1,151 @@
+// The walk back through the steps: gate gradients of all row-steps, and the gradient of the initial state.
+#pragma once
+
+#include <algorithm>
+#include <vector>
+
+#include "rnn/direction_backward.hpp"
+#include "rnn/thread_share.hpp"
+
+namespace fusedrnn {
+
+// The gradients that enter at the rows' last steps.
+template <class T>
+void load_carries(const DirectionBackward<T>& d) {
+    const auto fill = [&](T* carry, const T* from, Index width) {
+        if (!carry) return;
+        for (Index row = 0; row < d.schedule.rows(); ++row) {
+            const Index b = d.batch(row);
+            if (from)
+                std::copy_n(from + b * width, width, carry + b * width);
+            else
+                std::fill_n(carry + b * width, width, T(0));
+        }
+    };
+    fill(d.dh_carry, d.call.dh_n[d.direction], d.recurrent);
+    fill(d.dc_carry, d.call.dc_n[d.direction], d.hidden);
+}
+
+// One thread's walk back through the steps: gate gradients of all row-steps.
+template <class T>
+class BackThroughTime {
+public:
+    BackThroughTime(const DirectionBackward<T>& d, const ThreadShare& share, ThreadScratch<T>& scratch)
+        : d_(d), share_(share), scratch_(scratch) {}
+
+    void run(const std::vector<StepRange>& spans) {
+        for (auto span = spans.rbegin(); span != spans.rend(); ++span) this->span(*span);
+    }
+
+private:
+    void span(StepRange range) {
+        const Index active = d_.schedule.active(range.begin), rows = share_.rows(active);
+        if (rows == 0) return;
+        BackwardSpan<T> span = {};
+        span.enters_at_end = true;
+        scratch_.backward_rows.resize(static_cast<std::size_t>(rows));
+        for (Index i = 0; i < rows; ++i) {
+            const Index row = share_.row(i);
+            const bool comes_back = d_.schedule.length(row) > range.end && !d_.cut(range.end, row);
+            if (comes_back) span.enters_at_end = false;
+            scratch_.backward_rows[static_cast<std::size_t>(i)] = row_at(range, row, comes_back);
+        }
+        span.steps = range.end - range.begin;
+        span.rows = rows;
+        span.row = scratch_.backward_rows.data();
+        span.stride = strides(active);
+        span.hidden_size = d_.hidden;
+        span.proj_size = d_.spec.proj_size;
+        span.nonlinearity = d_.spec.nonlinearity;
+        span.w_hh = d_.weights.w_hh_backward.data();
+        span.w_hr = d_.spec.proj_size ? d_.weights.w_hr_backward.data() : nullptr;
+        span.block_begin = share_.block_begin;
+        span.block_end = share_.block_end;
+        span.proj_begin = share_.proj_begin;
+        span.proj_end = share_.proj_end;
+        span.scratch = scratch_.sums.reserve(rows * linear_tile_columns<T>);
+        span.barrier = share_.barrier;
+        d_.kernels.backward[static_cast<int>(d_.spec.cell)](span);
+    }
+
+    // The row at the span's last step, where the walk back begins.
+    BackwardRow<T> row_at(StepRange range, Index row, bool comes_back) {
+        const Index last = range.end - 1, packed = d_.schedule.packed(last, row), b = d_.batch(row);
+        const bool enters = d_.schedule.length(row) == range.end;
+        BackwardRow<T> at = {};
+        at.gates_next = comes_back ? d_.recurrent_gates_at(range.end, row) : d_.zeros();
+        at.dy = d_.call.dy ? d_.call.dy.at(d_.time(last, row), b) + d_.direction * d_.recurrent : d_.zeros();
+        if (d_.spec.traits().has_cell) at.dc_carry = d_.dc_carry + b * d_.hidden;
+        if (enters || d_.spec.traits().carries_dh) at.dh_carry = d_.dh_carry + b * d_.recurrent;
+        if (!enters && !comes_back) clear_carries(at);
+        if (d_.spec.traits().saved) at.saved = d_.tape.saved.data() + packed * d_.spec.traits().saved * d_.hidden;
+        at.h = d_.y(last, row);
+        if (d_.spec.traits().has_cell) at.c = d_.tape.c.data() + packed * d_.hidden;
+        at.h_prev_last = d_.h_before(range.begin, row);
+        at.c_prev_last = d_.c_before(range.begin, row);
+        at.gates = d_.gates + packed * d_.gates_width;
+        if (d_.dh_proj) at.dh_proj = d_.dh_proj + packed * d_.spec.proj_size;
+        return at;
+    }
+
+    // The gradient is cut behind this span. Threads that share the rows each clear the units they compute.
+    void clear_carries(const BackwardRow<T>& row) {
+        const auto clear = [](T* carry, Index begin, Index end, Index width) {
+            for (Index i = begin * unit_block<T>; i < std::min(end * unit_block<T>, width); ++i) carry[i] = 0;
+        };
+        if (row.dc_carry) clear(row.dc_carry, share_.block_begin, share_.block_end, d_.hidden);
+        if (row.dh_carry) clear(row.dh_carry, share_.block_begin, share_.block_end, d_.recurrent);
+    }
+
+    BackwardStrides<T> strides(Index active) const {
+        const Index sign = d_.backwards ? 1 : -1, hidden = d_.hidden;
+        BackwardStrides<T> stride = {};
+        stride.dy = d_.call.dy ? sign * d_.call.dy.time_stride : 0;
+        stride.saved = -active * d_.spec.traits().saved * hidden;
+        stride.h = sign * d_.call.y.time_stride;
+        stride.c = d_.spec.traits().has_cell ? -active * hidden : 0;
+        stride.gates = -active * d_.gates_width;
+        stride.dh_proj = -active * d_.spec.proj_size;
+        return stride;
+    }
+
+    const DirectionBackward<T>& d_;
+    const ThreadShare& share_;
+    ThreadScratch<T>& scratch_;
+};
+
+// dh0 and dc0: what comes through the first step. Rows [part) of the batch's sorted rows.
+template <class T>
+void initial_state_gradient(const DirectionBackward<T>& d, ThreadScratch<T>& scratch, Part part) {
+    T* const dh0 = d.call.dh0[d.direction];
+    T* const dc0 = d.call.dc0[d.direction];
+    scratch.left.clear();
+    scratch.out.clear();
+    for (Index row = part.begin; row < part.end; ++row) {
+        const Index b = d.batch(row);
+        const bool cut = d.schedule.reset(d.backwards, 0, row);
+        if (cut) std::fill_n(dh0 + b * d.recurrent, d.recurrent, T(0));
+        if (dc0 && cut) std::fill_n(dc0 + b * d.hidden, d.hidden, T(0));
+        if (dc0 && !cut) std::copy_n(d.dc_carry + b * d.hidden, d.hidden, dc0 + b * d.hidden);
+        if (cut) continue;
+        scratch.left.push_back(d.recurrent_gates_at(0, row));
+        scratch.out.push_back(dh0 + b * d.recurrent);
+    }
+    LinearArgs<T> args = {};
+    args.rows = static_cast<Index>(scratch.left.size());
+    if (args.rows == 0) return;
+    args.a = scratch.left.data();
+    args.out = scratch.out.data();
+    args.depth = d.spec.traits().gates * d.hidden;
+    args.columns = d.recurrent;
+    args.panel = d.weights.w_hh_backward.data();
+    args.block_end = ceil_div(d.recurrent, unit_block<T>);
+    d.kernels.linear(args);
+    if (!d.spec.traits().carries_dh) return;
+    for (T* dh : scratch.out) {
+        const T* carry = d.dh_carry + (dh - dh0);
+        for (Index i = 0; i < d.recurrent; ++i) dh[i] += carry[i];
+    }
+}
+
+}  // namespace fusedrnn

@@ -1,0 +1,65 @@
+// What the phases of a layer's backward pass share, for one direction.
+#pragma once
+
+#include "dispatch/dispatch.hpp"
+#include "rnn/layer.hpp"
+
+namespace fusedrnn {
+
+// Arrays in packed order live in the workspace.
+template <class T>
+struct DirectionBackward {
+    const LayerBackward<T>& call;
+    const NetworkSpec& spec;
+    const Schedule& schedule;
+    Workspace<T>& workspace;
+    const Index direction;
+    const bool backwards;
+    const Kernels<T>& kernels;
+    const PackedLayer<T>& weights;
+    const DirectionTape<T>& tape;
+    T* const gates;     // [row-step][gate gradients][hidden]
+    T* const dh_proj;   // [row-step][proj], or null
+    T* const dc_carry;  // [batch][hidden]
+    T* const dh_carry;  // [batch][recurrent]
+    const Index hidden, recurrent, gates_width;
+
+    DirectionBackward(const LayerBackward<T>& call_, Workspace<T>& workspace_, Index direction_)
+        : call(call_), spec(call_.spec), schedule(call_.schedule), workspace(workspace_), direction(direction_),
+          backwards(spec.runs_backwards(direction_)), kernels(kernels_of<T>(current_kernels())),
+          weights(*call_.weights[direction_]), tape(*call_.tape[direction_]),
+          gates(workspace_.gates[direction_].data()), dh_proj(workspace_.dh_proj[direction_].data()),
+          dc_carry(workspace_.dc_carry[direction_].data()), dh_carry(workspace_.dh_carry[direction_].data()),
+          hidden(spec.hidden_size), recurrent(spec.recurrent_size()),
+          gates_width(spec.traits().gate_gradients * spec.hidden_size) {}
+
+    const T* zeros() const { return workspace.zeros.data(); }
+    Index batch(Index row) const { return schedule.batch_row(row); }
+    Index time(Index step, Index row) const { return schedule.time(backwards, step, row); }
+    T* gates_at(Index step, Index row) const { return gates + schedule.packed(step, row) * gates_width; }
+    T* recurrent_gates_at(Index step, Index row) const {
+        return gates_at(step, row) + spec.traits().recurrent_offset * hidden;
+    }
+    const T* y(Index step, Index row) const {
+        return call.y.at(time(step, row), batch(row)) + direction * recurrent;
+    }
+    const T* h_before(Index step, Index row) const {
+        if (schedule.reset(backwards, step, row)) return zeros();
+        if (step > 0) return y(step - 1, row);
+        const T* h0 = call.h0[direction];
+        return h0 ? h0 + batch(row) * recurrent : zeros();
+    }
+    const T* c_before(Index step, Index row) const {
+        if (!spec.traits().has_cell) return nullptr;
+        if (schedule.reset(backwards, step, row)) return zeros();
+        if (step > 0) return tape.c.data() + schedule.packed(step - 1, row) * hidden;
+        const T* c0 = call.c0[direction];
+        return c0 ? c0 + batch(row) * hidden : zeros();
+    }
+    // No gradient goes from this step to the one before.
+    bool cut(Index step, Index row) const {
+        return schedule.reset(backwards, step, row) || schedule.window_begins(step, row, call.truncate);
+    }
+};
+
+}  // namespace fusedrnn
