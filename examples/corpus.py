@@ -1,4 +1,4 @@
-"""Text as numbers: the text, its alphabet, and the chunks that training reads."""
+"""Text as numbers: the text, its alphabet, its two parts, and the chunks that training reads."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,6 +93,35 @@ class Alphabet:
 def _code_points(text: str) -> NDArray[np.uint32]:
     # surrogatepass: a command line argument that is not valid text arrives as surrogates, which are just unknown.
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A text cut in two, as numbers: what is learned, and what shows whether it was."""
+
+    name: str
+    alphabet: Alphabet
+    training: Tokens
+    held_out: Tokens
+
+    HELD_OUT: ClassVar[float] = 0.1
+    """The share of the text, at its end, that is held out."""
+
+    RARE: ClassVar[int] = 3
+    """Characters that the training part has fewer times than this are read as the unknown one."""
+
+    SHORTEST: ClassVar[int] = 200
+    """Characters; with fewer, the held-out part says nothing."""
+
+    @classmethod
+    def of(cls, name: str, text: str, alphabet: Alphabet | None = None) -> Corpus:
+        """Cut a text; its alphabet is the training part's unless one is given."""
+        if len(text) < cls.SHORTEST:
+            raise TextError(f"{name} is too short: {len(text)} characters, at least {cls.SHORTEST} are needed")
+        cut = len(text) - int(cls.HELD_OUT * len(text))
+        if alphabet is None:
+            alphabet = Alphabet.of(text[:cut], at_least=cls.RARE)
+        return cls(name, alphabet, alphabet.encode(text[:cut]), alphabet.encode(text[cut:]))
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,8 @@ class WittenBell:
             # The first length - 1 tokens have no context this long, and keep what the shorter one gave them.
             if length <= len(tokens):
                 counts.refine(probability[length - 1 :], self._windows(tokens, length))
-        return np.log(probability[1:])
+        logarithms: NDArray[np.float64] = np.log(probability[1:])
+        return logarithms
 
 
 class _Counts:

@@ -34,6 +34,7 @@ class OneHot:
         self.params: dict[str, Array] = {}
 
     def __call__(self, tokens: Tokens) -> Array:
+        """(…) integers as (…, tokens)."""
         return one_hot(tokens, self.output_size, self.dtype)
 
     def backward(self, tokens: Tokens, dy: Array) -> dict[str, Array]:
@@ -49,6 +50,7 @@ class Embedding:
         self.params: dict[str, Array] = {"weight": rng.standard_normal((num_tokens, size)).astype(dtype)}
 
     def __call__(self, tokens: Tokens) -> Array:
+        """(…) integers as (…, size)."""
         return self.params["weight"][tokens]
 
     def backward(self, tokens: Tokens, dy: Array) -> dict[str, Array]:
@@ -73,8 +75,9 @@ class Linear:
         }
 
     def __call__(self, x: Array) -> Array:
+        """(…, inputs) as (…, outputs)."""
         weight = self.params["weight"]
-        y = x.reshape(-1, x.shape[-1]) @ weight.T  # one product for all rows, where x @ weight.T would make a loop
+        y: Array = x.reshape(-1, x.shape[-1]) @ weight.T  # one product: x @ weight.T would be one for every step
         y += self.params["bias"]
         return y.reshape(*x.shape[:-1], len(weight))
 
@@ -89,8 +92,9 @@ class Linear:
 
 def dropout_mask(shape: tuple[int, ...], probability: float, rng: np.random.Generator) -> Array:
     """Inverted dropout (Srivastava et al. 2014): multiply by it going forward, and the gradient going back."""
-    kept = rng.random(shape, dtype=np.float32) >= probability
-    return kept * np.float32(1.0 / (1.0 - probability))
+    mask: Array = (rng.random(shape, dtype=np.float32) >= probability).astype(np.float32)
+    mask /= 1.0 - probability
+    return mask
 
 
 def log_probabilities(logits: Array, targets: Tokens) -> NDArray[np.float64]:
@@ -98,7 +102,8 @@ def log_probabilities(logits: Array, targets: Tokens) -> NDArray[np.float64]:
     shifted = logits - logits.max(axis=-1, keepdims=True)
     chosen = np.take_along_axis(shifted, targets[..., np.newaxis], axis=-1)[..., 0]
     np.exp(shifted, out=shifted)
-    return chosen - np.log(shifted.sum(axis=-1, dtype=np.float64))
+    result: NDArray[np.float64] = chosen - np.log(shifted.sum(axis=-1, dtype=np.float64))
+    return result
 
 
 def softmax_cross_entropy(logits: Array, targets: Tokens) -> tuple[float, Array]:
@@ -118,6 +123,14 @@ def softmax_cross_entropy(logits: Array, targets: Tokens) -> tuple[float, Array]
     rows *= (1.0 / len(rows)) / total
     rows[picked] -= 1.0 / len(rows)
     return loss, logits
+
+
+def perplexity(nats: float) -> float:
+    """exp of a mean of -ln P: as uncertain as a choice between so many equally likely tokens."""
+    try:
+        return math.exp(nats)
+    except OverflowError:
+        return math.inf
 
 
 def clip_gradients(gradients: Iterable[Array], max_norm: float) -> float:
@@ -164,9 +177,9 @@ class Adam:
                 raise ValueError(f"{name}: only contiguous parameters can be updated in place")
             flat = param.reshape(-1), gradient.reshape(-1), self._mean[name], self._square[name]
             for begin in range(0, param.size, self.BLOCK):
-                self._update(*(array[begin : begin + self.BLOCK] for array in flat), learning_rate)
+                self._update(learning_rate, *(array[begin : begin + self.BLOCK] for array in flat))
 
-    def _update(self, param: Array, gradient: Array, mean: Array, square: Array, learning_rate: float) -> None:
+    def _update(self, learning_rate: float, param: Array, gradient: Array, mean: Array, square: Array) -> None:
         """Both biases of starting from zero are corrected in the two scalars, not in the arrays."""
         beta1, beta2 = self.betas
         correction = math.sqrt(1.0 - beta2**self.steps)

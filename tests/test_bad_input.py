@@ -6,9 +6,10 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import fusedrnn
 import numpy as np
 import pytest
+
+import fusedrnn
 
 fr: Any = fusedrnn  # what a type checker would refuse is what is tested
 
@@ -147,6 +148,7 @@ INPUTS = [
     Case("record: x rank", lambda: lstm().record(zeros(7)), V, "x", ("(7,)",)),
     Case("record: checkpoint 0", lambda: lstm().record(X, checkpoint=0), V, "checkpoint", ("got 0",)),
     Case("record: checkpoint float", lambda: lstm().record(X, checkpoint=2.0), TE, "checkpoint"),
+    Case("record: checkpoint, both ways", lambda: gru(bidirectional=True).record(X, checkpoint=2), V, "checkpoint"),
     Case("return_cell of a GRU", lambda: gru()(X, return_cell=True), V, "return_cell", ("GRU",)),
     Case("return_cell of an RNN", lambda: fr.RNN(I, H).record(X, return_cell=True), V, "return_cell", ("RNN",)),
 ]

@@ -158,7 +158,9 @@ def test_sigmoid_is_accurate_and_silent_over_its_whole_range(dtype: Any) -> None
     for value, got in zip(a[:-3].tolist(), y[:-3].tolist(), strict=True):
         want = math.exp(value) / (1 + math.exp(value)) if value < 0 else 1 / (1 + math.exp(-value))
         assert abs(got - want) <= 4 * np.finfo(dtype).eps * want + float(np.finfo(dtype).smallest_normal)
-    assert y[-3] == 0 and y[-2] == 1 and np.isnan(y[-1])
+    assert y[-3] == 0
+    assert y[-2] == 1
+    assert np.isnan(y[-1])
 
 
 @pytest.mark.parametrize("name", activations.ACTIVATIONS)
@@ -435,7 +437,8 @@ def test_lengths_are_rows_run_alone(kind: str, options: Any, truncate: int | Non
             totals[name] += h.params[name]
     for name in totals:
         close(g.params[name], totals[name], name)
-    assert not y[~valid].any() and not g.x[~valid].any()
+    assert not y[~valid].any()
+    assert not g.x[~valid].any()
     for initial, last, dlast, dinitial in zip(*map(parts, (p.state, final, p.dstate, g.state)), strict=True):
         np.testing.assert_array_equal(last[:, 2], initial[:, 2])  # the row of length 0
         np.testing.assert_array_equal(dinitial[:, 2], dlast[:, 2])
@@ -468,7 +471,8 @@ def test_padding_is_zero_whatever_the_weights_are(kind: str) -> None:
         value[...] = np.nan
     y, _, tape = p.record()
     padding = np.arange(T)[:, None] >= LENGTHS
-    assert not y[padding].any() and np.isnan(y[~padding]).all()
+    assert not y[padding].any()
+    assert np.isnan(y[~padding]).all()
     assert not tape.backward(p.dy).x[padding].any()
 
 
@@ -651,7 +655,7 @@ def test_cells_are_the_last_layers_c_of_every_step(proj_size: int) -> None:
 
 
 @pytest.mark.parametrize("kind", ONE_OF_EACH)
-@pytest.mark.parametrize("steps,batch", [(0, 3), (4, 0), (0, 0)])
+@pytest.mark.parametrize(("steps", "batch"), [(0, 3), (4, 0), (0, 0)])
 def test_no_steps_and_no_rows(kind: str, steps: int, batch: int) -> None:
     layer, rng = build(kind, IN, H, num_layers=2, bidirectional=True), np.random.default_rng(0)
     state = random_state(layer, batch, rng)
@@ -759,7 +763,9 @@ def test_biases_counted_once_are_those_with_one_gradient(kind: str) -> None:
 def test_initial_parameters_are_uniform_seeded_and_bounded() -> None:
     a, b, c = (reference.LSTM(8, 16, rng=seed) for seed in (0, 0, 1))
     flat = np.concatenate([v.ravel() for v in a.params.values()])
-    assert np.abs(flat).max() <= 0.25 and np.abs(flat).max() > 0.24 and abs(flat.mean()) < 0.02
+    assert np.abs(flat).max() <= 0.25
+    assert np.abs(flat).max() > 0.24
+    assert abs(flat.mean()) < 0.02
     assert all(np.array_equal(a.params[n], b.params[n]) for n in a.params)
     assert not np.array_equal(a.params["weight_ih_l0"], c.params["weight_ih_l0"])
     assert np.array_equal(
@@ -832,7 +838,7 @@ BAD_CALLS: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize("argument,call", BAD_CALLS)
+@pytest.mark.parametrize(("argument", "call"), BAD_CALLS)
 def test_a_bad_argument_is_named(argument: str, call: dict[str, Any]) -> None:
     layer = reference.LSTM(2, 5)
     with pytest.raises(ValueError, match=f"^{argument}"):
@@ -860,7 +866,7 @@ def test_bad_gradients_and_masks_are_named() -> None:
 
 
 @pytest.mark.parametrize(
-    "argument,make",
+    ("argument", "make"),
     [
         ("input_size", lambda: reference.LSTM(0, 5)),
         ("hidden_size", lambda: reference.GRU(2, -1)),

@@ -22,6 +22,7 @@ using Index = std::ptrdiff_t;
 inline constexpr Index cache_line = 64;
 inline constexpr Index linear_group = 4;        // unit blocks side by side in a linear panel
 inline constexpr Index reduction_block = 512;   // rows (time x batch) in one chain of a weight gradient
+inline constexpr Index gradient_chain = 1024;   // gate gradients in one chain of dh and dx: all gates' would lose digits
 template <class T>
 inline constexpr Index linear_tile_columns = 2 * linear_group * (cache_line / static_cast<Index>(sizeof(T)));  // most
 template <class T>
@@ -121,7 +122,7 @@ struct BackwardSpan {
     StepBarrier barrier;
 };
 
-// out[r] (+)= start + a[r] * panel, for columns [column groups).
+// out[r] = start + a[r] * panel, one chain; or, by_chains, sums of at most `gradient_chain` terms each, added in order.
 template <class T>
 struct LinearArgs {
     Index rows;
@@ -130,7 +131,8 @@ struct LinearArgs {
     Index depth, columns;  // k count, true output width
     const T* panel;        // linear panels
     const T* start;        // padded to whole blocks, or null for zero
-    bool continue_out;     // start from what out holds instead
+    bool by_chains;
+    bool add_to_out;       // only by_chains: the first sum is added too, otherwise it replaces what out holds
     Index block_begin, block_end;
 };
 

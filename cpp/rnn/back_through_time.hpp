@@ -138,6 +138,7 @@ void initial_state_gradient(const DirectionBackward<T>& d, ThreadScratch<T>& scr
     args.out = scratch.out.data();
     args.depth = d.spec.traits().gates * d.hidden;
     args.columns = d.recurrent;
+    args.by_chains = true;
     args.panel = d.weights.w_hh_backward.data();
     args.block_end = ceil_div(d.recurrent, unit_block<T>);
     d.kernels.linear(args);

@@ -30,7 +30,8 @@ void input_gradient(const DirectionBackward<T>& d, ThreadScratch<T>& scratch, co
     args.depth = d.spec.traits().gates * d.hidden;
     args.columns = d.call.input_size;
     args.panel = d.weights.w_ih_backward.data();
-    args.continue_out = add;
+    args.by_chains = true;
+    args.add_to_out = add;
     args.block_end = ceil_div(d.call.input_size, unit_block<T>);
     d.kernels.linear(args);
 }

@@ -197,7 +197,7 @@ class KernelRun {
             h.push_back(h_.data() + i * recurrent_);
         }
         kernels_.linear({count, left.data(), out.data(), gates, shape_.input,
-                         packed_->layer(0, 0).w_ih_backward.data(), nullptr, false, 0,
+                         packed_->layer(0, 0).w_ih_backward.data(), nullptr, true, false, 0,
                          ceil_div(shape_.input, unit_block<T>)});
         const OuterTarget<T> targets[] = {{x.data(), shape_.input, dw_ih.data()}, {h.data(), recurrent_, dw_hh.data()}};
         kernels_.outer({count, gates_.data(), width, 0, gates, targets, 2, scratch.data()});

@@ -197,14 +197,32 @@ Guarded<T> linear_panels(const Guarded<T>& matrix, Index depth, Index columns) {
     return panels;
 }
 
-enum class Begin { zero, start, out };
+// One chain from zero or from start values; chain after chain, the first stored or added to what stands in out.
+enum class Begin { zero, start, chains, chains_on_out };
 
 struct LinearShape {
     Index rows, depth, columns;
 };
 
+// What one element of out must be.
+template <class T, class A, class B>
+T expected_product(const fusedrnn::LinearArgs<T>& args, Numbers numbers, T was, T start, A a, B b) {
+    if (!args.by_chains) return expected_sum(numbers, start, args.depth, a, b);
+    T total = was;
+    Index k = 0;
+    do {
+        const Index depth = std::min(fusedrnn::gradient_chain, args.depth - k);
+        const T chain = expected_sum(numbers, T(0), depth, [&](Index i) { return a(k + i); },
+                                     [&](Index i) { return b(k + i); });
+        total = k == 0 && !args.add_to_out ? chain : total + chain;
+        k += depth;
+    } while (k < args.depth);
+    return total;
+}
+
 template <class T>
-[[gnu::noinline]] void test_linear(Checks& checks, LinearShape shape, Numbers numbers, Begin begin, Index block_begin, Index block_end) {
+[[gnu::noinline]] void test_linear(Checks& checks, LinearShape shape, Numbers numbers, Begin begin, Index block_begin,
+                                   Index block_end) {
     constexpr Index block = fusedrnn::unit_block<T>;
     Random random(static_cast<std::uint64_t>(shape.rows + shape.depth * 7 + shape.columns * 31));
     Guarded<T> matrix(shape.depth * shape.columns), start(fusedrnn::padded_units<T>(shape.columns));
@@ -215,7 +233,7 @@ template <class T>
     std::vector<Guarded<T>> out = guarded_rows<T>(shape.rows, shape.columns);
     std::vector<std::vector<T>> before;
     for (Guarded<T>& row : out) {
-        if (begin == Begin::out) fill(row, numbers, random);
+        if (begin == Begin::chains_on_out) fill(row, numbers, random);
         before.emplace_back(row.begin(), row.end());
     }
     const auto a_rows = pointers<const T*>(a);
@@ -229,7 +247,8 @@ template <class T>
     args.columns = shape.columns;
     args.panel = panels.data();
     args.start = begin == Begin::start ? start.data() : nullptr;
-    args.continue_out = begin == Begin::out;
+    args.by_chains = begin == Begin::chains || begin == Begin::chains_on_out;
+    args.add_to_out = begin == Begin::chains_on_out;
     args.block_begin = block_begin;
     args.block_end = block_end;
     isa::Linear<T>::run(args);
@@ -240,9 +259,9 @@ template <class T>
             const T was = before[row][static_cast<std::size_t>(column)];
             T want = was;  // outside of the given blocks
             if (column >= block_begin * block && column < block_end * block)
-                want = expected_sum(
-                    numbers, begin == Begin::zero ? T(0) : begin == Begin::start ? start[column] : was, shape.depth,
-                    [&](Index k) { return a[row][k]; }, [&](Index k) { return matrix[k * shape.columns + column]; });
+                want = expected_product(args, numbers, was, begin == Begin::start ? start[column] : T(0),
+                                        [&](Index k) { return a[row][k]; },
+                                        [&](Index k) { return matrix[k * shape.columns + column]; });
             checks.check(same(out[row][column], want),
                          "Linear<%s> %td rows, depth %td, %td columns, blocks %td to %td, begin %d, %s numbers: row %td column %td is %a, expected %a",
                          type_name<T>, shape.rows, shape.depth, shape.columns, block_begin, block_end,
@@ -262,15 +281,15 @@ void test_linear_shapes(Checks& checks) {
     for (Index rows : {1, 7}) shapes.push_back({rows, 33, (fusedrnn::linear_group + 2) * block + 3});
     for (const LinearShape& shape : shapes)
         for (Numbers numbers : both_numbers)
-            for (Begin begin : {Begin::zero, Begin::start, Begin::out}) {
+            for (Begin begin : {Begin::zero, Begin::start, Begin::chains, Begin::chains_on_out}) {
                 const Index blocks = fusedrnn::ceil_div(shape.columns, block);
                 test_linear<T>(checks, shape, numbers, begin, 0, blocks);
                 if (blocks > 2) test_linear<T>(checks, shape, numbers, begin, 1, blocks - 1);
             }
     // Deep enough to be walked in pieces: the chain goes on where the piece before left it.
-    const LinearShape deep = {7, 1500, fusedrnn::linear_group * block};
+    const LinearShape deep = {7, 2500, fusedrnn::linear_group * block};
     for (Numbers numbers : both_numbers)
-        for (Begin begin : {Begin::zero, Begin::start, Begin::out})
+        for (Begin begin : {Begin::zero, Begin::start, Begin::chains, Begin::chains_on_out})
             test_linear<T>(checks, deep, numbers, begin, 0, fusedrnn::linear_group);
 }
 

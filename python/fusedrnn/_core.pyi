@@ -112,3 +112,8 @@ def get_num_threads() -> int: ...
 def build_info() -> dict[str, Any]: ...
 def evaluate(function: str, x: Array) -> Array:
     """exp, tanh, sigmoid, … of the kernels, elementwise on a contiguous float32 or float64 array (for tests)."""
+def ceilings(dtype: str, bytes: int, threads: int = 1) -> dict[str, float]:
+    """gflops and gbytes_per_s that the kernels in use can reach over `bytes` of memory (for benchmarks)."""
+
+def fingerprint(data: Any) -> int:
+    """Of the bytes of a buffer: how a change of the parameters in place is noticed (for tests)."""

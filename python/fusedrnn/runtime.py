@@ -36,7 +36,7 @@ def get_num_threads() -> int:
     return _core.get_num_threads()
 
 
-class threads:
+class threads:  # noqa: N801 - used like a function, as contextlib's own
     """`with fusedrnn.threads(n):` uses up to `n` threads inside the block, and what was set before after it.
 
     The setting is the whole process's, as with `set_num_threads`: two Python threads that change it at the same time
@@ -68,7 +68,7 @@ def isa() -> str:
 
 
 def available_isas() -> list[str]:
-    """The instruction sets that are compiled in and that this machine has, best first."""
+    """The instruction sets that are compiled in and that this machine has, the fastest last."""
     return _core.available_isas()
 
 

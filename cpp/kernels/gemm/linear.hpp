@@ -165,7 +165,9 @@ struct Linear {
         for_each_column_tile<T>(
             p.panel, p.depth, p.columns, p.block_begin, p.block_end, single,
             [&](Index column, Index vectors, LinearPanel<T> panel) FUSEDRNN_LAMBDA {
-                const Index piece = p.rows > Blocking<T>::max_rows ? depth_piece<T>(p.depth, panel.k_stride) : p.depth;
+                const Index piece = p.by_chains                          ? gradient_chain
+                                    : p.rows > Blocking<T>::max_rows ? depth_piece<T>(p.depth, panel.k_stride)
+                                                                     : p.depth;
                 Index k = 0;
                 do {
                     const Index depth = p.depth - k < piece ? p.depth - k : piece;
@@ -184,19 +186,24 @@ struct Linear {
         alignas(cache_line) T buffer[Blocking<T>::max_rows * tile_width];
         Rows<T> a = {};
         for (Index r = 0; r < rows; ++r) a.pointer[r] = p.a[first + r] + k;
-        const bool from_out = k > 0 || p.continue_out;
-        if (from_out)
+        const bool goes_on = k > 0 && !p.by_chains, adds = p.by_chains && (k > 0 || p.add_to_out);
+        const auto for_each_vector = [&](auto visit) FUSEDRNN_LAMBDA {
             for (Index r = 0; r < rows; ++r)
                 for (Index j = 0; j < vectors; ++j)
-                    load_lanes<V>(p.out[first + r] + column + j * V::width, lanes - j * V::width)
-                        .store(buffer + r * tile_width + j * V::width);
-        const T* begin = from_out ? buffer : p.start ? p.start + column : nullptr;
+                    visit(buffer + r * tile_width + j * V::width, p.out[first + r] + column + j * V::width,
+                          lanes - j * V::width);
+        };
+        if (goes_on)
+            for_each_vector([](T* sum, const T* out, Index n) FUSEDRNN_LAMBDA { load_lanes<V>(out, n).store(sum); });
+        const T* begin = goes_on ? buffer : p.start ? p.start + column : nullptr;
         LinearTile<T>::choose(rows, vectors)(a, panel.first, depth, panel.k_stride, panel.group_stride, begin,
-                                             from_out ? tile_width : 0, buffer, tile_width);
-        for (Index r = 0; r < rows; ++r)
-            for (Index j = 0; j < vectors; ++j)
-                store_lanes(V::load(buffer + r * tile_width + j * V::width), p.out[first + r] + column + j * V::width,
-                            lanes - j * V::width);
+                                             goes_on ? tile_width : 0, buffer, tile_width);
+        if (adds)
+            for_each_vector([](const T* sum, T* out, Index n) FUSEDRNN_LAMBDA {
+                store_lanes(load_lanes<V>(out, n) + V::load(sum), out, n);
+            });
+        else
+            for_each_vector([](const T* sum, T* out, Index n) FUSEDRNN_LAMBDA { store_lanes(V::load(sum), out, n); });
     }
 };
 

@@ -26,17 +26,18 @@ struct Backward {
         for_each_column_tile<T>(
             panels, panel_depth, columns, block_begin, block_end, p.rows == 1,
             [&](Index column, Index vectors, LinearPanel<T> panel) FUSEDRNN_LAMBDA {
-                const Index piece = p.rows > Blocking<T>::max_rows ? depth_piece<T>(depth, panel.k_stride) : depth;
                 Index k = 0;
-                do {
-                    const Index now = depth - k < piece ? depth - k : piece;
+                do {  // chain after chain (gradient_chain), their sums added in order
+                    const Index now = depth - k < gradient_chain ? depth - k : gradient_chain;
                     const bool last = k + now >= depth;
                     for_each_row_tile(p.rows, Blocking<T>::max_rows, [&](Index first, Index rows) FUSEDRNN_LAMBDA {
+                        alignas(cache_line) T buffer[Blocking<T>::max_rows * tile_width];
                         Rows<T> a = {};
                         for (Index r = 0; r < rows; ++r) a.pointer[r] = left(p.row[first + r]) + k;
                         T* sums = p.scratch + first * tile_width;
                         LinearTile<T>::choose(rows, vectors)(a, panel.first, now, panel.k_stride, panel.group_stride,
-                                                             k ? sums : nullptr, tile_width, sums, tile_width);
+                                                             nullptr, 0, k ? buffer : sums, tile_width);
+                        if (k) add_tile(buffer, rows, vectors, sums);
                         if (last)
                             for (Index r = 0; r < rows; ++r)
                                 finish(p.row[first + r], column, vectors, sums + r * tile_width);
@@ -45,6 +46,12 @@ struct Backward {
                     panel.first += now * panel.k_stride;
                 } while (k < depth);
             });
+    }
+
+    static void add_tile(const T* tile, Index rows, Index vectors, T* sums) {
+        for (Index r = 0; r < rows; ++r)
+            for (Index i = r * tile_width; i < r * tile_width + vectors * V::width; i += V::width)
+                (V::load(sums + i) + V::load(tile + i)).store(sums + i);
     }
 
     // What of dh_t does not come from the step after through the product: the carry, and the output's gradient. In this

@@ -33,7 +33,8 @@ void project_output(const ForwardSpan<T>& p) {
             units[r] = p.row[first + r].units;
             h[r] = p.row[first + r].h;
         }
-        Linear<T>::run({rows, units, h, p.hidden_size, p.proj_size, p.w_hr, nullptr, false, p.proj_begin, p.proj_end});
+        Linear<T>::run({rows, units, h, p.hidden_size, p.proj_size, p.w_hr, nullptr, false, false, p.proj_begin,
+                        p.proj_end});
     }
 }
 
@@ -317,8 +318,8 @@ struct RnnForward {
 
     static void project(const ProjectArgs<T>& p) {
         // The output rows are padded to whole blocks, so all columns count as true ones.
-        Linear<T>::run({p.rows, p.x, p.out, p.input_size, p.hidden_size, p.w_ih, p.bias, false, p.block_begin,
-                        p.block_end});
+        Linear<T>::run({p.rows, p.x, p.out, p.input_size, p.hidden_size, p.w_ih, p.bias, false, false,
+                        p.block_begin, p.block_end});
     }
 };
 

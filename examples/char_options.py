@@ -1,0 +1,144 @@
+"""The command line of `char_lm.py`."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from char_model import CELLS, FORMATS, INPUTS
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line can say, and what holds when it does not."""
+
+    text: Path | None = None
+    cell: str = "gru"
+    hidden: int = 256
+    layers: int = 1
+    input: str = "embedding"
+    embedding_size: int = 128
+    steps: int | None = 1800
+    epochs: float | None = None
+    seconds: float | None = None
+    batch: int = 32
+    bptt: int = 64
+    lr: float = 0.005
+    clip: float = 1.0
+    dropout: float = 0.1
+    seed: int = 0
+    threads: int | None = None
+    temperature: float = 0.7
+    sample_length: int = 500
+    prompt: str = "The "
+    compare: tuple[str, str] = ("the apple and pear salad", "the apple and pair salad")
+    save: Path | None = None
+    load: Path | None = None
+    quiet: bool = False
+
+
+ARCHITECTURE_OPTIONS = ("cell", "hidden", "layers", "input", "embedding_size")
+TRAINING_OPTIONS = ("steps", "epochs", "seconds", "batch", "bptt", "lr", "clip", "dropout")
+
+
+def number(
+    kind: type[int] | type[float], *, least: float = -math.inf, above: float = -math.inf, below: float = math.inf
+) -> Any:
+    """A converter for argparse: an int or a float within these limits."""
+    limits = {"of at least": least, "above": above, "below": below}
+    expected = " ".join(f"{relation} {limit:g}" for relation, limit in limits.items() if math.isfinite(limit))
+
+    def convert(word: str) -> float:
+        try:
+            value = kind(word)
+            if least <= value and above < value < below:
+                return value
+        except ValueError:
+            pass
+        raise argparse.ArgumentTypeError(
+            f"expected {'an integer' if kind is int else 'a number'} {expected}, got {word!r}"
+        )
+
+    return convert
+
+
+def model_file(word: str) -> Path:
+    """A converter for argparse: a path whose suffix is one of the formats."""
+    path = Path(word)
+    if path.suffix not in FORMATS:
+        raise argparse.ArgumentTypeError(f"expected a file name ending in {' or '.join(FORMATS)}, got {word!r}")
+    return path
+
+
+def make_parser(description: str | None = None) -> argparse.ArgumentParser:
+    """The options, absent from the namespace when they are not given: `Options` has their defaults."""
+    parser = argparse.ArgumentParser(
+        description=description,
+        argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
+    )
+
+    def add(group: Any, name: str, help: str, **settings: Any) -> None:
+        default = getattr(Options, name.lstrip("-").replace("-", "_"))
+        if default not in (None, False):
+            shown = " and ".join(map(repr, default)) if isinstance(default, tuple) else default
+            help += f" (default: {shown})".replace("%", "%%")
+        group.add_argument(name, help=help, **settings)
+
+    natural, count, size = number(int, least=0), number(int, least=1), number(float, above=0)
+    add(parser, "--text", "text to learn, UTF-8; without it, Python's own reference", type=Path, metavar="FILE")
+    add(parser, "--seed", "of parameters, dropout and sample", type=natural, metavar="N")
+    add(parser, "--threads", "threads of fusedrnn; the results are the same with any", type=count, metavar="N")
+    add(parser, "--quiet", "no progress, only the results", action="store_true")
+
+    model = parser.add_argument_group("model")
+    add(model, "--cell", "recurrent cell", choices=tuple(CELLS))
+    add(model, "--hidden", "units of a recurrent layer", type=count, metavar="N")
+    add(model, "--layers", "recurrent layers", type=count, metavar="N")
+    add(model, "--input", "what a character is to the first layer", choices=INPUTS)
+    add(model, "--embedding-size", "length of a character's vector", type=count, metavar="N")
+    add(model, "--save", f"keep the model: a file ending in {' or '.join(FORMATS)}", type=model_file, metavar="FILE")
+    add(model, "--load", "skip the training, take a saved model", type=model_file, metavar="FILE")
+
+    training = parser.add_argument_group("training")
+    length = training.add_mutually_exclusive_group()
+    add(length, "--steps", "how many updates", type=count, metavar="N")
+    add(length, "--epochs", "or: how many times the text is read", type=size, metavar="X")
+    add(length, "--seconds", "or: how long (the result then depends on the machine)", type=size, metavar="S")
+    add(training, "--batch", "readers, each at its own place in the text", type=count, metavar="N")
+    add(training, "--bptt", "characters a reader reads, and gradients flow back, in a step", type=count, metavar="N")
+    add(training, "--lr", "largest learning rate of Adam: a warm-up, then half a cosine down", type=size, metavar="X")
+    add(training, "--clip", "largest norm of a gradient", type=size, metavar="X")
+    add(training, "--dropout", "probability between layers", type=number(float, least=0, below=1), metavar="P")
+
+    after = parser.add_argument_group("afterwards")
+    add(after, "--sample-length", "characters to write", type=natural, metavar="N")
+    add(after, "--temperature", "1 as learned, less is safer, 0 safest", type=number(float, least=0), metavar="X")
+    add(after, "--prompt", "text to go on from", metavar="TEXT")
+    add(after, "--compare", "two sentences: which is likelier?", nargs=2, metavar="TEXT")
+    return parser
+
+
+def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> Options:
+    """The options, those that go together checked; leaves with a message when they do not."""
+    given = vars(parser.parse_args(argv))
+    if "load" in given:
+        useless = [name for name in (*ARCHITECTURE_OPTIONS, *TRAINING_OPTIONS) if name in given]
+        if useless:
+            parser.error(f"--load skips the training: it leaves nothing to --{useless[0].replace('_', '-')}")
+    if "embedding_size" in given and given.get("input") == "onehot":
+        parser.error("--embedding-size: --input onehot has no embedding")
+    if {"epochs", "seconds"} & given.keys():
+        given["steps"] = None
+    if "compare" in given:
+        given["compare"] = tuple(given["compare"])
+        if not all(given["compare"]):
+            parser.error("--compare: expected two texts, got an empty one")
+    options = Options(**given)
+    if options.save is not None and (not options.save.parent.is_dir() or options.save.is_dir()):
+        parser.error(f"--save: cannot write a file {options.save}")
+    return options

@@ -1,0 +1,545 @@
+"""Equal to the bit: what a row gives depends on nothing but the row, the weights and the equations.
+
+Not on the batch around it, its position, the threads, how the sequence was cut, or the instruction set. The scalar
+build has no fused multiply-add and so its own bits, but everything else here holds for it too.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fusedrnn as fr
+from problems import (
+    DTYPES,
+    KINDS,
+    ONE_OF_EACH,
+    Arrays,
+    Problem,
+    check_all_same_bits,
+    check_same_bits,
+    forward,
+    named_gradients,
+    named_outputs,
+    parts,
+    record,
+    rows_of,
+    state_like,
+    use_isa,
+)
+
+every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=["float32", "float64"])
+every_kind = pytest.mark.parametrize("kind", ONE_OF_EACH)
+FUSED_MULTIPLY_ADD = [name for name in fr.available_isas() if name != "scalar"]
+
+SIZES = [(5, 15), (16, 17), (33, 65), (40, 129)]
+STACKS: list[dict[str, Any]] = [{}, {"layers": 2, "bidirectional": True}]
+STACK_IDS = ["one layer", "two layers, bidirectional"]
+
+
+# A row and its batch
+
+
+def some_rows(problem: Problem, dtype: Any, layer: Any, rows: np.ndarray) -> tuple[Arrays, Arrays]:
+    """Outputs and per-row gradients of the call on these rows of the problem, in this order."""
+    state = rows_of(problem.arguments(dtype)["state"], rows)
+    dy, dstate = problem.gradients(dtype)
+    assert dy is not None
+    y, last, tape = layer.record(np.ascontiguousarray(problem.x(dtype)[:, rows]), state)
+    gradients = tape.backward(np.ascontiguousarray(dy[:, rows]), rows_of(dstate, rows))
+    per_row = {name: a for name, a in named_gradients(gradients).items() if name in ("d x", "d h0", "d c0")}
+    return named_outputs((y, last), False), per_row
+
+
+def rows_equal(whole: tuple[Arrays, Arrays], part: tuple[Arrays, Arrays], rows: np.ndarray, where: str) -> None:
+    for all_rows, few in zip(whole, part, strict=True):
+        assert list(all_rows) == list(few)
+        for name in few:
+            check_same_bits(f"{name} {where}", few[name], all_rows[name][:, rows])
+
+
+@every_dtype
+@every_kind
+@pytest.mark.parametrize(
+    ("inputs", "hidden", "stack"), [*((*s, {}) for s in SIZES), *((*s, STACKS[1]) for s in SIZES[:2])]
+)
+def test_row_alone_in_7_and_in_64(
+    kind: str, inputs: int, hidden: int, stack: dict[str, Any], dtype: Any, isa: str
+) -> None:
+    problem = Problem(kind, steps=4, batch=64, inputs=inputs, hidden=hidden, **stack)
+    layer = problem.fused(dtype)
+    whole = some_rows(problem, dtype, layer, np.arange(64))
+    generator = np.random.default_rng(0)
+    for row, position in ((0, 6), (5, 0), (63, 3)):
+        alone = np.array([row])
+        rows_equal(whole, some_rows(problem, dtype, layer, alone), alone, f"of row {row} alone")
+        seven = generator.permutation(np.setdiff1d(np.arange(64), alone))[:7]
+        seven[position] = row
+        rows_equal(whole, some_rows(problem, dtype, layer, seven), seven, f"of row {row} at {position} of 7")
+    for rows in (23, 24):  # where the input stops being projected ahead
+        few = generator.permutation(64)[:rows]
+        rows_equal(whole, some_rows(problem, dtype, layer, few), few, f"of {rows} rows")
+
+
+@every_dtype
+@every_kind
+@pytest.mark.parametrize("hidden", [17, 64])
+def test_row_of_a_long_sequence(kind: str, hidden: int, dtype: Any, isa: str) -> None:
+    """Many chunks of projected input, whose length depends on the rows."""
+    problem = Problem(kind, steps=130, batch=26, inputs=9, hidden=hidden)
+    layer = problem.fused(dtype)
+    whole = some_rows(problem, dtype, layer, np.arange(26))
+    for rows in ([0], [25], [3, 11], list(range(5)), list(range(20, 26)), list(range(12))):
+        few = np.array(rows)
+        rows_equal(whole, some_rows(problem, dtype, layer, few), few, f"rows {rows}")
+
+
+@every_dtype
+@every_kind
+def test_every_row_may_have_its_own_length_and_resets(kind: str, dtype: Any, isa: str) -> None:
+    """A ragged batch with resets is its rows one by one, cut to their lengths."""
+    problem = Problem(
+        kind, steps=11, batch=13, inputs=5, hidden=17, layers=2, bidirectional=True, lengths="ragged", reset=True
+    )
+    layer = problem.fused(dtype)
+    outputs, gradients = record(problem, layer, dtype)
+    x, arguments = problem.x(dtype), problem.arguments(dtype)
+    dy, dstate = problem.gradients(dtype)
+    assert dy is not None
+    for row, length in enumerate(arguments["lengths"]):
+        one = np.array([row])
+        y, last, tape = layer.record(
+            x[:length, one], rows_of(arguments["state"], one), reset=arguments["reset"][:length, one]
+        )
+        alone = named_outputs((y, last), False)
+        check_same_bits(f"y of row {row}", outputs["y"][:length, one], alone["y"])
+        assert not outputs["y"][length:, row].any()
+        assert not np.signbit(outputs["y"][length:, row]).any()
+        for name in list(alone)[1:]:
+            check_same_bits(f"{name} of row {row}", outputs[name][:, one], alone[name])
+        expected = named_gradients(tape.backward(dy[:length, one], rows_of(dstate, one)))
+        check_same_bits(f"d x of row {row}", gradients["d x"][:length, one], expected["d x"])
+        assert not gradients["d x"][length:, row].any()
+        for name in ("d h0", "d c0"):
+            if name in expected:
+                check_same_bits(f"{name} of row {row}", gradients[name][:, one], expected[name])
+
+
+@every_dtype
+@every_kind
+@pytest.mark.parametrize("stack", STACKS, ids=STACK_IDS)
+def test_full_lengths_and_no_resets_are_none(kind: str, stack: dict[str, Any], dtype: Any, isa: str) -> None:
+    problem = Problem(kind, steps=9, batch=7, inputs=5, hidden=33, **stack)
+    layer = problem.fused(dtype)
+    x, state = problem.x(dtype), problem.arguments(dtype)["state"]
+    gradients = problem.gradients(dtype)
+
+    def results(**masks: Any) -> tuple[Arrays, Arrays]:
+        y, last, tape = layer.record(x, state, **masks)
+        return named_outputs((y, last), False), named_gradients(tape.backward(*gradients))
+
+    plain = results()
+    for masks in ({"lengths": [9] * 7}, {"reset": np.zeros((9, 7), bool)}):
+        for ours, theirs in zip(results(**masks), plain, strict=True):
+            check_all_same_bits(ours, theirs, f"with {list(masks)}")
+
+
+# Threads: shapes and thread counts for each way that cpp/rnn/split.cpp shares out work. That several threads do run is
+# test_threads.py's to show.
+
+SPLITS = {
+    "rows": [
+        Problem("lstm", steps=10, batch=33, inputs=20, hidden=65, cells=True),
+        Problem("gru", steps=12, batch=64, inputs=33, hidden=63, layers=2, lengths="ragged", reset=True),
+        Problem("lstm proj", steps=9, batch=25, inputs=65, hidden=97, bidirectional=True, lengths="ragged"),
+        Problem("rnn tanh", steps=20, batch=64, inputs=33, hidden=97, truncate=7),
+        Problem("rnn relu", steps=20, batch=17, inputs=97, hidden=129, bidirectional=True),
+        Problem("gru", steps=60, batch=3, inputs=33, hidden=65),
+    ],
+    "units": [
+        Problem("lstm", steps=12, batch=1, inputs=33, hidden=257, cells=True),
+        Problem("lstm", steps=9, batch=2, inputs=5, hidden=256, layers=2, reset=True, lengths="ragged"),
+        Problem("lstm proj", steps=11, batch=1, inputs=33, hidden=300, truncate=4),
+        Problem("lstm proj", steps=11, batch=3, inputs=33, hidden=270, bidirectional=True, reset=True),
+        Problem("gru", steps=14, batch=1, inputs=65, hidden=261, reset=True),
+        Problem("gru", steps=9, batch=1, inputs=33, hidden=256, bidirectional=True, layout="unbatched"),
+        Problem("rnn tanh", steps=30, batch=1, inputs=33, hidden=385, reset=True, truncate=11),
+        Problem("rnn tanh", steps=30, batch=2, inputs=33, hidden=320, layers=2, lengths="ragged"),
+    ],
+    "directions": [
+        Problem("lstm", steps=60, batch=1, inputs=64, hidden=63, bidirectional=True, cells=True),
+        Problem("gru", steps=70, batch=1, inputs=65, hidden=65, bidirectional=True, reset=True),
+        Problem("rnn tanh", steps=90, batch=2, inputs=129, hidden=97, bidirectional=True, lengths="ragged"),
+        Problem("lstm proj", steps=60, batch=1, inputs=65, hidden=65, bidirectional=True, layers=2, truncate=7),
+    ],
+}
+
+
+@every_dtype
+@pytest.mark.parametrize(
+    "problem", [pytest.param(p, id=f"{by}: {p}") for by, problems in SPLITS.items() for p in problems]
+)
+def test_threads(problem: Problem, dtype: Any, isa: str) -> None:
+    layer = problem.fused(dtype)
+    with fr.threads(1):
+        plain = forward(problem, layer, dtype)
+        outputs, gradients = record(problem, layer, dtype)
+    check_all_same_bits(outputs, plain)
+    for threads in (2, 3, 4):
+        with fr.threads(threads):
+            check_all_same_bits(forward(problem, layer, dtype), plain, f"on {threads} threads")
+            ours, theirs = record(problem, layer, dtype)
+        check_all_same_bits(ours, plain, f"recorded on {threads} threads")
+        check_all_same_bits(theirs, gradients, f"on {threads} threads")
+
+
+# Cuts of a sequence
+
+
+def in_pieces(problem: Problem, dtype: Any, layer: Any, cuts: list[int]) -> Arrays:
+    """The outputs of one call for each piece, the state carried over."""
+    x, arguments = problem.x(dtype), problem.arguments(dtype)
+    state, reset = arguments["state"], arguments.get("reset")
+    edges = [0, *cuts, problem.steps]
+    ys = []
+    for begin, end in itertools.pairwise(edges):
+        y, state = layer(x[begin:end], state, reset=None if reset is None else reset[begin:end])
+        ys.append(y)
+    return named_outputs((np.concatenate(ys), state), False)
+
+
+@every_dtype
+@every_kind
+@pytest.mark.parametrize(
+    ("batch", "inputs", "hidden", "layers"), [(1, 5, 17, 1), (1, 33, 64, 2), (3, 16, 16, 2), (25, 5, 33, 1)]
+)
+def test_pieces_and_stream(kind: str, batch: int, inputs: int, hidden: int, layers: int, dtype: Any, isa: str) -> None:
+    problem = Problem(kind, steps=61, batch=batch, inputs=inputs, hidden=hidden, layers=layers, reset=True)
+    layer = problem.fused(dtype)
+    whole = forward(problem, layer, dtype)
+    every_cut = [[1], [60], [30], [48], [47, 49], [7, 14, 21, 28], list(range(1, 61)), [0, 5, 5, 61]]
+    for cuts in every_cut:
+        check_all_same_bits(in_pieces(problem, dtype, layer, cuts), whole, f"cut at {cuts}")
+
+    x, arguments = problem.x(dtype), problem.arguments(dtype)
+    stream = layer.stream(batch)
+    stream.state = arguments["state"]
+    out = np.full(whole["y"].shape, np.nan, dtype)
+    for t in range(problem.steps):
+        stream.reset(rows=arguments["reset"][t])
+        stream.step(x[t], out=out[t])
+    check_all_same_bits(named_outputs((out, stream.state), False), whole, "streamed")
+
+
+@every_dtype
+@every_kind
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_pieces_on_several_threads(kind: str, threads: int, dtype: Any) -> None:
+    problem = Problem(kind, steps=16, batch=1, inputs=33, hidden=320)
+    layer = problem.fused(dtype)
+    with fr.threads(1):
+        whole = forward(problem, layer, dtype)
+    with fr.threads(threads):
+        for cuts in ([8], [1, 15], [5]):
+            check_all_same_bits(in_pieces(problem, dtype, layer, cuts), whole, f"cut at {cuts}")
+        stream = layer.stream()
+        stream.state = problem.arguments(dtype)["state"]
+        steps = np.stack([stream.step(step) for step in problem.x(dtype)])
+        check_all_same_bits(named_outputs((steps, stream.state), False), whole, "streamed")
+
+
+@every_dtype
+@every_kind
+def test_pieces_of_a_ragged_batch(kind: str, dtype: Any, isa: str) -> None:
+    problem = Problem(kind, steps=20, batch=7, inputs=5, hidden=17, layers=2, lengths="ragged")
+    layer = problem.fused(dtype)
+    whole = forward(problem, layer, dtype)
+    x, arguments = problem.x(dtype), problem.arguments(dtype)
+    for cut in (1, 9, 19):
+        state, lengths = arguments["state"], arguments["lengths"]
+        first, state = layer(x[:cut], state, lengths=np.minimum(lengths, cut))
+        second, state = layer(x[cut:], state, lengths=np.maximum(lengths - cut, 0))
+        pieces = named_outputs((np.concatenate([first, second]), state), False)
+        check_all_same_bits(pieces, whole, f"cut at {cut}")
+
+
+# Checkpoints
+
+CHECKPOINTED = [
+    Problem("rnn tanh", steps=11, batch=7, inputs=5, hidden=17, layers=2, reset=True, truncate=3),
+    Problem("rnn relu", steps=11, batch=25, inputs=5, hidden=17, lengths="ragged", reset=True),
+    Problem("gru", steps=11, batch=7, inputs=5, hidden=33, layers=3, lengths="ragged", reset=True),
+    Problem("gru", steps=11, batch=1, inputs=33, hidden=65, layout="unbatched", gradient="state"),
+    Problem("lstm", steps=11, batch=13, inputs=5, hidden=17, lengths="ragged", cells=True, truncate=4),
+    Problem("lstm", steps=11, batch=5, inputs=16, hidden=31, layers=2, dropout=True, layout="batch first", state=False),
+    Problem("lstm proj", steps=11, batch=7, inputs=5, hidden=33, layers=2, reset=True),
+    Problem("lstm", steps=0, batch=2),
+    Problem("gru", steps=3, batch=0),
+]
+CHECKPOINTED_ON_THREADS = [
+    Problem("lstm", steps=20, batch=40, inputs=33, hidden=65, lengths="ragged"),
+    Problem("lstm proj", steps=12, batch=1, inputs=33, hidden=300, reset=True),
+    Problem("gru", steps=12, batch=1, inputs=33, hidden=257, layers=2),
+]
+
+
+@every_dtype
+@pytest.mark.parametrize("problem", CHECKPOINTED, ids=str)
+def test_checkpoints(problem: Problem, dtype: Any, isa: str) -> None:
+    """What is run again between two checkpoints is what was run the first time."""
+    expected = record(problem, problem.fused(dtype), dtype)
+    for checkpoint in (1, 2, 5, 11, 1000):
+        ours = record(problem, problem.fused(dtype), dtype, checkpoint=checkpoint)
+        for got, wanted in zip(ours, expected, strict=True):
+            check_all_same_bits(got, wanted, f"every {checkpoint}")
+
+
+@every_dtype
+@pytest.mark.parametrize("problem", CHECKPOINTED_ON_THREADS, ids=str)
+def test_checkpoints_on_threads(problem: Problem, dtype: Any) -> None:
+    layer = problem.fused(dtype)
+    with fr.threads(1):
+        expected = record(problem, layer, dtype)
+    for threads, checkpoint in itertools.product((2, 4), (1, 5)):
+        with fr.threads(threads):
+            ours = record(problem, layer, dtype, checkpoint=checkpoint)
+        for got, wanted in zip(ours, expected, strict=True):
+            check_all_same_bits(got, wanted, f"every {checkpoint} on {threads} threads")
+
+
+@every_kind
+def test_checkpoints_keep_less(kind: str) -> None:
+    problem = Problem(kind, steps=100, batch=8, inputs=4, hidden=64, lengths="ragged")
+    x, arguments = problem.x(np.float32), problem.arguments(np.float32)
+    layer = problem.fused()
+    kept = {k: layer.record(x, **arguments, checkpoint=k)[-1].nbytes for k in (None, 1, 10, 50)}
+    assert kept[50] < kept[10] < kept[1]
+    assert kept[None] is not None
+    if problem.has_cell:
+        assert kept[10] < kept[None] / 3
+
+
+# Instruction sets
+
+
+COMPARED = [
+    *(Problem(kind, steps=9, batch=1, inputs=5, hidden=129) for kind in ONE_OF_EACH),
+    *(Problem(kind, steps=9, batch=7, inputs=33, hidden=17) for kind in ONE_OF_EACH),
+    *(Problem(kind, steps=9, batch=26, inputs=15, hidden=15) for kind in ONE_OF_EACH),
+    *(Problem(kind, steps=9, batch=5, inputs=5, hidden=33) for kind in KINDS if kind.startswith("rnn")),
+    *(
+        replace(options, kind=kind)
+        for kind in ONE_OF_EACH
+        for options in (
+            Problem(
+                steps=12, batch=13, inputs=33, hidden=31, layers=2, bidirectional=True, lengths="ragged", reset=True
+            ),
+            Problem(steps=300, batch=2, inputs=5, hidden=16, truncate=40),
+        )
+    ),
+    Problem("lstm", steps=4, batch=3, inputs=600, hidden=300, cells=True, bias=False),
+]
+
+
+@every_dtype
+@pytest.mark.parametrize("problem", COMPARED, ids=str)
+def test_instruction_sets(problem: Problem, dtype: Any) -> None:
+    assert FUSED_MULTIPLY_ADD, "no instruction set with fused multiply-add on this machine"
+    results = {}
+    for name in FUSED_MULTIPLY_ADD:
+        with use_isa(name):
+            results[name] = (forward(problem, layer := problem.fused(dtype), dtype), *record(problem, layer, dtype))
+    (first, expected), *others = results.items()
+    for name, result in others:
+        for ours, theirs in zip(result, expected, strict=True):
+            check_all_same_bits(ours, theirs, f"{name} and {first}")
+
+
+def test_instruction_set_may_change_between_calls() -> None:
+    """Packed weights are the same for all: a layer, a tape and a stream made under one run under another."""
+    problem = Problem("lstm", steps=6, batch=3, inputs=5, hidden=33)
+    layer = problem.fused()
+    x = problem.x(np.float32)
+    expected = record(problem, layer, np.float32)
+    for first, second in itertools.permutations(FUSED_MULTIPLY_ADD, 2):
+        with use_isa(first):
+            y, last, tape = layer.record(x, problem.arguments(np.float32)["state"])
+            stream = layer.stream(3)
+            stream.step(x[0])
+        with use_isa(second):
+            gradients = named_gradients(tape.backward(*problem.gradients(np.float32)))
+            check_all_same_bits(named_outputs((y, last), False), expected[0])
+            check_all_same_bits(gradients, expected[1])
+            check_same_bits("second step", stream.step(x[1]), layer(x[:2])[0][1])
+
+
+# One call and another
+
+
+@every_dtype
+@every_kind
+@pytest.mark.parametrize("stack", STACKS, ids=STACK_IDS)
+def test_what_earlier_calls_left_does_not_matter(kind: str, stack: dict[str, Any], dtype: Any, isa: str) -> None:
+    """Scratch memory is kept between calls: here calls of other shapes have filled it with NaN."""
+    problem = Problem(kind, steps=9, batch=5, inputs=5, hidden=33, lengths="ragged", reset=True, **stack)
+    fresh = problem.fused(dtype)
+    expected = record(problem, fresh, dtype)
+    used = problem.fused(dtype)
+    for steps, batch in ((40, 30), (9, 5), (1, 1)):
+        nan = np.full((steps, batch, 5), np.nan, dtype)
+        y, last, tape = used.record(nan, lengths=None)
+        assert np.isnan(y).all()
+        tape.backward(y, last)
+        used(nan)
+    for ours, theirs in zip(record(problem, used, dtype), expected, strict=True):
+        check_all_same_bits(ours, theirs)
+    check_all_same_bits(forward(problem, used, dtype), expected[0])
+
+
+@every_dtype
+@every_kind
+def test_again(kind: str, dtype: Any, isa: str) -> None:
+    problem = Problem(kind, steps=9, batch=7, inputs=5, hidden=33, layers=2, bidirectional=True)
+    layer, twin = problem.fused(dtype), problem.fused(dtype)
+    expected = record(problem, layer, dtype)
+    for other in (layer, twin, layer):
+        for ours, theirs in zip(record(problem, other, dtype), expected, strict=True):
+            check_all_same_bits(ours, theirs)
+
+
+# Numbers that are exact whatever the order
+
+
+def small_integers(generator: np.random.Generator, shape: tuple[int, ...], density: float = 1.0) -> np.ndarray:
+    values = generator.integers(-2, 3, shape)
+    return values * (generator.random(shape) < density)
+
+
+@every_dtype
+@pytest.mark.parametrize("nonlinearity", ["identity", "relu"])
+@pytest.mark.parametrize("stack", STACKS, ids=STACK_IDS)
+@pytest.mark.parametrize(("batch", "inputs", "hidden"), [(1, 5, 15), (7, 33, 17), (25, 16, 33), (5, 1, 1)])
+def test_integers_are_exact(
+    nonlinearity: str, stack: dict[str, Any], batch: int, inputs: int, hidden: int, dtype: Any, isa: str
+) -> None:
+    """Small integers in, and every sum and product is an exact integer: one wrong term cannot hide in a tolerance."""
+    problem = Problem(f"rnn {nonlinearity}", steps=4, batch=batch, inputs=inputs, hidden=hidden, **stack)
+    generator = np.random.default_rng(hidden)
+    layer = problem.fused(dtype)
+    density = min(1.0, 2.5 / hidden)
+    weights = {name: small_integers(generator, a.shape, density) for name, a in layer.params.items()}
+    layer.load_params({name: value.astype(dtype) for name, value in weights.items()})
+    x = small_integers(generator, (4, batch, inputs), 0.5)
+    h0 = small_integers(generator, (problem.layers * problem.directions, batch, hidden), 0.5)
+    dy = small_integers(generator, (4, batch, hidden * problem.directions), 0.5)
+    dh = small_integers(generator, h0.shape, 0.5)
+
+    expected = integer_rnn(problem, weights, x, h0, dy, dh)
+    largest = integer_rnn(problem, *(absolute(value) for value in (weights, x, h0, dy, dh)))
+    assert max(int(np.abs(a).max(initial=0)) for a in largest.values()) < 2**24, "not exact in float32: test's fault"
+    assert hidden == 1 or all(a.any() for a in expected.values())
+
+    y, h_n, tape = layer.record(x.astype(dtype), h0.astype(dtype))
+    gradients = tape.backward(dy.astype(dtype), dh.astype(dtype))
+    ours = {**named_outputs((y, h_n), False), **named_gradients(gradients)}
+    assert list(ours) == list(expected)
+    for name in ours:
+        np.testing.assert_array_equal(ours[name], expected[name], err_msg=name)
+
+
+def absolute(value: Any) -> Any:
+    return {name: np.abs(a) for name, a in value.items()} if isinstance(value, dict) else np.abs(value)
+
+
+def integer_rnn(
+    problem: Problem, weights: Arrays, x: np.ndarray, h0: np.ndarray, dy: np.ndarray, dh: np.ndarray
+) -> Arrays:
+    """The simple RNN and its gradients in int64, identity or relu."""
+    relu = problem.kind == "rnn relu"
+    steps, hidden, directions = problem.steps, problem.hidden, problem.directions
+    inputs, outputs = [x], []
+    for layer in range(problem.layers):
+        ys = []
+        for direction in range(directions):
+            w_ih, w_hh, bias = integer_weights(weights, layer, direction)
+            h, y = h0[layer * directions + direction], np.zeros((steps, problem.batch, hidden), np.int64)
+            for t in order(steps, direction):
+                h = inputs[layer][t] @ w_ih.T + h @ w_hh.T + bias
+                h = np.maximum(h, 0) if relu else h
+                y[t] = h
+            ys.append(y)
+        outputs.append(ys)
+        inputs.append(np.concatenate(ys, axis=2))
+    finals = [ys[d][0 if d else -1] for ys in outputs for d in range(directions)]
+    results: Arrays = {"y": inputs[-1], "h_n": np.stack(finals)}
+    gradients: Arrays = {}
+    dh0 = np.zeros_like(h0)
+    dlayer = dy
+    for layer in reversed(range(problem.layers)):
+        dx = np.zeros_like(inputs[layer])
+        for direction in range(directions):
+            slot = layer * directions + direction
+            w_ih, w_hh, _ = integer_weights(weights, layer, direction)
+            y, carry = outputs[layer][direction], dh[slot]
+            d_ih, d_hh, d_bias = np.zeros_like(w_ih), np.zeros_like(w_hh), np.zeros(hidden, np.int64)
+            walk = order(steps, direction)
+            for n, t in reversed(list(enumerate(walk))):
+                delta = carry + dlayer[t][:, direction * hidden : (direction + 1) * hidden]
+                delta = delta * (y[t] > 0) if relu else delta
+                before = y[walk[n - 1]] if n else h0[slot]
+                d_ih, d_hh, d_bias = d_ih + delta.T @ inputs[layer][t], d_hh + delta.T @ before, d_bias + delta.sum(0)
+                dx[t] += delta @ w_ih
+                carry = delta @ w_hh
+            dh0[slot] = carry
+            suffix = f"_l{layer}_reverse" if direction else f"_l{layer}"
+            values = {"weight_ih": d_ih, "weight_hh": d_hh, "bias_ih": d_bias, "bias_hh": d_bias}
+            gradients |= {name + suffix: value for name, value in values.items()}
+        dlayer = dx
+    named = {f"d {name}": gradients[name] for name in weights}
+    return {**results, "d x": dlayer, "d h0": dh0, **named}
+
+
+def order(steps: int, direction: int) -> list[int]:
+    return list(range(steps))[:: -1 if direction else 1]
+
+
+def integer_weights(weights: Arrays, layer: int, direction: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    suffix = f"_l{layer}_reverse" if direction else f"_l{layer}"
+    return (
+        weights["weight_ih" + suffix],
+        weights["weight_hh" + suffix],
+        weights["bias_ih" + suffix] + weights["bias_hh" + suffix],
+    )
+
+
+@every_dtype
+@every_kind
+def test_zero_weights_are_exact(kind: str, dtype: Any, isa: str) -> None:
+    """sigmoid(0) is 1/2 and tanh(0) is 0, so a GRU's state halves and an LSTM's c does."""
+    problem = Problem(kind, steps=6, batch=3, inputs=5, hidden=17)
+    layer = problem.fused(dtype)
+    layer.load_params({name: np.zeros_like(array) for name, array in layer.params.items()})
+    state = problem.arguments(dtype)["state"]
+    last = layer(problem.x(dtype), state)[1]
+    halved = state_like(state, [part / 64 for part in parts(state)])
+    if kind == "gru":
+        check_same_bits("h_n", last, halved)
+    elif problem.has_cell:
+        check_same_bits("c_n", last[1], halved[1])
+    else:
+        assert not last.any()
+
+
+def test_these_tests_see_a_wrong_bit() -> None:
+    a = np.ones((2, 3), np.float32)
+    b = a.copy()
+    b[1, 2] = np.nextafter(np.float32(1), np.float32(2))
+    with pytest.raises(AssertionError, match=r"1 of 6 differ, first at \(1, 2\)"):
+        check_same_bits("a", a, b)
+    with pytest.raises(AssertionError):
+        check_same_bits("zero", np.zeros(1), -np.zeros(1))
+    check_same_bits("nan", np.full(1, np.nan), np.full(1, np.nan))

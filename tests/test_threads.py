@@ -1,0 +1,421 @@
+"""Threads: that they run, that many callers at once, fork, oversubscription and PyTorch beside them break nothing, and
+that the floating point state of the caller comes back.
+
+What must not touch this process, or must see it fresh, runs in one of its own.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fusedrnn as fr
+from problems import DTYPES, ONE_OF_EACH, Problem, check_all_same_bits, check_same_bits, forward, record
+from test_bitwise import SPLITS
+from tolerances import check_float64, check_same_numbers
+
+every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=["float32", "float64"])
+needs_proc = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="counts threads in /proc")
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+
+PRELUDE = """
+import os, sys
+import numpy as np
+import fusedrnn as fr
+from problems import Problem, check_all_same_bits, check_same_bits, forward, record
+threads = lambda: len(os.listdir("/proc/self/task"))
+"""
+ENVIRONMENT = {  # one thread each, so that what is counted is ours
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path]),
+}
+
+
+def run(code: str, timeout: float = 120, **environment: str) -> str:
+    """What a fresh Python prints; it must end well, and in time."""
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", PRELUDE + code],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=timeout,
+        env={**os.environ, **ENVIRONMENT, **environment},
+    )
+    assert result.returncode == 0, f"exit {result.returncode}\n{result.stderr}"
+    return result.stdout
+
+
+# That threads run
+
+
+@needs_proc
+@pytest.mark.parametrize("problem", [pytest.param(p, id=f"{by}: {p}") for by, ps in SPLITS.items() for p in ps[:2]])
+@pytest.mark.parametrize("count", [2, 4])
+def test_a_team_runs(problem: Problem, count: int) -> None:
+    """The problems whose bits test_bitwise.py compares do start threads: all of them, or two for two directions."""
+    by_direction = any(problem in problems for by, problems in SPLITS.items() if by == "directions")
+    code = f"""
+fr.set_num_threads({count})
+problem = {problem!r}
+layer = problem.fused()
+alone = threads()
+forward(problem, layer, np.float32)
+print(alone, threads())
+record(problem, layer, np.float32)
+print(alone, threads())
+"""
+    for line in run(code).splitlines():
+        before, after = map(int, line.split())
+        assert before == 1
+        assert after == (2 if by_direction else count)
+
+
+@needs_proc
+def test_small_work_stays_on_one_thread() -> None:
+    code = """
+fr.set_num_threads(4)
+problem = Problem("lstm", steps=5, batch=2, inputs=16, hidden=16)
+layer = problem.fused()
+forward(problem, layer, np.float32); record(problem, layer, np.float32)
+stream = layer.stream(2); stream.step(problem.x(np.float32)[0])
+print(threads())
+"""
+    assert run(code).split() == ["1"]
+
+
+@needs_proc
+def test_one_thread_is_one() -> None:
+    code = """
+fr.set_num_threads(1)
+problem = Problem("lstm", steps=20, batch=64, inputs=64, hidden=128)
+record(problem, problem.fused(), np.float32)
+print(threads())
+"""
+    assert run(code).split() == ["1"]
+
+
+# Many callers
+
+
+@pytest.mark.parametrize("kind", ONE_OF_EACH)
+@pytest.mark.parametrize("team", [1, 2])
+def test_one_layer_for_many_callers(kind: str, team: int) -> None:
+    """Forward, recorded and backward at once, of shapes that differ, some large enough for a team."""
+    problems = [
+        Problem(kind, steps=3 + n % 5, batch=1 + n % 4, inputs=33, hidden=65, lengths=("none", "ragged")[n % 2])
+        for n in range(12)
+    ] + [Problem(kind, steps=12, batch=24, inputs=33, hidden=65) for _ in range(4)]
+    layer = problems[0].fused()
+
+    def work(problem: Problem) -> Any:
+        return forward(problem, layer, np.float32), *record(problem, layer, np.float32)
+
+    with fr.threads(1):
+        expected = [work(problem) for problem in problems]
+    with fr.threads(team), ThreadPoolExecutor(8) as pool:
+        for result, alone in zip(pool.map(work, problems * 4), expected * 4, strict=True):
+            for ours, theirs in zip(result, alone, strict=True):
+                check_all_same_bits(ours, theirs)
+
+
+def test_parameters_may_change_while_others_call() -> None:
+    """A call sees the weights as they were at one moment: assigned at once, all of one value."""
+    problem = Problem("gru", steps=4, batch=2, inputs=5, hidden=17)
+    layer = problem.fused()
+    first = {name: array.copy() for name, array in layer.params.items()}
+    second = {name: array * np.float32(0.5) for name, array in first.items()}
+    x, expected = problem.x(np.float32), []
+    for values in (first, second):
+        layer.params["weight_ih_l0"] = values["weight_ih_l0"]
+        expected.append(layer(x)[0].tobytes())
+    stop = threading.Event()
+
+    def change() -> None:
+        while not stop.is_set():
+            layer.params["weight_ih_l0"] = first["weight_ih_l0"]
+            layer.params["weight_ih_l0"] = second["weight_ih_l0"]
+
+    changer = threading.Thread(target=change)
+    changer.start()
+    try:
+        for _ in range(300):
+            assert layer(x)[0].tobytes() in expected
+    finally:
+        stop.set()
+        changer.join()
+
+
+def test_the_gil_is_released() -> None:
+    """Another Python thread moves on while a long call runs."""
+    problem = Problem("lstm", steps=400, batch=32, inputs=128, hidden=256)
+    layer, x = problem.fused(), problem.x(np.float32)
+    layer(x[:1])
+    moved = threading.Event()
+    running = threading.Event()
+
+    def other() -> None:
+        running.wait()
+        moved.set()
+
+    helper = threading.Thread(target=other)
+    helper.start()
+    with fr.threads(1):
+        # The helper wakes only if it gets the GIL, and by default Python would not give it up by itself for 5 ms; here
+        # not for a minute, so only the call can.
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(60)
+        try:
+            running.set()
+            layer(x)
+            assert moved.is_set()
+        finally:
+            sys.setswitchinterval(interval)
+            helper.join()
+
+
+@pytest.mark.parametrize("kind", ["lstm", "lstm proj"])
+def test_more_threads_than_processors_finish(kind: str) -> None:
+    """Barriers that spin would never meet where their partners do not run."""
+    problem = Problem(kind, steps=200, batch=1, inputs=33, hidden=300)
+    layer = problem.fused()
+    with fr.threads(1):
+        expected = record(problem, layer, np.float32)
+    for threads in (4, 16):
+        with fr.threads(threads):
+            for ours, theirs in zip(record(problem, layer, np.float32), expected, strict=True):
+                check_all_same_bits(ours, theirs, f"on {threads} threads")
+
+
+@needs_proc
+def test_a_thread_count_beyond_reason_works() -> None:
+    code = """
+problem = Problem("lstm", steps=40, batch=3, inputs=64, hidden=256)
+layer = problem.fused()
+with fr.threads(1):
+    expected = forward(problem, layer, np.float32)
+with fr.threads(200):
+    check_all_same_bits(forward(problem, layer, np.float32), expected)
+print("equal")
+"""
+    assert run(code).split() == ["equal"]
+
+
+# fork
+
+
+@needs_fork
+@needs_proc
+def test_fork_after_threads() -> None:
+    """The child of a process that used a team has none of its threads, and must not wait for them."""
+    code = """
+import traceback, warnings
+warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
+fr.set_num_threads(2)
+problem = Problem("lstm", steps=20, batch=32, inputs=64, hidden=64, layers=2, bidirectional=True)
+narrow = Problem("gru", steps=20, batch=1, inputs=64, hidden=300)
+layers = {p: p.fused() for p in (problem, narrow)}
+expected = {p: record(p, layer, np.float32) for p, layer in layers.items()}
+assert threads() == 2, threads()
+def same():
+    for p, layer in layers.items():
+        for ours, theirs in zip(record(p, layer, np.float32), expected[p]):
+            check_all_same_bits(ours, theirs)
+def child():
+    same()
+    stream = narrow.fused().stream(1)
+    stream.step(narrow.x(np.float32)[0])
+    fr.set_num_threads(4)
+    same()
+for _ in range(3):
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            child()
+            grandchild = os.fork()
+            if grandchild == 0:
+                same()
+                os._exit(0)
+            status = os.waitstatus_to_exitcode(os.waitpid(grandchild, 0)[1])
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+same()
+assert threads() == 2, threads()
+print("done")
+"""
+    assert run(code).split() == ["done"]
+
+
+@needs_fork
+def test_multiprocessing_pool() -> None:
+    code = """
+import multiprocessing, warnings
+warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
+problem = Problem("gru", steps=20, batch=32, inputs=64, hidden=64)
+layer = problem.fused()
+def work(n):
+    return forward(problem, layer, np.float32)["y"]
+if __name__ == "__main__":
+    fr.set_num_threads(2)
+    expected = work(0)
+    with multiprocessing.get_context("fork").Pool(3) as pool:
+        for y in pool.map(work, range(6)):
+            check_same_bits("y", y, expected)
+    print("done")
+"""
+    assert run(code).split() == ["done"]
+
+
+# PyTorch's own OpenMP
+
+
+@pytest.mark.parametrize("first", ["torch", "fusedrnn"])
+def test_beside_torch(first: str) -> None:
+    """Both OpenMP runtimes in one process, in either order, used in turn and from two Python threads at once."""
+    if importlib.util.find_spec("torch") is None:
+        assert not os.environ.get("CI"), "CI installs torch"
+        pytest.skip("torch is not installed")
+    other = "fusedrnn" if first == "torch" else "torch"
+    code = f"""
+import sys
+import {first}
+import {other}
+sys.path[:0] = {[str(Path(__file__).parent)]!r}
+import numpy as np, torch, threading
+import fusedrnn as fr
+from problems import Problem, check_all_same_bits, record
+fr.set_num_threads(2)
+torch.set_num_threads(2)
+problem = Problem("lstm", steps=20, batch=64, inputs=64, hidden=128)
+layer = problem.fused()
+theirs = torch.nn.LSTM(64, 128)
+theirs.load_state_dict({{name: torch.from_numpy(array) for name, array in layer.params.items()}})
+x = torch.from_numpy(problem.x(np.float32))
+expected = record(problem, layer, np.float32)
+with torch.no_grad():
+    product = x[0] @ x[0].T
+    y = theirs(x)[0]
+def ours():
+    for _ in range(5):
+        for a, b in zip(record(problem, layer, np.float32), expected):
+            check_all_same_bits(a, b)
+def torchs():
+    with torch.no_grad():
+        for _ in range(5):
+            assert torch.equal(theirs(x)[0], y)
+ours(); torchs(); ours()
+both = [threading.Thread(target=f) for f in (ours, torchs)]
+for thread in both: thread.start()
+for thread in both: thread.join()
+assert torch.get_num_threads() == 2 and fr.get_num_threads() == 2
+print("done")
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.split() == ["done"]
+    assert "Error" not in result.stderr
+
+
+# Denormal numbers
+
+
+def denormals_work(dtype: Any) -> None:
+    """NumPy's arithmetic here keeps numbers below the smallest normal one, read and written."""
+    tiny = np.full(64, np.finfo(dtype).tiny, dtype)
+    half = tiny * dtype(0.5)
+    assert (half > 0).all()
+    assert (half * dtype(2) == tiny).all()
+    assert (half + half == tiny).all()
+
+
+@every_dtype
+@pytest.mark.parametrize("kind", ONE_OF_EACH)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_callers_arithmetic_keeps_denormals(kind: str, threads: int, dtype: Any, isa: str) -> None:
+    problem = Problem(kind, steps=20, batch=16, inputs=33, hidden=65, lengths="ragged")
+    layer = problem.fused(dtype)
+    denormals_work(dtype)
+    with fr.threads(threads):
+        *_, tape = layer.record(problem.x(dtype), **problem.arguments(dtype))
+        denormals_work(dtype)
+        dy, dstate = problem.gradients(dtype)
+        tape.backward(dy, dstate)
+        denormals_work(dtype)
+        layer(problem.x(dtype))
+        stream = layer.stream(16)
+        stream.step(problem.draw("x", 16, 33).astype(dtype))
+        denormals_work(dtype)
+        for function in ("exp", "tanh", "sigmoid"):
+            fr._core.evaluate(function, np.ones(3, dtype))
+        denormals_work(dtype)
+
+
+def test_the_callers_arithmetic_keeps_denormals_after_an_error() -> None:
+    layer = Problem().fused()
+    calls: list[Callable[[], Any]] = [
+        lambda: layer(np.zeros((1, 2, 3), np.float32)),
+        lambda: layer.record(np.zeros((5, 3, 4), np.float32), lengths=[9, 9, 9]),
+    ]
+    for call in calls:
+        with pytest.raises(ValueError, match=r"x|lengths"):
+            call()
+        denormals_work(np.float32)
+
+
+@every_dtype
+@pytest.mark.parametrize("kind", ONE_OF_EACH)
+def test_denormal_input_is_as_good_as_zero(kind: str, dtype: Any, isa: str) -> None:
+    problem = Problem(kind, steps=9, batch=7, inputs=5, hidden=17)
+    layer = problem.fused(dtype)
+    smallest = np.finfo(dtype).smallest_subnormal
+    signs = np.sign(problem.x(dtype))
+    check = check_float64 if dtype is np.float64 else check_same_numbers
+    ours = layer.record(signs * smallest * dtype(1000))
+    zeros = layer.record(np.zeros_like(signs))
+    check("y", ours[0], zeros[0])
+    dy = problem.gradients(dtype)[0]
+    assert dy is not None
+    one, other = ours[-1].backward(dy), zeros[-1].backward(dy)
+    check("d x", one.x, other.x)
+    check("d bias", one.params["bias_ih_l0"], other.params["bias_ih_l0"])
+    tiny_state = np.full((1, 7, problem.hidden), smallest, dtype)
+    if kind == "gru":
+        check("y", layer(np.zeros_like(signs), tiny_state)[0], zeros[0])
+
+
+@every_dtype
+def test_a_state_that_fades_reaches_zero(dtype: Any, isa: str) -> None:
+    """An identity network that halves its state passes the smallest normal number and is zero after it, not slow."""
+    layer = fr.RNN(1, 17, nonlinearity="identity", bias=False, dtype=dtype)
+    layer.params["weight_ih_l0"][...] = 0
+    layer.params["weight_hh_l0"][...] = np.eye(17) / 2
+    steps = 1100 if dtype is np.float64 else 160
+    y, _ = layer(np.zeros((steps, 1, 1), dtype), np.ones((1, 1, 17), dtype))
+    exact = 0.5 ** np.arange(1, steps + 1, dtype=np.float64)
+    normal = exact >= np.finfo(dtype).tiny
+    assert 0 < normal.sum() < steps
+    np.testing.assert_array_equal(y[normal, 0, 0], exact[normal].astype(dtype))
+    assert not y[~normal].any()
+    check_same_bits("all units", y, np.repeat(y[:, :, :1], 17, axis=2))
