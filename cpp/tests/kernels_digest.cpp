@@ -116,7 +116,7 @@ class KernelRun {
         const Index hidden = shape_.hidden, width = traits_.gate_gradients * hidden, last = (steps - 1) * shape_.rows;
         const std::vector<T> dy = numbers(steps * shape_.rows * recurrent_);
         std::vector<T> dh_carry = numbers(shape_.rows * recurrent_), dc_carry = numbers(shape_.rows * hidden);
-        std::vector<T> scratch = nan(shape_.rows * linear_group * unit_block<T>);
+        std::vector<T> scratch = nan(shape_.rows * linear_tile_columns<T>);
         std::vector<BackwardRow<T>> rows(static_cast<std::size_t>(shape_.rows));
         for (Index r = 0; r < shape_.rows; ++r) {
             BackwardRow<T>& row = rows[static_cast<std::size_t>(r)];
