@@ -22,7 +22,7 @@ using Index = std::ptrdiff_t;
 inline constexpr Index cache_line = 64;
 inline constexpr Index linear_group = 4;        // unit blocks side by side in a linear panel
 inline constexpr Index reduction_block = 512;   // rows (time x batch) in one chain of a weight gradient
-inline constexpr Index gradient_chain = 1024;   // gate gradients in one chain of dh and dx: all gates' would lose digits
+inline constexpr Index gradient_chain = 512;    // gate gradients in one chain of dh and dx: all gates' would lose digits
 template <class T>
 inline constexpr Index linear_tile_columns = 2 * linear_group * (cache_line / static_cast<Index>(sizeof(T)));  // most
 template <class T>
