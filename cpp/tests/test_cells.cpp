@@ -105,7 +105,8 @@ struct Calls {
     template <class T>
     static void forward(const isa::Vec<T>* sum, const ForwardRow<T>& row, Index unit, Index lanes, Index hidden,
                         Nonlinearity) {
-        CellOf<T>::forward(sum, row, unit, lanes, hidden);
+        const isa::Vec<T> between = CellOf<T>::first_half(sum, row, unit, lanes, hidden);
+        CellOf<T>::second_half(between, sum[CellOf<T>::second_sum], row, unit, lanes, hidden);
     }
     static int slot(int gate, bool recurrent) {
         return recurrent ? CellOf<float>::recurrent_slot(gate) : CellOf<float>::input_slot(gate);

@@ -196,6 +196,12 @@ void test_scaling(Checks& checks) {
     check_lanes<T>(
         checks, "low_bits_to_exponent", a, n, a, [](V x, V, V) { return low_bits_to_exponent(x); },
         [](T x, T, T) { return from_bits<T>(static_cast<Bits<T>>(bits(x) << mantissa_bits)); });
+
+    // Both are near one: the product is normal.
+    for (T& k : n) k = std::ldexp(T(1), static_cast<int>(random.next() % 101) - 50);
+    check_lanes<T>(
+        checks, "multiply_by_exponent", a, n, a, [](V x, V power, V) { return multiply_by_exponent(x, power); },
+        [](T x, T power, T) { return x * power; });
 }
 
 // Memory whose last byte is the last one that may be touched: the page after it has no access rights.

@@ -18,17 +18,26 @@ struct Gru {
     static constexpr int input_slot(int gate) { return gate; }
     static constexpr int recurrent_slot(int gate) { return gate == 2 ? 3 : gate; }
 
-    FUSEDRNN_INLINE static void forward(const V* sum, const ForwardRow<T>& row, Index unit, Index lanes, Index hidden) {
-        const V r = sigmoid(sum[0]), z = sigmoid(sum[1]);
-        const V n = tanh(fma(r, sum[3], sum[2]));
-        const V h_prev = load_lanes<V>(row.h_prev + unit, lanes);
-        store_lanes(fma(z, h_prev - n, n), row.units + unit, lanes);
+    // The cell in two halves, as LSTM's: what goes between is n before its tanh.
+    static constexpr int second_sum = 1;
+
+    FUSEDRNN_INLINE static V first_half(const V* sum, const ForwardRow<T>& row, Index unit, Index lanes,
+                                        Index hidden) {
+        const V r = sigmoid(sum[0]);
         if (T* saved = row.saved) {
-            saved += unit;
-            store_lanes(r, saved, lanes);
-            store_lanes(z, saved + hidden, lanes);
-            store_lanes(n, saved + 2 * hidden, lanes);
-            store_lanes(sum[3], saved + 3 * hidden, lanes);
+            store_lanes(r, saved + unit, lanes);
+            store_lanes(sum[3], saved + unit + 3 * hidden, lanes);
+        }
+        return fma(r, sum[3], sum[2]);
+    }
+
+    FUSEDRNN_INLINE static void second_half(V before_tanh, V sum, const ForwardRow<T>& row, Index unit, Index lanes,
+                                            Index hidden) {
+        const V z = sigmoid(sum), n = tanh(before_tanh);
+        store_lanes(fma(z, load_lanes<V>(row.h_prev + unit, lanes) - n, n), row.units + unit, lanes);
+        if (T* saved = row.saved) {
+            store_lanes(z, saved + unit + hidden, lanes);
+            store_lanes(n, saved + unit + 2 * hidden, lanes);
         }
     }
 

@@ -17,18 +17,29 @@ struct Lstm {
     static constexpr int input_slot(int gate) { return gate; }
     static constexpr int recurrent_slot(int gate) { return gate; }
 
-    FUSEDRNN_INLINE static void forward(const V* sum, const ForwardRow<T>& row, Index unit, Index lanes, Index hidden) {
-        const V i = sigmoid(sum[0]), f = sigmoid(sum[1]), g = tanh(sum[2]), o = sigmoid(sum[3]);
+    // The cell in two halves: over several rows, all first halves run before the second ones, so that no row waits for
+    // its own tanh(c). What goes between is c; `second_sum` is the only sum that the second half needs.
+    static constexpr int second_sum = 3;
+
+    FUSEDRNN_INLINE static V first_half(const V* sum, const ForwardRow<T>& row, Index unit, Index lanes,
+                                        Index hidden) {
+        const V i = sigmoid(sum[0]), f = sigmoid(sum[1]), g = tanh(sum[2]);
         const V c = fma(f, load_lanes<V>(row.c_prev + unit, lanes), i * g);
         store_lanes(c, row.c + unit, lanes);
-        store_lanes(o * tanh(c), row.units + unit, lanes);
         if (T* saved = row.saved) {
             saved += unit;
             store_lanes(i, saved, lanes);
             store_lanes(f, saved + hidden, lanes);
             store_lanes(g, saved + 2 * hidden, lanes);
-            store_lanes(o, saved + 3 * hidden, lanes);
         }
+        return c;
+    }
+
+    FUSEDRNN_INLINE static void second_half(V c, V sum, const ForwardRow<T>& row, Index unit, Index lanes,
+                                            Index hidden) {
+        const V o = sigmoid(sum);
+        store_lanes(o * tanh(c), row.units + unit, lanes);
+        if (row.saved) store_lanes(o, row.saved + unit + 3 * hidden, lanes);
     }
 
     // `dh` is the whole gradient of o * tanh(c).

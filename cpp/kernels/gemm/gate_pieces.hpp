@@ -19,7 +19,7 @@ struct GatePieces {
     static constexpr Index piece = near_cache / (k_stride * static_cast<Index>(sizeof(T)));
 
     FUSEDRNN_INLINE static bool worth_it(Index rows, Index depth) {
-        return rows > Blocking<T>::max_rows && depth > 2 * piece;
+        return rows > Blocking<T>::max_rows && depth > (narrow ? 1 : 2) * piece;
     }
 
     // sum_rows[r][slot(gate)][unit of the block] += rows[r] * panel of the block.

@@ -99,24 +99,45 @@ struct GatedForward {
     FUSEDRNN_INLINE static void finish(const ForwardSpan<T>& p, const ForwardRow<T>* row, Index unit,
                                        V (&sum)[MR][U * Cell::sums]) {
         if constexpr (MR == 1) {
+            V between[U];
 #pragma GCC unroll 2
             for (int u = 0; u < U; ++u)
-                Cell::forward(&sum[0][u * Cell::sums], row[0], unit + u * V::width,
-                              p.hidden_size - unit - u * V::width, p.hidden_size);
+                between[u] = Cell::first_half(&sum[0][u * Cell::sums], row[0], unit + u * V::width,
+                                              p.hidden_size - unit - u * V::width, p.hidden_size);
+#pragma GCC unroll 2
+            for (int u = 0; u < U; ++u)
+                Cell::second_half(between[u], sum[0][u * Cell::sums + Cell::second_sum], row[0], unit + u * V::width,
+                                  p.hidden_size - unit - u * V::width, p.hidden_size);
         } else {
             static_assert(U == 1);
-            alignas(cache_line) T buffer[MR][Cell::sums][V::width];
+            alignas(cache_line) T buffer[MR * Cell::sums * V::width];
 #pragma GCC unroll 8
             for (int r = 0; r < MR; ++r)
 #pragma GCC unroll 4
-                for (int j = 0; j < Cell::sums; ++j) sum[r][j].store(buffer[r][j]);
+                for (int j = 0; j < Cell::sums; ++j) sum[r][j].store(buffer + (r * Cell::sums + j) * V::width);
+            finish_rows<V::width>(p, row, MR, unit, buffer);
+        }
+    }
+
+    // The cell over several rows, whose sums lie in `sums`: [row][sum], `Stride` elements from one to the next.
+    template <Index Stride>
+    FUSEDRNN_INLINE static void finish_rows(const ForwardSpan<T>& p, const ForwardRow<T>* row, Index rows, Index unit,
+                                            T* sums) {
+        const Index lanes = p.hidden_size - unit;
 #pragma GCC unroll 1
-            for (int r = 0; r < MR; ++r) {
-                V own[Cell::sums];
+        for (Index r = 0; r < rows; ++r) {
+            V own[Cell::sums];
+            T* at = sums + r * Cell::sums * Stride;
 #pragma GCC unroll 4
-                for (int j = 0; j < Cell::sums; ++j) own[j] = V::load(buffer[r][j]);
-                Cell::forward(own, row[r], unit, p.hidden_size - unit, p.hidden_size);
-            }
+            for (int j = 0; j < Cell::sums; ++j) own[j] = V::load(at + j * Stride);
+            Cell::first_half(own, row[r], unit, lanes, p.hidden_size).store(at);
+        }
+#pragma GCC unroll 1
+        for (Index r = 0; r < rows; ++r) {
+            const T* at = sums + r * Cell::sums * Stride;
+            static_assert(Cell::second_sum != 0);  // the first sum's place was taken by what goes between
+            Cell::second_half(V::load(at), V::load(at + Cell::second_sum * Stride), row[r], unit, lanes,
+                              p.hidden_size);
         }
     }
 
@@ -158,27 +179,14 @@ struct GatedForward {
             for (Index r = 0; r < rows; ++r) left[r] = row[r].h_prev;
             Pieces::add(sum_rows, left, rows, p.w_hh, p.proj_size ? p.proj_size : p.hidden_size, block,
                         [](int g) FUSEDRNN_LAMBDA { return Cell::recurrent_slot(g); });
-            finish_block(p, row, rows, block, sums);
+            for (Index within = 0; within < unit_block<T>; within += V::width)
+                if (const Index unit = block * unit_block<T> + within; unit < p.hidden_size)
+                    finish_rows<unit_block<T>>(p, row, rows, unit, sums + within);
         }
     }
 
     FUSEDRNN_INLINE static void copy_vectors(const T* from, Index count, T* to) {
         for (Index i = 0; i < count; i += V::width) V::load(from + i).store(to + i);
-    }
-
-    static void finish_block(const ForwardSpan<T>& p, const ForwardRow<T>* row, Index rows, Index block,
-                             const T* sums) {
-        for (Index r = 0; r < rows; ++r)
-#pragma GCC unroll 1
-            for (Index within = 0; within < unit_block<T>; within += V::width) {
-                const Index unit = block * unit_block<T> + within;
-                if (unit >= p.hidden_size) break;
-                V own[Cell::sums];
-#pragma GCC unroll 4
-                for (int j = 0; j < Cell::sums; ++j)
-                    own[j] = V::load(sums + (r * Cell::sums + j) * unit_block<T> + within);
-                Cell::forward(own, row[r], unit, p.hidden_size - unit, p.hidden_size);
-            }
     }
 
     template <int MR, int U>
