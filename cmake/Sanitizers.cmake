@@ -1,4 +1,7 @@
 # -DFUSEDRNN_SANITIZE=address,undefined builds everything with these sanitizers; the first report ends the program.
+#
+# -O1 -g1 comes after the kernels' own -O3 and wins: the checks would keep the compiler busy for many minutes otherwise,
+# and line tables are all that a report needs.
 include_guard()
 
 set(FUSEDRNN_SANITIZE "" CACHE STRING "Comma separated sanitizers, e.g. address,undefined")
@@ -6,7 +9,7 @@ set(FUSEDRNN_SANITIZE "" CACHE STRING "Comma separated sanitizers, e.g. address,
 function(fusedrnn_sanitize target)
   if(FUSEDRNN_SANITIZE)
     target_compile_options(${target} PRIVATE -fsanitize=${FUSEDRNN_SANITIZE} -fno-sanitize-recover=all
-                                             -fno-omit-frame-pointer -g)
+                                             -fno-omit-frame-pointer -O1 -g1)
     target_link_options(${target} PRIVATE -fsanitize=${FUSEDRNN_SANITIZE})
   endif()
 endfunction()
