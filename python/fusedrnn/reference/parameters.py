@@ -66,7 +66,8 @@ class Sizes:
         array = as_array(value, name, dtype)
         if array.shape != shape:
             raise ValueError(f"parameter {name}: expected shape {shape}, got {array.shape}")
-        return array.copy()
+        fresh: Array = array.copy()
+        return fresh
 
     def direction(self, params: dict[str, Array], layer: int, direction: int, dtype: FloatType) -> Weights:
         """The parameters of one direction of one layer, without its suffix; a layer without biases gets zero ones."""
