@@ -30,11 +30,16 @@ struct Vec {
 
     T v;
 
-    FUSEDRNN_INLINE static Vec load(const T* p) { return {*p}; }
-    FUSEDRNN_INLINE static Vec load_first(const T* p, int n) { return {n > 0 ? *p : T(0)}; }
-    FUSEDRNN_INLINE void store(T* p) const { *p = v; }
+    // By memcpy, since the interface promises any alignment; it compiles to one move.
+    FUSEDRNN_INLINE static Vec load(const T* p) {
+        Vec loaded;
+        __builtin_memcpy(&loaded.v, p, sizeof(T));
+        return loaded;
+    }
+    FUSEDRNN_INLINE static Vec load_first(const T* p, int n) { return n > 0 ? load(p) : zero(); }
+    FUSEDRNN_INLINE void store(T* p) const { __builtin_memcpy(p, &v, sizeof(T)); }
     FUSEDRNN_INLINE void store_first(T* p, int n) const {
-        if (n > 0) *p = v;
+        if (n > 0) store(p);
     }
     FUSEDRNN_INLINE static Vec broadcast(T s) { return {s}; }
     FUSEDRNN_INLINE static Vec zero() { return {T(0)}; }
