@@ -22,7 +22,7 @@ class Options:
     layers: int = 1
     input: str = "embedding"
     embedding_size: int = 128
-    steps: int | None = 1800
+    steps: int | None = 1400
     epochs: float | None = None
     seconds: float | None = None
     batch: int = 32
