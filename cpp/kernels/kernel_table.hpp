@@ -1,9 +1,11 @@
 // What one ISA offers to the layers above: plain function pointers over plain structs.
 //
-// Packed weights have one layout for every ISA. A *unit block* is one cache line of units (16 float, 8 double).
-//   gate panels    [unit block][k][gate][unit in block]       LSTM, GRU: all gates of a block side by side
-//   linear panels  [group][k][block in group][unit in block]  a group is up to `linear_group` neighbouring blocks
-// Columns past the true width are zero. Everything else (inputs, states, tape, gradients) is compact.
+// Packed weights. A *unit block* is one cache line of units (16 float, 8 double), a *slice* is [k][unit in block].
+//   gate panels    a slice for every unit block and gate: [unit block][gate]      LSTM, GRU
+//   linear panels  a slice for every unit block
+// Where a vector is a whole cache line, neighbouring slices are interleaved by k, [k][slice][unit], so that a tile reads
+// one stream: all gates of a unit block, up to `linear_group` unit blocks. Narrower vectors take the slices one after the
+// other. Columns past the true width are zero. Everything else (inputs, states, tape, gradients) is compact.
 //
 // A *span* is a run of time steps in which the set of active rows does not change and no row's carried state is
 // replaced; the kernels walk a whole span. Row structs describe a row at the span's first step and are advanced in
@@ -20,7 +22,7 @@ namespace fusedrnn {
 using Index = std::ptrdiff_t;
 
 inline constexpr Index cache_line = 64;
-inline constexpr Index linear_group = 4;        // unit blocks side by side in a linear panel
+inline constexpr Index linear_group = 4;        // most slices that are interleaved in a linear panel
 inline constexpr Index reduction_block = 512;   // rows (time x batch) in one chain of a weight gradient
 inline constexpr Index gradient_chain = 512;    // gate gradients in one chain of dh and dx: all gates' would lose digits
 template <class T>
@@ -31,6 +33,17 @@ inline constexpr Index unit_block = cache_line / static_cast<Index>(sizeof(T));
 [[gnu::always_inline]] constexpr Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
 template <class T>
 [[gnu::always_inline]] constexpr Index padded_units(Index n) { return ceil_div(n, unit_block<T>) * unit_block<T>; }
+
+// Where a slice begins, and how far apart its k lie, when up to `together` neighbours are interleaved.
+struct SlicePlace {
+    Index offset, k_stride;
+};
+template <class T>
+[[gnu::always_inline]] constexpr SlicePlace slice_place(Index slice, Index slices, Index depth, Index together) {
+    const Index first = slice / together * together;
+    const Index width = slices - first < together ? slices - first : together;
+    return {(first * depth + (slice - first)) * unit_block<T>, width * unit_block<T>};
+}
 
 // Called by every thread that shares a span's units at the points where all must have written before any reads.
 struct StepBarrier {
@@ -43,7 +56,7 @@ struct StepBarrier {
 
 template <class T>
 struct ForwardRow {
-    const T* x;       // the input, or where `input_projected` the accumulators' start [unit block][gate][unit]
+    const T* x;       // the input, or where `input_projected` the sums' start [unit block][gate][unit], evenly spaced
     const T* h_prev;  // recurrent input
     const T* c_prev;
     T* units;         // o * tanh(c) before the projection; same as h where there is none
@@ -79,7 +92,8 @@ template <class T>
 struct ProjectArgs {
     Index rows;
     const T* const* x;
-    T* const* out;  // [unit block][gate][unit], all blocks; only the given ones are written
+    T* out;  // rows of [unit block][gate][unit], `out_stride` apart, all blocks; only the given ones are written
+    Index out_stride;
     Index input_size, hidden_size;
     const T* bias;
     const T* w_ih;
@@ -194,6 +208,7 @@ struct Kernels {
 struct KernelTable {
     const char* name;
     Index vector_bytes;
+    bool interleaved;  // slices of packed weights
     bool fused_multiply_add;
     std::uint64_t (*fingerprint)(const void* data, std::size_t bytes);
     Kernels<float> f32;

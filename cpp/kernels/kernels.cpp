@@ -64,6 +64,7 @@ extern const KernelTable kernels;
 constinit const KernelTable kernels = {
     FUSEDRNN_STRING(FUSEDRNN_ISA),
     Vec<float>::width * static_cast<Index>(sizeof(float)),
+    !narrow<float>,
     FUSEDRNN_HAS_FMA,
     fingerprint,
     make_kernels<float>(),

@@ -1,7 +1,6 @@
 // What the phases of a layer's backward pass share, for one direction.
 #pragma once
 
-#include "dispatch/dispatch.hpp"
 #include "rnn/layer.hpp"
 
 namespace fusedrnn {
@@ -26,7 +25,7 @@ struct DirectionBackward {
 
     DirectionBackward(const LayerBackward<T>& call_, Workspace<T>& workspace_, Index direction_)
         : call(call_), spec(call_.spec), schedule(call_.schedule), workspace(workspace_), direction(direction_),
-          backwards(spec.runs_backwards(direction_)), kernels(kernels_of<T>(current_kernels())),
+          backwards(spec.runs_backwards(direction_)), kernels(call_.kernels),
           weights(*call_.weights[direction_]), tape(*call_.tape[direction_]),
           gates(workspace_.gates[direction_].data()), dh_proj(workspace_.dh_proj[direction_].data()),
           dc_carry(workspace_.dc_carry[direction_].data()), dh_carry(workspace_.dh_carry[direction_].data()),

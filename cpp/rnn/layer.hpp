@@ -20,6 +20,7 @@ template <class T>
 struct LayerForward {
     const NetworkSpec& spec;
     const Schedule& schedule;
+    const Kernels<T>& kernels;
     const PackedLayer<T>* weights[2];  // per direction
     Index input_size;
     View<const T> x;
@@ -52,6 +53,7 @@ template <class T>
 struct LayerBackward {
     const NetworkSpec& spec;
     const Schedule& schedule;
+    const Kernels<T>& kernels;
     const PackedLayer<T>* weights[2];
     Index input_size;
     View<const T> x, y;

@@ -1,6 +1,5 @@
 #include <algorithm>
 
-#include "dispatch/dispatch.hpp"
 #include "rnn/layer.hpp"
 #include "rnn/split.hpp"
 #include "rnn/thread_share.hpp"
@@ -16,7 +15,7 @@ public:
                      ThreadScratch<T>& scratch)
         : call_(call), spec_(call.spec), schedule_(call.schedule), direction_(direction),
           backwards_(spec_.runs_backwards(direction)), share_(share), workspace_(workspace), scratch_(scratch),
-          kernels_(kernels_of<T>(current_kernels())), weights_(*call.weights[direction]),
+          kernels_(call.kernels), weights_(*call.weights[direction]),
           tape_(call.tape[direction]) {}
 
     void run() {
@@ -140,16 +139,14 @@ private:
         const Index width = projected_width(), count = span.steps * span.rows;
         T* to = scratch_.projected.reserve(count * width);
         scratch_.left.resize(static_cast<std::size_t>(count));
-        scratch_.out.resize(static_cast<std::size_t>(count));
         for (Index s = 0, at = 0; s < span.steps; ++s)
-            for (Index i = 0; i < span.rows; ++i, ++at) {
+            for (Index i = 0; i < span.rows; ++i, ++at)
                 scratch_.left[static_cast<std::size_t>(at)] = span.row[i].x + s * span.stride.x;
-                scratch_.out[static_cast<std::size_t>(at)] = to + at * width;
-            }
         ProjectArgs<T> args = {};
         args.rows = count;
         args.x = scratch_.left.data();
-        args.out = scratch_.out.data();
+        args.out = to;
+        args.out_stride = width;
         args.input_size = call_.input_size;
         args.hidden_size = spec_.hidden_size;
         args.bias = weights_.bias.data();

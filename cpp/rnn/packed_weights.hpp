@@ -19,22 +19,26 @@ struct PackedLayer {
     Buffer<T> w_ih_backward, w_hh_backward, w_hr_backward;    // gradients as the left operand
 };
 
+// The weights of a network and the kernels that can read them: what was packed for one ISA stays with it.
 template <class T>
 class PackedNetwork {
 public:
-    PackedNetwork(const NetworkSpec& spec, const std::vector<const T*>& params, bool with_backward);
+    PackedNetwork(const KernelTable& table, const NetworkSpec& spec, const std::vector<const T*>& params,
+                  bool with_backward);
+    const Kernels<T>& kernels() const { return kernels_; }
     const PackedLayer<T>& layer(Index layer, Index direction) const {
         return layers_[static_cast<std::size_t>(layer * directions_ + direction)];
     }
     bool with_backward() const { return with_backward_; }
 
 private:
+    const Kernels<T>& kernels_;
     Index directions_;
     bool with_backward_;
     std::vector<PackedLayer<T>> layers_;
 };
 
-// The packed form of the parameters as they are now; packs only when their contents have changed.
+// The packed form of the parameters as they are now for the ISA in force; packs only when either has changed.
 template <class T>
 class WeightCache {
 public:

@@ -65,7 +65,7 @@ struct StackForward {
     Index index(Index layer, Index direction) const { return layer * spec.directions() + direction; }
 
     void layer(Index l, View<const T> x, View<T> y, View<T> cells, std::vector<DirectionTape<T>>* tape) {
-        LayerForward<T> call{spec, schedule, {}, spec.layer_input(l), x, y, {}, {}, {}, cells, {}};
+        LayerForward<T> call{spec, schedule, packed.kernels(), {}, spec.layer_input(l), x, y, {}, {}, {}, cells, {}};
         const Index h_size = schedule.batch() * spec.recurrent_size(), c_size = schedule.batch() * spec.hidden_size;
         for (Index d = 0; d < spec.directions(); ++d) {
             call.weights[d] = &packed.layer(l, d);

@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "dispatch/dispatch.hpp"
 #include "rnn/network_state.hpp"
 
 namespace fusedrnn {
@@ -25,7 +24,6 @@ public:
     }
 
     void step(const T* x, Index x_stride, T* y) override {
-        const Kernels<T>& kernels = kernels_of<T>(current_kernels());
         const Index width = spec_.recurrent_size(), hidden = spec_.hidden_size;
         Index x_width = x_stride;
         for (Index l = 0; l < spec_.layers; ++l) {
@@ -49,7 +47,7 @@ public:
             span_.w_ih = weights.w_ih.data();
             span_.w_hh = weights.w_hh.data();
             span_.w_hr = spec_.proj_size ? weights.w_hr.data() : nullptr;
-            kernels.forward[static_cast<int>(spec_.cell)](span_);
+            packed_->kernels().forward[static_cast<int>(spec_.cell)](span_);
             x = next_.data() + at;
             x_width = width;
         }

@@ -107,7 +107,7 @@ template <class T>
 void NetworkTape<T>::layer_back(Index l, View<const T> dy, View<T> dx, const BackwardInputs<T>& in,
                                 const BackwardOutputs<T>& out, Workspace<T>& workspace, PieceOfSequence<T>* piece) {
     const View<T> y = output(l);
-    LayerBackward<T> call{spec_, schedule_, {}, spec_.layer_input(l), input(l),
+    LayerBackward<T> call{spec_, schedule_, packed_->kernels(), {}, spec_.layer_input(l), input(l),
                           {y.data, y.time_stride, y.batch_stride}, dy, dx,
                           {}, {}, {}, {}, {}, {}, {}, {}, in.truncate};
     for (Index d = 0; d < spec_.directions(); ++d) {

@@ -59,7 +59,7 @@ class KernelRun {
             weights_.push_back(numbers(parameter.size()));
             pointers.push_back(weights_.back().data());
         }
-        packed_ = std::make_unique<PackedNetwork<T>>(spec_, pointers, true);
+        packed_ = std::make_unique<PackedNetwork<T>>(current_kernels(), spec_, pointers, true);
         const Index row_steps = steps * shape.rows;
         x_ = numbers(row_steps * shape.input);
         h0_ = numbers(shape.rows * recurrent_);
@@ -170,14 +170,10 @@ class KernelRun {
         const Index width = padded_units<T>(shape_.hidden) * traits_.gates, count = steps * shape_.rows;
         projected = nan(count * width);
         std::vector<const T*> x;
-        std::vector<T*> out;
-        for (Index i = 0; i < count; ++i) {
-            x.push_back(x_.data() + i * shape_.input);
-            out.push_back(projected.data() + i * width);
-        }
-        kernels_.project[cell_]({count, x.data(), out.data(), shape_.input, shape_.hidden, w.bias.data(),
+        for (Index i = 0; i < count; ++i) x.push_back(x_.data() + i * shape_.input);
+        kernels_.project[cell_]({count, x.data(), projected.data(), width, shape_.input, shape_.hidden, w.bias.data(),
                                  w.w_ih.data(), 0, ceil_div(shape_.hidden, unit_block<T>)});
-        for (Index r = 0; r < shape_.rows; ++r) span.row[r].x = out[static_cast<std::size_t>(r)];
+        for (Index r = 0; r < shape_.rows; ++r) span.row[r].x = projected.data() + r * width;
         span.stride.x = shape_.rows * width;
         span.input_projected = true;
     }

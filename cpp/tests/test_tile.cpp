@@ -17,6 +17,7 @@
 #include "gemm/gate_tile.hpp"
 #include "gemm/linear.hpp"
 #include "gemm/outer.hpp"
+#include "gemm/slices.hpp"
 #include "guarded.hpp"
 #include "pack.hpp"
 #include "random.hpp"
@@ -183,10 +184,11 @@ void test_row_tiles(Checks& checks) {
 
 // ---- Linear ------------------------------------------------------------------------------------------------------
 
-// Linear panels as kernel_table.hpp describes them: [group][k][block in group][unit], zero past the true width.
+// Linear panels as kernel_table.hpp describes them: [group][k][block in group][unit], zero past the true width. A group is
+// a single block where vectors are narrow.
 template <class T>
 Guarded<T> linear_panels(const Guarded<T>& matrix, Index depth, Index columns) {
-    constexpr Index block = fusedrnn::unit_block<T>, group_width = fusedrnn::linear_group * block;
+    constexpr Index block = fusedrnn::unit_block<T>, group_width = isa::narrow<T> ? block : fusedrnn::linear_group * block;
     const Index padded = fusedrnn::padded_units<T>(columns);
     Guarded<T> panels(padded * depth);
     Index at = 0;
@@ -295,18 +297,21 @@ void test_linear_shapes(Checks& checks) {
 
 // ---- gate panels -------------------------------------------------------------------------------------------------
 
-// [unit block][k][gate][unit in block] of matrix [k][gate][hidden], zero past the true width.
+// [unit block][k][gate][unit in block] of matrix [k][gate][hidden], zero past the true width. Where vectors are narrow,
+// [unit block][gate][k][unit in block].
 template <class T>
 Guarded<T> gate_panels(const Guarded<T>& matrix, Index depth, Index gates, Index hidden) {
     constexpr Index block = fusedrnn::unit_block<T>;
     const Index padded = fusedrnn::padded_units<T>(hidden);
     Guarded<T> panels(padded * depth * gates);
-    Index at = 0;
     for (Index first = 0; first < padded; first += block)
         for (Index k = 0; k < depth; ++k)
             for (Index gate = 0; gate < gates; ++gate)
-                for (Index unit = first; unit < first + block; ++unit)
-                    panels[at++] = unit < hidden ? matrix[(k * gates + gate) * hidden + unit] : T(0);
+                for (Index unit = first; unit < first + block; ++unit) {
+                    const Index line = isa::narrow<T> ? gate * depth + k : k * gates + gate;
+                    panels[first * depth * gates + line * block + unit - first] =
+                        unit < hidden ? matrix[(k * gates + gate) * hidden + unit] : T(0);
+                }
     return panels;
 }
 
@@ -373,14 +378,82 @@ template <class T, int Gates, int Sums>
 template <class T>
 void test_gate_shapes(Checks& checks) {
     for (Numbers numbers : both_numbers) {
-        for (Index rows : {0, 1, 2, 3, 4, 5, 6, 7, 13})
+        for (Index rows : {0, 1, 2, 3, 4, 5, 6, 7, 13}) {
+            if (isa::narrow<T> && rows != 1) continue;  // by slices
             for (Index hidden : {1, 15, 16, 17, 33, 97}) {
                 test_gates<T, 4, 4>(checks, rows, 9, hidden, numbers);
                 test_gates<T, 3, 4>(checks, rows, 9, hidden, numbers);
             }
-        test_gates<T, 4, 4>(checks, 2, 0, 17, numbers);
-        test_gates<T, 4, 4>(checks, 5, 97, 31, numbers);
+        }
+        const Index several = isa::narrow<T> ? 1 : 5;
+        test_gates<T, 4, 4>(checks, several, 0, 17, numbers);
+        test_gates<T, 4, 4>(checks, several, 97, 31, numbers);
     }
+}
+
+// ---- slices ------------------------------------------------------------------------------------------------------
+
+struct SliceShape {
+    Index rows, slices, depth, depth_too;  // depth_too: of the second product, or -1 without one
+};
+
+// Rows times slices from given starts: the chain runs through the first product, then through the second.
+template <class T>
+[[gnu::noinline]] void test_slices(Checks& checks, SliceShape shape, Numbers numbers) {
+    using Slices = isa::Slices<T>;
+    constexpr Index line = Slices::line;
+    Random random(static_cast<std::uint64_t>(shape.rows + shape.depth * 7 + shape.depth_too * 31));
+    const Index out_stride = shape.slices * line + 3, begin_stride = shape.slices * line;
+    const Index depths[] = {shape.depth, std::max<Index>(shape.depth_too, 0)};
+    std::vector<std::vector<Guarded<T>>> left;
+    std::vector<Guarded<T>> panels;
+    for (Index depth : depths) {
+        left.push_back(filled_rows<T>(shape.rows, depth, numbers, random));
+        panels.emplace_back(shape.slices * depth * line);
+        fill(panels.back(), numbers, random);
+    }
+    Guarded<T> begin(shape.rows * begin_stride), out(shape.rows * out_stride);
+    fill(begin, numbers, random);
+    std::fill_n(out.data(), out.size(), std::numeric_limits<T>::quiet_NaN());
+    const auto rows = pointers<const T*>(left[0]), rows_too = pointers<const T*>(left[1]);
+    const auto product = [&](std::size_t i, const std::vector<const T*>& at) {
+        return typename Slices::Product{at.data(), panels[i].data(), depths[i], depths[i] * line, panels[i].data()};
+    };
+    const typename Slices::Sums sums = {begin.data(), begin_stride, out.data(), out_stride};
+    if (shape.depth_too < 0)
+        Slices::multiply(shape.rows, shape.slices, {product(0, rows)}, sums);
+    else
+        Slices::multiply(shape.rows, shape.slices, {product(0, rows), product(1, rows_too)}, sums);
+
+    for (Index r = 0; r < shape.rows; ++r)
+        for (Index column = 0; column < shape.slices * line; ++column) {
+            T want = begin[r * begin_stride + column];
+            for (std::size_t i = 0; i < 2; ++i)
+                want = expected_sum(
+                    numbers, want, depths[i], [&](Index k) { return left[i][static_cast<std::size_t>(r)][k]; },
+                    [&](Index k) { return panels[i][(column / line * depths[i] + k) * line + column % line]; });
+            const T got = out[r * out_stride + column];
+            checks.check(same(got, want),
+                         "Slices<%s> %td rows, %td slices, depths %td and %td, %s numbers: row %td column %td is %a, expected %a",
+                         type_name<T>, shape.rows, shape.slices, shape.depth, shape.depth_too, name_of(numbers), r, column,
+                         double(got), double(want));
+        }
+    checks.check(out.intact(), "Slices<%s> wrote before its sums", type_name<T>);
+}
+
+template <class T>
+void test_slice_shapes(Checks& checks) {
+    if constexpr (isa::narrow<T>)
+        for (Numbers numbers : both_numbers)
+            for (Index rows : {1, 2, 3, 4, 5, 6, 7, 13, 48}) {
+                const Index most = isa::Slices<T>::at_once(rows);
+                for (Index slices = 1; slices <= most; ++slices)
+                    for (const auto& [depth, too] : {std::pair<Index, Index>{9, -1}, {0, -1}, {0, 5}, {17, 3}})
+                        test_slices<T>(checks, {rows, slices, depth, too}, numbers);
+                // In pieces.
+                test_slices<T>(checks, {rows, most, isa::Slices<T>::piece + 1, -1}, numbers);
+                test_slices<T>(checks, {rows, 1, isa::Slices<T>::piece, 3}, numbers);
+            }
 }
 
 // ---- sums over rows ----------------------------------------------------------------------------------------------
@@ -541,6 +614,7 @@ template <class T>
     test_tiles<T>(checks, std::make_integer_sequence<int, isa::Blocking<T>::max_rows>{});
     test_linear_shapes<T>(checks);
     test_gate_shapes<T>(checks);
+    test_slice_shapes<T>(checks);
     test_outer_shapes<T>(checks);
     test_column_sums<T>(checks);
     test_transpose_panel<T>(checks);

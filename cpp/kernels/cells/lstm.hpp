@@ -14,6 +14,7 @@ struct Lstm {
     static constexpr CellKind kind = CellKind::lstm;
     static constexpr int gates = cell_traits(kind).gates;
     static constexpr int sums = cell_traits(kind).accumulators;
+    static constexpr int saved = cell_traits(kind).saved;
     static constexpr int input_slot(int gate) { return gate; }
     static constexpr int recurrent_slot(int gate) { return gate; }
 

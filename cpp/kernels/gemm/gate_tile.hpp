@@ -1,14 +1,12 @@
 // The tile over gate panels: all sums of U neighbouring unit vectors for MR rows, finished by a visitor while they are
-// still in registers (one row) or in the L1 cache (several rows, where the registers are full).
+// still in registers (one row) or in the L1 cache (several rows, where the registers are full). Where vectors are narrow
+// it takes one row; several go slice by slice.
 #pragma once
 
 #include "gemm/tile.hpp"
 
 namespace fusedrnn::FUSEDRNN_ISA {
 namespace {
-
-template <class T>
-inline constexpr int vectors_per_block = static_cast<int>(unit_block<T> / Vec<T>::width);
 
 // Vector `v` of the units (a unit block holds vectors_per_block of them): where its block is and where in the block.
 template <class T>
@@ -18,30 +16,27 @@ struct UnitVector {
         : block(v / vectors_per_block<T>), within((v % vectors_per_block<T>) * Vec<T>::width) {}
 };
 
-// Offset of gate panel vector j = u * gates + gate, from the first one of U vectors that start at a multiple of U.
+// Offset of vector j = u * gates + gate, from the first one of U vectors that start at a multiple of U.
 template <class T, int Gates>
 struct GateOffset {
-    Index block_stride;
+    Index block_stride, gate_stride;
     FUSEDRNN_INLINE Index operator()(int j) const {
         const int u = j / Gates, gate = j % Gates;
-        return (u / vectors_per_block<T>) * block_stride + gate * unit_block<T> +
+        return (u / vectors_per_block<T>) * block_stride + gate * gate_stride +
                (u % vectors_per_block<T>) * Vec<T>::width;
     }
 };
-
-template <class T, int Gates>
-FUSEDRNN_INLINE const T* gate_panel(const T* panels, Index depth, UnitVector<T> at) {
-    return panels + at.block * depth * Gates * unit_block<T> + at.within;
-}
 
 // sum[r][u * Sums + slot(gate)] += rows * panels, for the U unit vectors from `at` on.
 template <class T, int MR, int U, int Gates, int Sums, class Slot>
 FUSEDRNN_INLINE void accumulate_gates(Vec<T> (&sum)[MR][U * Sums], const Rows<T>& a, const T* panels, Index depth,
                                       UnitVector<T> at, Slot slot) {
     const Index block_stride = depth * Gates * unit_block<T>;
+    const Index gate_stride = narrow<T> ? depth * unit_block<T> : unit_block<T>;
+    const Index k_stride = narrow<T> ? unit_block<T> : Gates * unit_block<T>;
     accumulate<Vec<T>, MR, U * Gates>(
-        sum, a, gate_panel<T, Gates>(panels, depth, at), depth, Gates * unit_block<T>,
-        GateOffset<T, Gates>{block_stride},
+        sum, a, panels + at.block * block_stride + at.within, depth, k_stride,
+        GateOffset<T, Gates>{block_stride, gate_stride},
         [slot](int j) FUSEDRNN_LAMBDA { return (j / Gates) * Sums + slot(j % Gates); });
 }
 
@@ -55,25 +50,17 @@ FUSEDRNN_INLINE void for_each_gate_tile(Index rows, Index hidden, Index block_be
     Index end = block_end * vectors_per_block<T>;
     if (end > end_of_units) end = end_of_units;
     Index v = block_begin * vectors_per_block<T>;
-    if (rows == 1) {
+    if (narrow<T> || rows == 1) {
         for (; v + wide <= end; v += wide) visit(TileSize<1, wide>{}, Index{0}, v);
         for (; v < end; ++v) visit(TileSize<1, 1>{}, Index{0}, v);
         return;
     }
-    for (; v < end; ++v)
-        for_each_row_tile(rows, Blocking<T>::max_rows, [&](Index first, Index count) FUSEDRNN_LAMBDA {
-            switch (count) {
-                case 1: visit(TileSize<1, 1>{}, first, v); break;
-                case 2: visit(TileSize<2, 1>{}, first, v); break;
-                case 3: visit(TileSize<3, 1>{}, first, v); break;
-#if FUSEDRNN_VECTOR_REGISTERS == 32
-                case 4: visit(TileSize<4, 1>{}, first, v); break;
-                case 5: visit(TileSize<5, 1>{}, first, v); break;
-                case 6: visit(TileSize<6, 1>{}, first, v); break;
-#endif
-                default: break;
-            }
-        });
+    if constexpr (!narrow<T>)
+        for (; v < end; ++v)
+            for_each_row_tile(rows, Blocking<T>::max_rows, [&](Index first, Index count) FUSEDRNN_LAMBDA {
+                with_constant<Blocking<T>::max_rows>(
+                    count, [&](auto n) FUSEDRNN_LAMBDA { visit(TileSize<n.value, 1>{}, first, v); });
+            });
 }
 
 }  // namespace

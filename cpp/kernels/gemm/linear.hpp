@@ -2,10 +2,15 @@
 // store for the cells whose equations follow one sum per unit (simple RNN forward, every backward pass).
 #pragma once
 
+#include "gemm/slices.hpp"
 #include "gemm/tile.hpp"
 
 namespace fusedrnn::FUSEDRNN_ISA {
 namespace {
+
+// Slices that are interleaved in linear panels.
+template <class T>
+inline constexpr Index slices_together = narrow<T> ? 1 : linear_group;
 
 // Where the columns of unit block `block` start in linear panels, and how far apart its rows are.
 template <class T>
@@ -16,21 +21,19 @@ struct LinearPanel {
     Index blocks_in_group_left;  // counted from this block
 
     FUSEDRNN_INLINE LinearPanel(const T* panels, Index depth, Index columns, Index block) {
-        const Index all_blocks = ceil_div(columns, unit_block<T>);
-        const Index group = block / linear_group, within = block % linear_group;
-        const Index left_in_matrix = all_blocks - group * linear_group;
-        const Index width = left_in_matrix < linear_group ? left_in_matrix : linear_group;
-        k_stride = width * unit_block<T>;
+        const SlicePlace place =
+            slice_place<T>(block, ceil_div(columns, unit_block<T>), depth, slices_together<T>);
+        k_stride = place.k_stride;
         group_stride = k_stride * depth;
-        first = panels + group * linear_group * unit_block<T> * depth + within * unit_block<T>;
-        blocks_in_group_left = width - within;
+        first = panels + place.offset;
+        blocks_in_group_left = k_stride / unit_block<T> - block % slices_together<T>;
     }
 };
 
-// Vector j of a tile: inside one group the vectors are neighbours; a wide tile goes on in the next group.
+// Vector j of a tile: inside one group the vectors are neighbours; a wide tile goes on in the next groups.
 template <class T>
 struct LinearOffset {
-    static constexpr int vectors_per_group = static_cast<int>(linear_group * unit_block<T> / Vec<T>::width);
+    static constexpr int vectors_per_group = static_cast<int>(slices_together<T>) * vectors_per_block<T>;
     Index group_stride;
     FUSEDRNN_INLINE constexpr Index operator()(int j) const {
         return j / vectors_per_group * group_stride + j % vectors_per_group * Vec<T>::width;
@@ -47,7 +50,7 @@ FUSEDRNN_INLINE void linear_tile(const Rows<T>& a, const T* panel, Index depth, 
     for (int r = 0; r < MR; ++r)
 #pragma GCC unroll 16
         for (int j = 0; j < NV; ++j) sum[r][j] = start(r, j);
-    accumulate<V, MR, NV, NV>(sum, a, panel, depth, k_stride, LinearOffset<T>{group_stride}, SameSlot{});
+    accumulate<V, MR, NV>(sum, a, panel, depth, k_stride, LinearOffset<T>{group_stride}, SameSlot{});
 #pragma GCC unroll 8
     for (int r = 0; r < MR; ++r)
 #pragma GCC unroll 16
@@ -79,69 +82,56 @@ struct LinearTile {
 
     template <int MR>
     static Function by_vectors(Index vectors) {
-        if constexpr (MR == 1)
-            if (vectors == Block::single_row_vectors) return run<1, Block::single_row_vectors>;
-        switch (vectors) {
-            case 1: return run<MR, 1>;
-            case 2: return run<MR, 2>;
-            case 3: return run<MR, 3>;
-            default: return run<MR, 4>;
-        }
+        Function function = nullptr;
+        with_constant<Block::template vectors_of_rows<MR>>(
+            vectors, [&](auto n) FUSEDRNN_LAMBDA { function = run<MR, n.value>; });
+        return function;
     }
 
+    // Where vectors are narrow, for one row only.
     static Function choose(Index rows, Index vectors) {
-        switch (rows) {
-            case 1: return by_vectors<1>(vectors);
-            case 2: return by_vectors<2>(vectors);
-            case 3: return by_vectors<3>(vectors);
-#if FUSEDRNN_VECTOR_REGISTERS == 32
-            case 4: return by_vectors<4>(vectors);
-            case 5: return by_vectors<5>(vectors);
-            default: return by_vectors<6>(vectors);
-#else
-            default: return nullptr;
-#endif
-        }
+        Function function = nullptr;
+        with_constant<narrow<T> ? 1 : Block::max_rows>(
+            rows, [&](auto n) FUSEDRNN_LAMBDA { function = by_vectors<n.value>(vectors); });
+        return function;
     }
 };
 
-// Walks the columns of blocks [block_begin, block_end) in tile-wide pieces:
-// visit(first column, vectors, panel). Only a single row's wide tile spans two groups, both of them full.
+// The columns of blocks [block_begin, block_end) for one row of narrow vectors, which takes several slices at once.
+template <class T, class Visit>
+FUSEDRNN_INLINE void for_each_narrow_column_tile(const T* panels, Index depth, Index columns, Index block_begin,
+                                                 Index block_end, Visit visit) {
+    constexpr Index width = Vec<T>::width, wide = Blocking<T>::single_row_vectors;
+    static_assert(vectors_per_block<T> % wide == 0 || wide % vectors_per_block<T> == 0);
+    const Index end = columns < block_end * unit_block<T> ? columns : block_end * unit_block<T>;
+    for (Index column = block_begin * unit_block<T>; column < end; column += wide * width) {
+        LinearPanel<T> panel(panels, depth, columns, column / unit_block<T>);
+        panel.first += column % unit_block<T>;
+        const Index vectors = ceil_div(end - column, width);
+        visit(column, vectors < wide ? vectors : wide, panel);
+    }
+}
+
+// Walks the columns of blocks [block_begin, block_end) in tile-wide pieces: visit(first column, vectors, panel). Vectors
+// wholly in the padding are never touched. Only a single row's wide tile spans several groups, all of them full.
 template <class T, class Visit>
 FUSEDRNN_INLINE void for_each_column_tile(const T* panels, Index depth, Index columns, Index block_begin,
                                           Index block_end, bool single_row, Visit visit) {
-    using V = Vec<T>;
-    constexpr Index wide = Blocking<T>::single_row_vectors, blocks_of_wide = wide * V::width / unit_block<T>;
-    static_assert(wide * V::width <= linear_tile_columns<T>);
-    const Index whole_blocks = columns / unit_block<T>;  // without padding
-    Index block = block_begin;
-    while (block < block_end) {
-        LinearPanel<T> panel(panels, depth, columns, block);
-        const T* const first = panel.first;
-        const Index first_column = block * unit_block<T>;
-        if (single_row && block % linear_group == 0 && blocks_of_wide > linear_group &&
-            block + blocks_of_wide <= (whole_blocks < block_end ? whole_blocks : block_end)) {
-            visit(first_column, wide, panel);
-            block += blocks_of_wide;
-            continue;
+    constexpr Index wide = Blocking<T>::single_row_vectors;
+    static_assert(wide * Vec<T>::width <= linear_tile_columns<T>);
+    if constexpr (narrow<T>) {
+        for_each_narrow_column_tile(panels, depth, columns, block_begin, block_end, visit);
+    } else {
+        const Index whole_blocks = columns / unit_block<T>;
+        const Index end_of_whole = whole_blocks < block_end ? whole_blocks : block_end;
+        for (Index block = block_begin; block < block_end;) {
+            const LinearPanel<T> panel(panels, depth, columns, block);
+            Index vectors = panel.blocks_in_group_left;
+            if (vectors > block_end - block) vectors = block_end - block;
+            if (single_row && block % linear_group == 0 && block + wide <= end_of_whole) vectors = wide;
+            visit(block * unit_block<T>, vectors, panel);
+            block += vectors;
         }
-        Index blocks = panel.blocks_in_group_left;
-        if (blocks > block_end - block) blocks = block_end - block;
-        Index valid = columns - first_column;
-        if (valid > blocks * unit_block<T>) valid = blocks * unit_block<T>;
-        const Index vectors = ceil_div(valid, V::width);  // vectors wholly in the padding are never touched
-        Index done = 0;
-        while (done < vectors) {
-            Index now = vectors - done;
-            if (single_row && now >= wide && wide <= LinearOffset<T>::vectors_per_group)
-                now = wide;
-            else if (now > Blocking<T>::linear_vectors)
-                now = Blocking<T>::linear_vectors;
-            panel.first = first + done * V::width;
-            visit(first_column + done * V::width, now, panel);
-            done += now;
-        }
-        block += blocks;
     }
 }
 
@@ -158,9 +148,12 @@ FUSEDRNN_INLINE Index depth_piece(Index depth, Index k_stride) {
 template <class T>
 struct Linear {
     using V = Vec<T>;
-    static constexpr Index tile_width = Blocking<T>::single_row_vectors * V::width;
+    static constexpr Index single_row = Blocking<T>::single_row_vectors * V::width;
+    static constexpr Index tile_width = single_row > Slices<T>::width ? single_row : Slices<T>::width;
 
     static void run(const LinearArgs<T>& p) {
+        if constexpr (narrow<T>)
+            if (p.rows != 1) return by_slices(p);
         const bool single = p.rows == 1;
         for_each_column_tile<T>(
             p.panel, p.depth, p.columns, p.block_begin, p.block_end, single,
@@ -182,28 +175,72 @@ struct Linear {
 
     static void tile(const LinearArgs<T>& p, Index first, Index rows, Index column, Index vectors, Index k, Index depth,
                      const LinearPanel<T>& panel) {
-        const Index lanes = p.columns - column;
         alignas(cache_line) T buffer[Blocking<T>::max_rows * tile_width];
         Rows<T> a = {};
         for (Index r = 0; r < rows; ++r) a.pointer[r] = p.a[first + r] + k;
         const bool goes_on = k > 0 && !p.by_chains, adds = p.by_chains && (k > 0 || p.add_to_out);
-        const auto for_each_vector = [&](auto visit) FUSEDRNN_LAMBDA {
-            for (Index r = 0; r < rows; ++r)
-                for (Index j = 0; j < vectors; ++j)
-                    visit(buffer + r * tile_width + j * V::width, p.out[first + r] + column + j * V::width,
-                          lanes - j * V::width);
-        };
         if (goes_on)
-            for_each_vector([](T* sum, const T* out, Index n) FUSEDRNN_LAMBDA { load_lanes<V>(out, n).store(sum); });
+            for_each_vector(p, first, rows, column, vectors, buffer, [](T* sum, const T* out, Index n) FUSEDRNN_LAMBDA {
+                load_lanes<V>(out, n).store(sum);
+            });
         const T* begin = goes_on ? buffer : p.start ? p.start + column : nullptr;
         LinearTile<T>::choose(rows, vectors)(a, panel.first, depth, panel.k_stride, panel.group_stride, begin,
                                              goes_on ? tile_width : 0, buffer, tile_width);
+        put(p, first, rows, column, vectors, buffer, adds);
+    }
+
+    // Several rows of narrow vectors. A chain of all slices goes before the next, so that the rows' part of it stays in
+    // the L2 cache.
+    static void by_slices(const LinearArgs<T>& p) {
+        const Index piece = p.by_chains ? gradient_chain : p.depth;
+        for_each_row_tile(p.rows, Slices<T>::max_rows, [&](Index first, Index rows) FUSEDRNN_LAMBDA {
+            Index k = 0;
+            do {
+                const Index depth = p.depth - k < piece ? p.depth - k : piece;
+                chain_by_slices(p, first, rows, k, depth);
+                k += depth;
+            } while (k < p.depth);
+        });
+    }
+
+    static void chain_by_slices(const LinearArgs<T>& p, Index first, Index rows, Index k, Index depth) {
+        constexpr Index line = unit_block<T>;
+        alignas(cache_line) T buffer[Slices<T>::max_rows * tile_width];
+        alignas(cache_line) static constexpr T zeros[Slices<T>::width] = {};
+        const T* left[Slices<T>::max_rows];
+        for (Index r = 0; r < rows; ++r) left[r] = p.a[first + r] + k;
+        const Index at_once = Slices<T>::at_once(rows), stride = p.depth * line;
+        for (Index block = p.block_begin; block < p.block_end;) {
+            const Index slices = p.block_end - block < at_once ? p.block_end - block : at_once;
+            const T* slice = p.panel + block * stride + k * line;
+            const typename Slices<T>::Product products[] = {{left, slice, depth, stride, slice + slices * stride}};
+            Slices<T>::multiply(rows, slices, products, {p.start ? p.start + block * line : zeros, 0, buffer, tile_width});
+            const Index lanes = p.columns - block * line < slices * line ? p.columns - block * line : slices * line;
+            put(p, first, rows, block * line, ceil_div(lanes, V::width), buffer, p.by_chains && (k > 0 || p.add_to_out));
+            block += slices;
+        }
+    }
+
+    // The sums replace what out holds, or are added to it.
+    static void put(const LinearArgs<T>& p, Index first, Index rows, Index column, Index vectors, T* buffer, bool adds) {
         if (adds)
-            for_each_vector([](const T* sum, T* out, Index n) FUSEDRNN_LAMBDA {
+            for_each_vector(p, first, rows, column, vectors, buffer, [](const T* sum, T* out, Index n) FUSEDRNN_LAMBDA {
                 store_lanes(load_lanes<V>(out, n) + V::load(sum), out, n);
             });
         else
-            for_each_vector([](const T* sum, T* out, Index n) FUSEDRNN_LAMBDA { store_lanes(V::load(sum), out, n); });
+            for_each_vector(p, first, rows, column, vectors, buffer, [](const T* sum, T* out, Index n) FUSEDRNN_LAMBDA {
+                store_lanes(V::load(sum), out, n);
+            });
+    }
+
+    // visit(sum, out, lanes) for each vector of a tile.
+    template <class Visit>
+    FUSEDRNN_INLINE static void for_each_vector(const LinearArgs<T>& p, Index first, Index rows, Index column,
+                                                Index vectors, T* buffer, Visit visit) {
+        for (Index r = 0; r < rows; ++r)
+            for (Index j = 0; j < vectors; ++j)
+                visit(buffer + r * tile_width + j * V::width, p.out[first + r] + column + j * V::width,
+                      p.columns - column - j * V::width);
     }
 };
 

@@ -2,6 +2,7 @@
 // operands are packed and each sum is a chain over one reduction block, the blocks being added last to first.
 #pragma once
 
+#include "gemm/slices.hpp"
 #include "gemm/tile.hpp"
 
 namespace fusedrnn::FUSEDRNN_ISA {
@@ -11,9 +12,10 @@ template <class T>
 struct Outer {
     using V = Vec<T>;
     static constexpr int max_rows = Blocking<T>::max_rows;
-    static constexpr int max_vectors = Blocking<T>::linear_vectors;
+    static constexpr int max_vectors = narrow<T> ? Slices<T>::tile_vectors : Blocking<T>::linear_vectors;
     static constexpr Index max_vectors_of_a_row = ceil_div(max_rows, V::width);
     static constexpr Index panel_columns = outer_panel_blocks * unit_block<T>;
+    static constexpr Index right_k_stride = narrow<T> ? unit_block<T> : panel_columns;
 
     // Blocks start at multiples of reduction_block and are added from the last to the first, as the steps come back.
     FUSEDRNN_INLINE static Index last_block(Index rows) {
@@ -36,7 +38,7 @@ struct Outer {
             __builtin_prefetch(out + r * out_stride, 1);
             __builtin_prefetch(out + r * out_stride + (NV - 1) * V::width, 1);
         }
-        accumulate<V, MR, NV>(sum, PackedRows<T, MR>{a}, b, depth, panel_columns, Contiguous<V>{}, SameSlot{});
+        accumulate<V, MR, NV>(sum, PackedRows<T, MR>{a}, b, depth, right_k_stride, Contiguous<V>{}, SameSlot{});
 #pragma GCC unroll 8
         for (int r = 0; r < MR; ++r)
 #pragma GCC unroll 4
@@ -48,27 +50,16 @@ struct Outer {
 
     template <int MR>
     static void by_vectors(Index vectors, const T* a, const T* b, Index depth, T* out, Index out_stride, Index lanes) {
-        switch (vectors) {
-            case 1: tile<MR, 1>(a, b, depth, out, out_stride, lanes); break;
-            case 2: tile<MR, 2>(a, b, depth, out, out_stride, lanes); break;
-            case 3: tile<MR, 3>(a, b, depth, out, out_stride, lanes); break;
-            default: tile<MR, 4>(a, b, depth, out, out_stride, lanes); break;
-        }
+        with_constant<max_vectors>(vectors, [&](auto n) FUSEDRNN_LAMBDA {
+            tile<MR, n.value>(a, b, depth, out, out_stride, lanes);
+        });
     }
 
     static void any_tile(Index rows, Index vectors, const T* a, const T* b, Index depth, T* out, Index out_stride,
                          Index lanes) {
-        switch (rows) {
-            case 1: by_vectors<1>(vectors, a, b, depth, out, out_stride, lanes); break;
-            case 2: by_vectors<2>(vectors, a, b, depth, out, out_stride, lanes); break;
-            case 3: by_vectors<3>(vectors, a, b, depth, out, out_stride, lanes); break;
-#if FUSEDRNN_VECTOR_REGISTERS == 32
-            case 4: by_vectors<4>(vectors, a, b, depth, out, out_stride, lanes); break;
-            case 5: by_vectors<5>(vectors, a, b, depth, out, out_stride, lanes); break;
-            case 6: by_vectors<6>(vectors, a, b, depth, out, out_stride, lanes); break;
-#endif
-            default: break;
-        }
+        with_constant<max_rows>(rows, [&](auto n) FUSEDRNN_LAMBDA {
+            by_vectors<n.value>(vectors, a, b, depth, out, out_stride, lanes);
+        });
     }
 
     // A tile's packed rows, and room for the last one to be written in whole vectors.
@@ -98,9 +89,13 @@ struct Outer {
 
     static void pack_right(const T* const* b, Index column, Index lanes, Index depth, T* out) {
         for (Index k = 0; k < depth; ++k)
-            for (Index j = 0; j * V::width < lanes; ++j)
-                load_lanes<V>(b[k] + column + j * V::width, lanes - j * V::width)
-                    .store(out + k * panel_columns + j * V::width);
+            for (Index j = 0; j < lanes; j += V::width)
+                load_lanes<V>(b[k] + column + j, lanes - j).store(out + right_offset(j) + k * right_k_stride);
+    }
+
+    // Where column `j` of the packed right operand begins: slices one after the other, or side by side.
+    FUSEDRNN_INLINE static Index right_offset(Index j) {
+        return narrow<T> ? j / unit_block<T> * (reduction_block * unit_block<T>) + j % unit_block<T> : j;
     }
 
     static void run(const OuterArgs<T>& p) {
@@ -131,7 +126,7 @@ struct Outer {
             const Index vectors = ceil_div(lanes_left, V::width);
             for_each_row_tile(count, max_rows, [&](Index first, Index rows) FUSEDRNN_LAMBDA {
                 any_tile(rows, vectors < max_vectors ? vectors : max_vectors, packed_tile(left, first, rows, depth),
-                         right + j * V::width, depth, target.out + (m + first) * target.columns + n + j * V::width,
+                         right + right_offset(j * V::width), depth, target.out + (m + first) * target.columns + n + j * V::width,
                          target.columns, lanes_left);
             });
         }

@@ -13,14 +13,27 @@ namespace {
 
 #define FUSEDRNN_LAMBDA __attribute__((always_inline))
 
-// Register blocks: rows that fill the register file with four running sums each, leaving room for the panel's vectors.
+template <class T>
+inline constexpr int vectors_per_block = static_cast<int>(unit_block<T> / Vec<T>::width);
+
+// Several vectors to a cache line: several rows are multiplied with one slice at a time (gemm/slices.hpp).
+template <class T>
+inline constexpr bool narrow = vectors_per_block<T> > 1;
+
+// Register blocks: rows times vectors of running sums that fill the register file, leaving room for the panel's vectors.
+// 6 rows take 4 vectors of 32 registers, or the 2 vectors of AVX2's cache line of 16 registers.
 template <class T>
 struct Blocking {
-    static constexpr int registers_32 = (FUSEDRNN_VECTOR_REGISTERS == 32);
-    static constexpr int max_rows = registers_32 ? 6 : 3;
+    static constexpr int max_rows = FUSEDRNN_VECTOR_REGISTERS == 32 || vectors_per_block<T> == 2 ? 6 : 3;
     static constexpr int linear_vectors = 4;
     static constexpr int single_row_vectors = 8;  // one row alone needs 8 sums in flight to hide the latency of fma
+    template <int MR>
+    static constexpr int vectors_of_rows = MR == 1 ? single_row_vectors : linear_vectors;
 };
+
+// Rows up to this many fill the latency of fma only with two slices at once.
+inline constexpr int few_rows = 3;
+
 
 // Rows of the left operand where they lie: one pointer each, k contiguous.
 template <class T>
@@ -36,12 +49,20 @@ struct PackedRows {
     FUSEDRNN_INLINE T operator()(int row, Index k) const { return packed[k * MR + row]; }
 };
 
+// Fetches nothing ahead.
+struct NoPrefetch {
+    FUSEDRNN_INLINE void operator()() const {}
+};
+
 // sum[r][slot(j)] += a(r, k) * vector j of the panel's row k, which starts at offset(j); k_stride lies between rows.
-template <class V, int MR, int NV, int NSums, class Left, class T, class Offset, class Slot>
+// fetch() is called once a row. Unrolled, a short loop is left without a mispredicted branch.
+template <class V, int MR, int NV, int Unroll = 1, int NSums, class Left, class T, class Offset, class Slot,
+          class Fetch = NoPrefetch>
 FUSEDRNN_INLINE void accumulate(V (&sum)[MR][NSums], const Left& a, const T* panel, Index depth, Index k_stride,
-                                Offset offset, Slot slot) {
-    for (Index k = 0; k < depth; ++k) {
+                                Offset offset, Slot slot, Fetch fetch = {}) {
+    const auto step = [&](Index k) FUSEDRNN_LAMBDA {
         V b[NV];
+        fetch();
 #pragma GCC unroll 16
         for (int j = 0; j < NV; ++j) b[j] = V::load(panel + offset(j));
 #pragma GCC unroll 8
@@ -51,7 +72,13 @@ FUSEDRNN_INLINE void accumulate(V (&sum)[MR][NSums], const Left& a, const T* pan
             for (int j = 0; j < NV; ++j) sum[r][slot(j)] = fma(x, b[j], sum[r][slot(j)]);
         }
         panel += k_stride;
-    }
+    };
+    Index k = 0;
+    if constexpr (Unroll > 1)
+        for (; k + Unroll <= depth; k += Unroll)
+#pragma GCC unroll 8
+            for (int i = 0; i < Unroll; ++i) step(k + i);
+    for (; k < depth; ++k) step(k);
 }
 
 template <class V>
@@ -69,6 +96,22 @@ struct TileSize {
     static constexpr int rows = MR;
     static constexpr int vectors = U;
 };
+
+template <int N>
+struct Constant {
+    static constexpr int value = N;
+};
+
+// Calls visit(Constant<n>) for 1 <= n <= Most.
+template <int Most, int N = 1, class Visit>
+FUSEDRNN_INLINE void with_constant(Index n, Visit visit) {
+    if constexpr (N == Most) {
+        visit(Constant<N>{});
+    } else {
+        if (n == N) return visit(Constant<N>{});
+        with_constant<Most, N + 1>(n, visit);
+    }
+}
 
 // Splits `rows` into tiles as even as possible, none above `max_rows`, and calls visit(first row, row count).
 template <class Visit>

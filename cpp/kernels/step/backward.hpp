@@ -23,6 +23,8 @@ struct Backward {
     template <class Left, class Finish>
     FUSEDRNN_INLINE static void product(const BackwardSpan<T>& p, const T* panels, Index panel_depth, Index depth,
                                         Index columns, Index block_begin, Index block_end, Left left, Finish finish) {
+        if constexpr (narrow<T>)
+            if (p.rows > 1) return sliced_product(p, panels, panel_depth, depth, columns, block_begin, block_end, left, finish);
         for_each_column_tile<T>(
             panels, panel_depth, columns, block_begin, block_end, p.rows == 1,
             [&](Index column, Index vectors, LinearPanel<T> panel) FUSEDRNN_LAMBDA {
@@ -46,6 +48,36 @@ struct Backward {
                     panel.first += now * panel.k_stride;
                 } while (k < depth);
             });
+    }
+
+    template <class Left, class Finish>
+    FUSEDRNN_INLINE static void sliced_product(const BackwardSpan<T>& p, const T* panels, Index panel_depth, Index depth,
+                                               Index columns, Index block_begin, Index block_end, Left left,
+                                               Finish finish) {
+        using S = Slices<T>;
+        const Index stride = panel_depth * S::line;
+        const Index most = S::at_once(p.rows);
+        for (Index block = block_begin; block < block_end;) {
+            const Index slices = block_end - block < most ? block_end - block : most, column = block * S::line;
+            const Index lanes = columns - column < slices * S::line ? columns - column : slices * S::line;
+            for_each_row_tile(p.rows, S::max_rows, [&](Index first, Index rows) FUSEDRNN_LAMBDA {
+                alignas(cache_line) T sums[S::max_rows * tile_width], chain[S::max_rows * tile_width];
+                Index k = 0;
+                do {  // chain after chain (gradient_chain), their sums added in order
+                    const Index now = depth - k < gradient_chain ? depth - k : gradient_chain;
+                    const T* rows_now[S::max_rows];
+                    for (Index r = 0; r < rows; ++r) rows_now[r] = left(p.row[first + r]) + k;
+                    const T* slice = panels + block * stride + k * S::line;
+                    S::multiply_from_zero(rows, slices, {rows_now, slice, now, stride, slice + now * S::line},
+                                          k ? chain : sums, tile_width);
+                    if (k) add_tile(chain, rows, ceil_div(lanes, V::width), sums);
+                    k += now;
+                } while (k < depth);
+                for (Index r = 0; r < rows; ++r)
+                    finish(p.row[first + r], column, ceil_div(lanes, V::width), sums + r * tile_width);
+            });
+            block += slices;
+        }
     }
 
     static void add_tile(const T* tile, Index rows, Index vectors, T* sums) {

@@ -7,6 +7,7 @@
 #include "gemm/gate_pieces.hpp"
 #include "gemm/gate_tile.hpp"
 #include "gemm/linear.hpp"
+#include "step/sliced_forward.hpp"
 
 namespace fusedrnn::FUSEDRNN_ISA {
 namespace {
@@ -145,7 +146,9 @@ struct GatedForward {
         const Index recurrent = p.proj_size ? p.proj_size : p.hidden_size;
         const Index depth = recurrent + (p.input_projected ? 0 : p.input_size);
         walk_forward(p, [&]() FUSEDRNN_LAMBDA {
-            if (Pieces::worth_it(p.rows, depth))
+            if (narrow<T> && p.rows > 1)
+                Sliced::step(p, finish_block);
+            else if (!narrow<T> && Pieces::worth_it(p.rows, depth))
                 for (Index block = p.block_begin; block < p.block_end; ++block) block_in_pieces(p, block);
             else
                 for_each_gate_tile<T>(p.rows, p.hidden_size, p.block_begin, p.block_end,
@@ -156,6 +159,14 @@ struct GatedForward {
     }
 
     using Pieces = GatePieces<T, Cell::gates>;
+    using Sliced = SlicedForward<T, Cell>;
+
+    // The cell for a unit block of several rows, whose sums lie in `sums`: [row][sum][unit].
+    static void finish_block(const ForwardSpan<T>& p, const ForwardRow<T>* row, Index rows, Index block, T* sums) {
+        for (Index within = 0; within < unit_block<T>; within += V::width)
+            if (const Index unit = block * unit_block<T> + within; unit < p.hidden_size)
+                finish_rows<unit_block<T>>(p, row, rows, unit, sums + within);
+    }
 
     // One unit block of one step, its sums kept in memory between the pieces of the products.
     static void block_in_pieces(const ForwardSpan<T>& p, Index block) {
@@ -179,9 +190,7 @@ struct GatedForward {
             for (Index r = 0; r < rows; ++r) left[r] = row[r].h_prev;
             Pieces::add(sum_rows, left, rows, p.w_hh, p.proj_size ? p.proj_size : p.hidden_size, block,
                         [](int g) FUSEDRNN_LAMBDA { return Cell::recurrent_slot(g); });
-            for (Index within = 0; within < unit_block<T>; within += V::width)
-                if (const Index unit = block * unit_block<T> + within; unit < p.hidden_size)
-                    finish_rows<unit_block<T>>(p, row, rows, unit, sums + within);
+            finish_block(p, row, rows, block, sums);
         }
     }
 
@@ -195,8 +204,8 @@ struct GatedForward {
         constexpr Index out_block = Cell::gates * unit_block<T>;
         const T* bias = p.bias + at.block * Cell::sums * unit_block<T> + at.within;
         V sum[MR][U * Cell::gates];
-        const GateOffset<T, Cell::gates> out_offset{out_block};
-        const GateOffset<T, Cell::gates> bias_offset{Cell::sums * unit_block<T>};
+        const GateOffset<T, Cell::gates> out_offset{out_block, unit_block<T>};
+        const GateOffset<T, Cell::gates> bias_offset{Cell::sums * unit_block<T>, unit_block<T>};
 #pragma GCC unroll 8
         for (int r = 0; r < MR; ++r)
 #pragma GCC unroll 16
@@ -206,14 +215,16 @@ struct GatedForward {
         accumulate_gates<T, MR, U, Cell::gates, Cell::gates>(sum, a, p.w_ih, p.input_size, at, SameSlot{});
 #pragma GCC unroll 8
         for (int r = 0; r < MR; ++r) {
-            T* out = p.out[first + r] + at.block * out_block + at.within;
+            T* out = p.out + (first + r) * p.out_stride + at.block * out_block + at.within;
 #pragma GCC unroll 16
             for (int j = 0; j < U * Cell::gates; ++j) sum[r][j].store(out + out_offset(j));
         }
     }
 
     static void project(const ProjectArgs<T>& p) {
-        if (Pieces::worth_it(p.rows, p.input_size))
+        if (narrow<T> && p.rows > 1)
+            Sliced::project(p);
+        else if (!narrow<T> && Pieces::worth_it(p.rows, p.input_size))
             for (Index block = p.block_begin; block < p.block_end; ++block) project_in_pieces(p, block);
         else
             for_each_gate_tile<T>(p.rows, p.hidden_size, p.block_begin, p.block_end,
@@ -228,7 +239,7 @@ struct GatedForward {
         for (Index first = 0; first < p.rows; first += Pieces::max_rows) {
             const Index rows = p.rows - first < Pieces::max_rows ? p.rows - first : Pieces::max_rows;
             for (Index r = 0; r < rows; ++r) {
-                sum_rows[r] = p.out[first + r] + block * out_block;
+                sum_rows[r] = p.out + (first + r) * p.out_stride + block * out_block;
                 copy_vectors(p.bias + block * Cell::sums * unit_block<T>, out_block, sum_rows[r]);
             }
             Pieces::add(sum_rows, p.x + first, rows, p.w_ih, p.input_size, block, SameSlot{});
@@ -269,65 +280,64 @@ struct RnnForward {
         for (int r = 0; r < MR; ++r)
 #pragma GCC unroll 8
             for (int j = 0; j < NV; ++j) sum[r][j].store(buffer + (r * NV + j) * V::width);
-        finish(p, row, MR, NV, column, buffer);
+        finish(p, row, MR, NV, column, buffer, NV * V::width);
     }
 
     static void finish(const ForwardSpan<T>& p, const ForwardRow<T>* row, Index rows, Index vectors, Index column,
-                       const T* sums) {
+                       const T* sums, Index stride) {
         Rnn<T>::with_activation(p.nonlinearity, [&](auto activation) FUSEDRNN_LAMBDA {
             for (Index r = 0; r < rows; ++r)
 #pragma GCC unroll 1
-                for (Index j = 0; j < vectors; ++j, sums += V::width)
-                    store_lanes(activation.value(V::load(sums)), row[r].units + column + j * V::width,
-                                p.hidden_size - column - j * V::width);
+                for (Index j = 0; j < vectors; ++j)
+                    store_lanes(activation.value(V::load(sums + r * stride + j * V::width)),
+                                row[r].units + column + j * V::width, p.hidden_size - column - j * V::width);
         });
-    }
-
-    template <int MR>
-    static void by_vectors(const ForwardSpan<T>& p, const ForwardRow<T>* row, Index column, Index vectors) {
-        if constexpr (MR == 1)
-            if (vectors == Blocking<T>::single_row_vectors)
-                return tile<1, Blocking<T>::single_row_vectors>(p, row, column);
-        switch (vectors) {
-            case 1: return tile<MR, 1>(p, row, column);
-            case 2: return tile<MR, 2>(p, row, column);
-            case 3: return tile<MR, 3>(p, row, column);
-            default: return tile<MR, 4>(p, row, column);
-        }
-    }
-
-    static void any_tile(const ForwardSpan<T>& p, Index first, Index rows, Index column, Index vectors) {
-        const ForwardRow<T>* row = p.row + first;
-        switch (rows) {
-            case 1: return by_vectors<1>(p, row, column, vectors);
-            case 2: return by_vectors<2>(p, row, column, vectors);
-            case 3: return by_vectors<3>(p, row, column, vectors);
-#if FUSEDRNN_VECTOR_REGISTERS == 32
-            case 4: return by_vectors<4>(p, row, column, vectors);
-            case 5: return by_vectors<5>(p, row, column, vectors);
-            default: return by_vectors<6>(p, row, column, vectors);
-#else
-            default: return;
-#endif
-        }
     }
 
     static void run(const ForwardSpan<T>& p) {
         walk_forward(p, [&]() FUSEDRNN_LAMBDA {
+            if (narrow<T> && p.rows > 1) return Sliced::step(p, finish_block);
             for_each_column_tile<T>(p.w_hh, p.hidden_size, p.hidden_size, p.block_begin, p.block_end, p.rows == 1,
                                     [&](Index column, Index vectors, const LinearPanel<T>&) FUSEDRNN_LAMBDA {
-                                        for_each_row_tile(p.rows, Blocking<T>::max_rows,
-                                                          [&](Index first, Index rows) FUSEDRNN_LAMBDA {
-                                                              any_tile(p, first, rows, column, vectors);
-                                                          });
+                                        any_rows(p, column, vectors);
                                     });
         });
     }
 
+    static void any_rows(const ForwardSpan<T>& p, Index column, Index vectors) {
+        for_each_row_tile(p.rows, Blocking<T>::max_rows, [&](Index first, Index rows) FUSEDRNN_LAMBDA {
+            with_constant<narrow<T> ? 1 : Blocking<T>::max_rows>(rows, [&](auto r) FUSEDRNN_LAMBDA {
+                with_constant<Blocking<T>::template vectors_of_rows<r.value>>(vectors, [&](auto n) FUSEDRNN_LAMBDA {
+                    tile<r.value, n.value>(p, p.row + first, column);
+                });
+            });
+        });
+    }
+
+    // The single sum of a unit as a gate.
+    struct OneGate {
+        static constexpr int gates = 1, sums = 1, saved = 0;
+        static constexpr int input_slot(int) { return 0; }
+        static constexpr int recurrent_slot(int) { return 0; }
+    };
+    using Sliced = SlicedForward<T, OneGate>;
+
+    static void finish_block(const ForwardSpan<T>& p, const ForwardRow<T>* row, Index rows, Index block, T* sums) {
+        const Index column = block * unit_block<T>, lanes = p.hidden_size - column;
+        finish(p, row, rows, ceil_div(lanes < unit_block<T> ? lanes : unit_block<T>, V::width), column, sums,
+               unit_block<T>);
+    }
+
     static void project(const ProjectArgs<T>& p) {
+        if (narrow<T> && p.rows > 1) return Sliced::project(p);
         // The output rows are padded to whole blocks, so all columns count as true ones.
-        Linear<T>::run({p.rows, p.x, p.out, p.input_size, p.hidden_size, p.w_ih, p.bias, false, false,
-                        p.block_begin, p.block_end});
+        for (Index first = 0; first < p.rows; first += reduction_block) {
+            T* out[reduction_block];
+            const Index rows = p.rows - first < reduction_block ? p.rows - first : reduction_block;
+            for (Index r = 0; r < rows; ++r) out[r] = p.out + (first + r) * p.out_stride;
+            Linear<T>::run({rows, p.x + first, out, p.input_size, p.hidden_size, p.w_ih, p.bias, false, false,
+                            p.block_begin, p.block_end});
+        }
     }
 };
 

@@ -1,0 +1,133 @@
+// Products of several rows with slices, for vectors narrower than a cache line. A tile of 6 rows takes one cache line of
+// columns at a time: whole lines are used as they come, and the panel's traffic is half that of 3 rows times two lines.
+// All rows pass over a piece of a slice while it is in the L1 cache; meanwhile they fetch the next piece, each tile its
+// share, so that panels in the L3 cache or in memory arrive while there is arithmetic to do. Sums wait in memory
+// between pieces and go on from there: the chain, and so every bit, is that of one pass.
+#pragma once
+
+#include "gemm/tile.hpp"
+
+namespace fusedrnn::FUSEDRNN_ISA {
+namespace {
+
+template <class T>
+struct Slices {
+    using V = Vec<T>;
+    static constexpr Index line = unit_block<T>;
+    static constexpr int tile_vectors = vectors_per_block<T> < 4 ? vectors_per_block<T> : 4;  // of one slice
+    static constexpr Index max_rows = 48;       // whose sums share the L1 cache with the piece
+    static constexpr Index piece = 512;         // k: 32 KB of a slice
+    static constexpr Index most_at_once = 2;    // slices
+    static constexpr Index width = most_at_once * line;
+    static_assert(piece >= gradient_chain);
+
+    // Few rows need two slices at once for enough sums in flight, where the registers suffice.
+    FUSEDRNN_INLINE static Index at_once(Index rows) {
+        return rows <= few_rows && Blocking<T>::max_rows > few_rows ? most_at_once : 1;
+    }
+
+    // Rows, k contiguous, times neighbouring slices.
+    struct Product {
+        const T* const* rows;
+        const T* slice;  // at this product's first k
+        Index depth;
+        Index stride;     // from one slice to the next
+        const T* next;    // what to fetch meanwhile: `depth` lines
+    };
+
+    // Row r begins at begin + r * begin_stride and ends at out + r * out_stride; a slice's sums are one line.
+    struct Sums {
+        const T* begin;
+        Index begin_stride;
+        T* out;
+        Index out_stride;
+    };
+
+    // The rows, no more than max_rows, times `slices` slices, product after product.
+    template <Index Products>
+    FUSEDRNN_INLINE static void multiply(Index rows, Index slices, const Product (&products)[Products], Sums sums) {
+        Index depth = 0;
+        for (const Product& product : products) depth += product.depth;
+        if (depth <= piece) return tiles(rows, slices, products, sums);
+        for (const Product& product : products)
+            for (Index k = 0; k < product.depth; k += piece) {
+                const Index now = product.depth - k < piece ? product.depth - k : piece;
+                const T* left[max_rows];
+                for (Index r = 0; r < rows; ++r) left[r] = product.rows[r] + k;
+                const T* slice = product.slice + k * line;
+                const bool last = k + now >= product.depth;
+                const Product part[] = {{left, slice, now, product.stride, last ? product.next : slice + now * line}};
+                tiles(rows, slices, part, sums);
+                sums.begin = sums.out;
+                sums.begin_stride = sums.out_stride;
+            }
+    }
+
+    // One product as a chain of its own: the sums start from zero.
+    FUSEDRNN_INLINE static void multiply_from_zero(Index rows, Index slices, const Product& product, T* out,
+                                                   Index out_stride) {
+        alignas(cache_line) static constexpr T zeros[width] = {};
+        const Product products[] = {product};
+        multiply(rows, slices, products, {zeros, 0, out, out_stride});
+    }
+
+private:
+    template <Index Products>
+    static void tiles(Index rows, Index slices, const Product (&products)[Products], const Sums& sums) {
+        constexpr Index most = Blocking<T>::max_rows;
+        if constexpr (most > few_rows)
+            if (slices == 2)  // few rows, one tile
+                return with_constant<few_rows>(rows, [&](auto n) FUSEDRNN_LAMBDA {
+                    parts<n.value, 2>(products, 0, sums, line);
+                });
+        const Index share = ceil_div(line, ceil_div(rows, most));
+        for_each_row_tile(rows, most, [&](Index first, Index count) FUSEDRNN_LAMBDA {
+            with_constant<most>(count, [&](auto n) FUSEDRNN_LAMBDA {
+                parts<n.value, 1>(products, first, sums, share);
+            });
+        });
+    }
+
+    // A line may be more vectors than a tile takes.
+    template <int MR, int S, Index Products>
+    FUSEDRNN_INLINE static void parts(const Product (&products)[Products], Index first, const Sums& sums, Index share) {
+        for (Index within = 0; within < line; within += tile_vectors * V::width)
+            tile<MR, S>(products, first, within, sums, share);
+    }
+
+    // `share`: elements of a line of the next piece for this tile to fetch, for every k.
+    template <int MR, int S, Index Products>
+    static void tile(const Product (&products)[Products], Index first, Index within, const Sums& sums, Index share) {
+        constexpr int columns = S * tile_vectors;
+        const auto offset = [](int j) FUSEDRNN_LAMBDA { return j / tile_vectors * line + j % tile_vectors * V::width; };
+        const T* begin = sums.begin + first * sums.begin_stride + within;
+        V sum[MR][columns];
+#pragma GCC unroll 8
+        for (int r = 0; r < MR; ++r, begin += sums.begin_stride)
+#pragma GCC unroll 8
+            for (int j = 0; j < columns; ++j) sum[r][j] = V::load(begin + offset(j));
+#pragma GCC unroll 2
+        for (const Product& product : products) {
+            Rows<T> a;
+            for (int r = 0; r < MR; ++r) a.pointer[r] = product.rows[first + r];
+            const Index stride = product.stride;
+            const T* next = product.next + first / MR * (product.depth * share);
+            accumulate<V, MR, columns, 2>(
+                sum, a, product.slice + within, product.depth, line,
+                [stride](int j) FUSEDRNN_LAMBDA { return j / tile_vectors * stride + j % tile_vectors * V::width; },
+                SameSlot{}, [&next, share]() FUSEDRNN_LAMBDA {
+                    __builtin_prefetch(next);
+                    next += share;
+                });
+        }
+        const Index out_stride = sums.out_stride;
+        T* out = sums.out + first * out_stride + within;
+#pragma GCC unroll 8
+        for (int r = 0; r < MR; ++r, out += out_stride)
+#pragma GCC unroll 8
+            for (int j = 0; j < columns; ++j) sum[r][j].store(out + offset(j));
+    }
+};
+
+}  // namespace
+}  // namespace fusedrnn::FUSEDRNN_ISA
