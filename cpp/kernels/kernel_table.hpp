@@ -158,7 +158,8 @@ struct OuterTarget {
     T* out;  // rows of `columns` elements
 };
 
-// The targets share `a`, which is packed once for all of them.
+// The targets share `a`, which is packed once for all of them. sums[i][m] += sum over rows of a[row][m], the same blocks,
+// for those of the two that are not null.
 template <class T>
 struct OuterArgs {
     Index rows;
@@ -167,17 +168,8 @@ struct OuterArgs {
     Index m_begin, m_end;
     const OuterTarget<T>* targets;
     int target_count;
-    T* scratch;  // outer_scratch<T>() elements
-};
-
-// out[m] += sum over rows of a[row][m], the same blocks.
-template <class T>
-struct ColumnSumArgs {
-    Index rows;
-    const T* a;
-    Index a_stride;
-    T* out;
-    Index m_begin, m_end;
+    T* sums[2];
+    T* scratch;  // outer_scratch<T> elements
 };
 
 inline constexpr Index outer_chunk = 384;                                   // columns of `a` packed at a time
@@ -197,7 +189,6 @@ struct Kernels {
     void (*backward[cell_kind_count])(const BackwardSpan<T>&);
     void (*linear)(const LinearArgs<T>&);
     void (*outer)(const OuterArgs<T>&);
-    void (*column_sum)(const ColumnSumArgs<T>&);
     void (*transpose_panel)(const T* source, Index source_stride, Index rows, Index depth, T* out, Index out_stride);
     void (*evaluate)(MathFunction, const T* x, T* y, Index n);
     // The speed of light of this machine, for benchmarks: chains of fused multiply-adds; returns the operations done.

@@ -50,7 +50,6 @@ constexpr Kernels<T> make_kernels() {
          flushed<Backward<T, Gru>::run, BackwardSpan<T>>},
         flushed<Linear<T>::run, LinearArgs<T>>,
         flushed<Outer<T>::run, OuterArgs<T>>,
-        flushed<Outer<T>::column_sum, ColumnSumArgs<T>>,
         transpose_panel<T>,
         evaluate<T>,
         fma_peak<T>,

@@ -1,4 +1,4 @@
-// Memory for kernels: aligned to cache lines, on huge pages where it is large, grown and never shrunk.
+// Memory for kernels: aligned to cache lines, on huge pages where it is large.
 #pragma once
 
 #include <cstddef>
@@ -31,6 +31,11 @@ public:
             capacity_ = count;
         }
         return data_;
+    }
+    // The same, but what is far too large is given back.
+    T* fit(std::ptrdiff_t count) {
+        if (capacity_ > 2 * count) *this = Buffer();
+        return reserve(count);
     }
     T* reserve_zeros(std::ptrdiff_t count) {
         reserve(count);

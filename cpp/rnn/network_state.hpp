@@ -3,6 +3,7 @@
 
 #include "fusedrnn/network.hpp"
 #include "rnn/packed_weights.hpp"
+#include "rnn/tape_storage.hpp"
 #include "rnn/workspace.hpp"
 
 namespace fusedrnn {
@@ -13,6 +14,7 @@ struct Network<T>::State {
     const NetworkSpec spec;
     WeightCache<T> weights;
     WorkspacePool<T> workspaces;
+    TapePool<T> tapes;
 };
 
 }  // namespace fusedrnn

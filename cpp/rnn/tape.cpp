@@ -19,27 +19,30 @@ NetworkTape<T>::NetworkTape(std::shared_ptr<typename Network<T>::State> state,
                             std::shared_ptr<const PackedNetwork<T>> packed, Schedule schedule,
                             const ForwardInputs<T>& in, const std::vector<View<const T>>& masks)
     : state_(std::move(state)), packed_(std::move(packed)), spec_(state_->spec), schedule_(std::move(schedule)),
-      steps_(in.shape.steps), batch_(in.shape.rows), layers_(static_cast<std::size_t>(spec_.layers)) {
+      steps_(in.shape.steps), batch_(in.shape.rows), storage_(state_->tapes), has_masks_(!masks.empty()) {
     if (in.shape.lengths) lengths_.assign(in.shape.lengths, in.shape.lengths + batch_);
     const CellTraits& traits = spec_.traits();
     const Index states = spec_.layers * spec_.directions() * batch_;
     copy_into(h0_, in.h0, states * spec_.recurrent_size());
     copy_into(c0_, in.c0, states * spec_.hidden_size);
     // The caller may change x before the backward pass; the tape must not see that.
-    T* x = x_.reserve(steps_ * batch_ * spec_.input_size);
+    T* x = storage_->x.fit(steps_ * batch_ * spec_.input_size);
     for (Index t = 0; t < steps_; ++t)
         for (Index b = 0; b < batch_; ++b) x = std::copy_n(in.x.at(t, b), spec_.input_size, x);
+    storage_->layers.resize(static_cast<std::size_t>(spec_.layers));
     for (Index l = 0; l < spec_.layers; ++l) {
         LayerTape<T>& kept = layer(l);
-        kept.y.reserve(values());
+        kept.y.fit(values());
         kept.directions.resize(static_cast<std::size_t>(spec_.directions()));
         for (DirectionTape<T>& direction : kept.directions) {
-            direction.saved.reserve(schedule_.total() * traits.saved * spec_.hidden_size);
-            if (traits.has_cell) direction.c.reserve(schedule_.total() * spec_.hidden_size);
-            if (spec_.proj_size) direction.units.reserve(schedule_.total() * spec_.hidden_size);
+            direction.saved.fit(schedule_.total() * traits.saved * spec_.hidden_size);
+            if (traits.has_cell) direction.c.fit(schedule_.total() * spec_.hidden_size);
+            if (spec_.proj_size) direction.units.fit(schedule_.total() * spec_.hidden_size);
         }
-        if (l + 1 == spec_.layers || masks.empty()) continue;
-        T* mask = kept.mask.reserve(values());
+        kept.mask.fit(drops(l) ? values() : 0);
+        kept.dropped.fit(drops(l) ? values() : 0);
+        if (!drops(l)) continue;
+        T* mask = kept.mask.data();
         for (Index t = 0; t < steps_; ++t)
             for (Index b = 0; b < batch_; ++b)
                 mask = std::copy_n(masks[static_cast<std::size_t>(l)].at(t, b), spec_.output_size(), mask);
@@ -48,13 +51,7 @@ NetworkTape<T>::NetworkTape(std::shared_ptr<typename Network<T>::State> state,
 
 template <class T>
 std::size_t NetworkTape<T>::bytes() const {
-    std::size_t total = x_.bytes() + h0_.bytes() + c0_.bytes();
-    for (const LayerTape<T>& kept : layers_) {
-        total += kept.y.bytes() + kept.dropped.bytes() + kept.mask.bytes();
-        for (const DirectionTape<T>& direction : kept.directions)
-            total += direction.saved.bytes() + direction.c.bytes() + direction.units.bytes();
-    }
-    return total;
+    return storage_->bytes() + h0_.bytes() + c0_.bytes();
 }
 
 template <class T>
@@ -64,17 +61,16 @@ View<T> NetworkTape<T>::output(Index l) {
 
 template <class T>
 View<const T> NetworkTape<T>::input(Index l) {
-    if (l == 0) return time_major(x_.data(), spec_.input_size);
+    if (l == 0) return time_major(storage_->x.data(), spec_.input_size);
     LayerTape<T>& below = layer(l - 1);
-    return time_major(below.dropped.data() ? below.dropped.data() : below.y.data(), spec_.output_size());
+    return time_major(drops(l - 1) ? below.dropped.data() : below.y.data(), spec_.output_size());
 }
 
 template <class T>
 void NetworkTape<T>::drop(Index l) {
     LayerTape<T>& kept = layer(l);
-    if (!kept.mask.data()) return;
-    T* to = kept.dropped.reserve(values());
-    for (Index i = 0; i < values(); ++i) to[i] = kept.y.data()[i] * kept.mask.data()[i];
+    if (!drops(l)) return;
+    for (Index i = 0; i < values(); ++i) kept.dropped.data()[i] = kept.y.data()[i] * kept.mask.data()[i];
 }
 
 template <class T>
@@ -144,7 +140,7 @@ void NetworkTape<T>::backward_piece(const BackwardInputs<T>& in, const BackwardO
         if (l > 0) dx = {workspace->layer_gradient[l % 2].reserve(values()), batch_ * width, width};
         zero_missing(dx, width);
         layer_back(l, dy, dx, in, out, *workspace, piece);
-        if (l > 0 && layer(l - 1).mask.data())
+        if (l > 0 && drops(l - 1))
             for (Index i = 0; i < values(); ++i) dx.data[i] *= layer(l - 1).mask.data()[i];
         dy = {dx.data, dx.time_stride, dx.batch_stride};
     }

@@ -12,14 +12,6 @@
 
 namespace fusedrnn {
 
-template <class T>
-struct LayerTape {
-    std::vector<DirectionTape<T>> directions;
-    Buffer<T> y;        // (steps, batch, output size)
-    Buffer<T> dropped;  // y times the dropout mask, where there is one: the next layer's input
-    Buffer<T> mask;
-};
-
 // For a piece of a longer sequence: what its backward pass takes over from the pieces after it.
 template <class T>
 struct PieceOfSequence {
@@ -40,7 +32,7 @@ public:
     void backward_piece(const BackwardInputs<T>& in, const BackwardOutputs<T>& out, PieceOfSequence<T>* piece);
 
     const Schedule& schedule() const { return schedule_; }
-    LayerTape<T>& layer(Index l) { return layers_[static_cast<std::size_t>(l)]; }
+    LayerTape<T>& layer(Index l) { return storage_->layers[static_cast<std::size_t>(l)]; }
     View<T> output(Index l);
     View<const T> input(Index l);
     // Applies the layer's dropout mask, if it has one.
@@ -49,6 +41,7 @@ public:
     void copy_results(const ForwardOutputs<T>& out);
 
 private:
+    bool drops(Index l) const { return has_masks_ && l + 1 < spec_.layers; }
     Index values() const { return steps_ * batch_ * spec_.output_size(); }
     View<const T> time_major(const T* data, Index width) const { return {data, batch_ * width, width}; }
     void layer_back(Index l, View<const T> dy, View<T> dx, const BackwardInputs<T>& in, const BackwardOutputs<T>& out,
@@ -61,8 +54,9 @@ private:
     Schedule schedule_;
     Index steps_, batch_;
     std::vector<std::int64_t> lengths_;  // empty: all rows have all steps
-    Buffer<T> x_, h0_, c0_;
-    std::vector<LayerTape<T>> layers_;
+    Buffer<T> h0_, c0_;
+    const typename TapePool<T>::Lease storage_;  // goes back before state_ may end
+    const bool has_masks_;
 };
 
 }  // namespace fusedrnn

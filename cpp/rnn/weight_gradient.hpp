@@ -42,9 +42,7 @@ public:
         const OuterTarget<T> recurrent = {ready(scratch_.left_too), d_.recurrent, out.w_hh};
         if (d_.spec.traits().recurrent_offset == 0) {  // both weights see the same gradients
             const OuterTarget<T> both[] = {input, recurrent};
-            outer(d_.gates, d_.gates_width, d_.gates_width, both, 2);
-            if (out.b_ih) sums(d_.gates, d_.gates_width, d_.gates_width, out.b_ih);
-            if (out.b_hh) sums(d_.gates, d_.gates_width, d_.gates_width, out.b_hh);
+            outer(d_.gates, d_.gates_width, d_.gates_width, both, 2, out.b_ih, out.b_hh);
         } else {
             by_runs(false, input, out.b_ih);
             by_runs(true, recurrent, out.b_hh);
@@ -77,12 +75,12 @@ private:
             const T* gates = d_.gates + runs.run[r].slot * d_.hidden;
             const Index row = runs.run[r].gate * d_.hidden, count = runs.run[r].count * d_.hidden;
             const OuterTarget<T> rows = {target.b, target.columns, target.out + row * target.columns};
-            outer(gates, d_.gates_width, count, &rows, 1);
-            if (bias) sums(gates, d_.gates_width, count, bias + row);
+            outer(gates, d_.gates_width, count, &rows, 1, bias ? bias + row : nullptr);
         }
     }
 
-    void outer(const T* a, Index a_stride, Index count, const OuterTarget<T>* targets, int target_count) {
+    void outer(const T* a, Index a_stride, Index count, const OuterTarget<T>* targets, int target_count,
+               T* sums = nullptr, T* sums_too = nullptr) {
         OuterArgs<T> args = {};
         args.rows = ready_.count;
         args.a = a + ready_.first * a_stride;
@@ -91,13 +89,10 @@ private:
         args.m_end = part(count).end;
         args.targets = targets;
         args.target_count = target_count;
+        args.sums[0] = sums;
+        args.sums[1] = sums_too;
         args.scratch = scratch_.sums.reserve(outer_scratch<T>);
         d_.kernels.outer(args);
-    }
-
-    void sums(const T* a, Index a_stride, Index count, T* out) {
-        d_.kernels.column_sum({ready_.count, a + ready_.first * a_stride, a_stride, out, part(count).begin,
-                               part(count).end});
     }
 
     const DirectionBackward<T>& d_;

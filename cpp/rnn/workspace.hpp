@@ -1,12 +1,11 @@
-// Scratch memory that calls borrow and give back, so that a call of a known size allocates nothing.
+// Scratch memory of a call.
 #pragma once
 
-#include <memory>
-#include <mutex>
 #include <vector>
 
 #include "kernels/kernel_table.hpp"
 #include "rnn/buffer.hpp"
+#include "rnn/pool.hpp"
 
 namespace fusedrnn {
 
@@ -37,41 +36,7 @@ struct Workspace {
     }
 };
 
-// As many workspaces as calls ever ran at once, but no more than a few are kept.
 template <class T>
-class WorkspacePool {
-public:
-    class Lease {
-    public:
-        explicit Lease(WorkspacePool& pool) : pool_(pool), workspace_(pool.take()) {}
-        ~Lease() { pool_.give(std::move(workspace_)); }
-        Lease(const Lease&) = delete;
-        Lease& operator=(const Lease&) = delete;
-        Workspace<T>& operator*() const { return *workspace_; }
-        Workspace<T>* operator->() const { return workspace_.get(); }
-
-    private:
-        WorkspacePool& pool_;
-        std::unique_ptr<Workspace<T>> workspace_;
-    };
-
-private:
-    static constexpr std::size_t kept = 4;
-
-    std::unique_ptr<Workspace<T>> take() {
-        const std::lock_guard lock(mutex_);
-        if (free_.empty()) return std::make_unique<Workspace<T>>();
-        std::unique_ptr<Workspace<T>> last = std::move(free_.back());
-        free_.pop_back();
-        return last;
-    }
-    void give(std::unique_ptr<Workspace<T>> workspace) {
-        const std::lock_guard lock(mutex_);
-        if (free_.size() < kept) free_.push_back(std::move(workspace));
-    }
-
-    std::mutex mutex_;
-    std::vector<std::unique_ptr<Workspace<T>>> free_;
-};
+using WorkspacePool = Pool<Workspace<T>, 4>;
 
 }  // namespace fusedrnn

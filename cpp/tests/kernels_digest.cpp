@@ -196,8 +196,7 @@ class KernelRun {
                          packed_->layer(0, 0).w_ih_backward.data(), nullptr, true, false, 0,
                          ceil_div(shape_.input, unit_block<T>)});
         const OuterTarget<T> targets[] = {{x.data(), shape_.input, dw_ih.data()}, {h.data(), recurrent_, dw_hh.data()}};
-        kernels_.outer({count, gates_.data(), width, 0, gates, targets, 2, scratch.data()});
-        kernels_.column_sum({count, gates_.data(), width, db.data(), 0, gates});
+        kernels_.outer({count, gates_.data(), width, 0, gates, targets, 2, {db.data(), nullptr}, scratch.data()});
         for (const std::vector<T>* result : {&dx, &dw_ih, &dw_hh, &db}) digest.add(*result);
     }
 

@@ -511,6 +511,10 @@ template <class T>
     args.m_end = m_end;
     args.targets = targets.data();
     args.target_count = static_cast<int>(targets.size());
+    Guarded<T> sums(shape.count);
+    fill(sums, numbers, random);
+    const std::vector<T> sums_before(sums.begin(), sums.end());
+    args.sums[shape.rows % 2] = sums.data();
     args.scratch = scratch.data();
     isa::Outer<T>::run(args);
 
@@ -533,6 +537,16 @@ template <class T>
             }
         checks.check(product.out.intact(), "Outer<%s> wrote before target %zu", type_name<T>, target);
     }
+    for (Index m = 0; m < shape.count; ++m) {
+        T want = sums_before[static_cast<std::size_t>(m)];
+        if (m >= m_begin && m < m_end)
+            want = expected_block_sums(
+                numbers, want, shape.rows, [&](Index row) { return a[row * a_stride + m]; }, [](Index) { return T(1); });
+        checks.check(same(sums[m], want), "Outer<%s> %td rows, %td to %td of %td, %s numbers: sum [%td] is %a, expected %a",
+                     type_name<T>, shape.rows, m_begin, m_end, shape.count, name_of(numbers), m, double(sums[m]),
+                     double(want));
+    }
+    checks.check(sums.intact(), "Outer<%s> wrote before its sums", type_name<T>);
     checks.check(scratch.intact(), "Outer<%s> wrote before its scratch", type_name<T>);
 }
 
@@ -550,38 +564,6 @@ void test_outer_shapes(Checks& checks) {
             test_outer<T>(checks, shape, numbers, 0, shape.count);
             if (shape.count > 2) test_outer<T>(checks, shape, numbers, 1, shape.count - 1);
         }
-}
-
-template <class T>
-[[gnu::noinline]] void test_column_sum(Checks& checks, Index rows, Index count, Numbers numbers, Index m_begin, Index m_end) {
-    Random random(static_cast<std::uint64_t>(rows * 31 + count));
-    const Index stride = count + 5;
-    Guarded<T> a(rows ? (rows - 1) * stride + count : 0), out(count);
-    fill(a, numbers, random);
-    fill(out, numbers, random);
-    const std::vector<T> before(out.begin(), out.end());
-    isa::Outer<T>::column_sum({rows, a.data(), stride, out.data(), m_begin, m_end});
-    for (Index m = 0; m < count; ++m) {
-        const T was = before[static_cast<std::size_t>(m)];
-        const auto one = [](Index) { return T(1); };  // a product with one is exact: the chain is a plain sum
-        const T want = m < m_begin || m >= m_end
-                           ? was
-                           : expected_block_sums(numbers, was, rows, [&](Index row) { return a[row * stride + m]; }, one);
-        checks.check(same(out[m], want), "column_sum<%s> %td rows, %td to %td of %td, %s numbers: [%td] is %a, expected %a",
-                     type_name<T>, rows, m_begin, m_end, count, name_of(numbers), m, double(out[m]), double(want));
-    }
-    checks.check(out.intact(), "column_sum<%s> wrote before its output", type_name<T>);
-}
-
-template <class T>
-void test_column_sums(Checks& checks) {
-    constexpr Index block = fusedrnn::reduction_block;
-    for (Numbers numbers : both_numbers)
-        for (Index rows : {Index{0}, Index{1}, Index{7}, block - 1, block, block + 1, 2 * block + 1})
-            for (Index count : {1, 15, 16, 17, 97, 129}) {
-                test_column_sum<T>(checks, rows, count, numbers, 0, count);
-                if (count > 2) test_column_sum<T>(checks, rows, count, numbers, 1, count - 1);
-            }
 }
 
 // ---- packing -----------------------------------------------------------------------------------------------------
@@ -616,7 +598,6 @@ template <class T>
     test_gate_shapes<T>(checks);
     test_slice_shapes<T>(checks);
     test_outer_shapes<T>(checks);
-    test_column_sums<T>(checks);
     test_transpose_panel<T>(checks);
 }
 

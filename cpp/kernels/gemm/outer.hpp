@@ -70,10 +70,12 @@ struct Outer {
     // `depth` rows of a, columns [0, count), as tiles [tile][k][rows of the tile]. A few rows at a time: a cache line
     // of `a` feeds up to three tiles, and rows a power of two apart must not push each other out. Each row of a tile is
     // written in whole vectors; the next row covers what was too much.
-    static void pack_left(const T* a, Index stride, Index depth, Index count, T* out) {
+    // What passes by is summed: sums[m] += a[k][m], k in order.
+    static void pack_left(const T* a, Index stride, Index depth, Index count, T* out, T* sums) {
         constexpr Index rows_at_once = 8;
         for (Index k0 = 0; k0 < depth; k0 += rows_at_once) {
             const Index k1 = k0 + rows_at_once < depth ? k0 + rows_at_once : depth;
+            if (sums) add_rows(a + k0 * stride, stride, k1 - k0, count, sums);
             for_each_row_tile(count, max_rows, [&](Index first, Index rows) FUSEDRNN_LAMBDA {
                 T* to = packed_tile(out, first, rows, depth) + k0 * rows;
                 if (k1 < depth && first + max_vectors_of_a_row * V::width <= count)
@@ -84,6 +86,14 @@ struct Outer {
                     for (Index k = k0; k < k1; ++k, to += rows)
                         for (Index r = 0; r < rows; ++r) to[r] = a[k * stride + first + r];
             });
+        }
+    }
+
+    static void add_rows(const T* a, Index stride, Index rows, Index count, T* sums) {
+        for (Index m = 0; m < count; m += V::width) {
+            V sum = load_lanes<V>(sums + m, count - m);
+            for (Index k = 0; k < rows; ++k) sum = sum + load_lanes<V>(a + k * stride + m, count - m);
+            store_lanes(sum, sums + m, count - m);
         }
     }
 
@@ -105,7 +115,11 @@ struct Outer {
             const Index depth = p.rows - k < reduction_block ? p.rows - k : reduction_block;
             for (Index m = p.m_begin; m < p.m_end; m += outer_chunk) {
                 const Index count = p.m_end - m < outer_chunk ? p.m_end - m : outer_chunk;
-                pack_left(p.a + k * p.a_stride + m, p.a_stride, depth, count, left);
+                alignas(cache_line) T sums[outer_chunk] = {};
+                pack_left(p.a + k * p.a_stride + m, p.a_stride, depth, count, left,
+                          p.sums[0] || p.sums[1] ? sums : nullptr);
+                for (T* out : p.sums)
+                    if (out) add_rows(sums, 0, 1, count, out + m);
                 for (int i = 0; i < p.target_count; ++i) {
                     const OuterTarget<T>& target = p.targets[i];
                     for (Index n = 0; n < target.columns; n += panel_columns) {
@@ -129,32 +143,6 @@ struct Outer {
                          right + right_offset(j * V::width), depth, target.out + (m + first) * target.columns + n + j * V::width,
                          target.columns, lanes_left);
             });
-        }
-    }
-
-    // `NV` vectors of columns from m on; a row of them is contiguous, so whole cache lines are used as they come.
-    template <int NV>
-    static void column_sums(const ColumnSumArgs<T>& p, Index k, Index end, Index m) {
-        V sum[NV];
-        for (int j = 0; j < NV; ++j) sum[j] = V::zero();
-        for (Index row = k; row < end; ++row)
-            for (int j = 0; j < NV; ++j) {
-                const Index column = m + j * V::width;
-                sum[j] = sum[j] + load_lanes<V>(p.a + row * p.a_stride + column, p.m_end - column);
-            }
-        for (int j = 0; j < NV; ++j) {
-            const Index column = m + j * V::width, lanes = p.m_end - column;
-            store_lanes(load_lanes<V>(p.out + column, lanes) + sum[j], p.out + column, lanes);
-        }
-    }
-
-    static void column_sum(const ColumnSumArgs<T>& p) {
-        constexpr int several = 8;
-        for (Index k = last_block(p.rows); k >= 0; k -= reduction_block) {
-            const Index end = p.rows - k < reduction_block ? p.rows : k + reduction_block;
-            Index m = p.m_begin;
-            for (; m + several * V::width <= p.m_end; m += several * V::width) column_sums<several>(p, k, end, m);
-            for (; m < p.m_end; m += V::width) column_sums<1>(p, k, end, m);
         }
     }
 };

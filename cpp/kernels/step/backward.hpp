@@ -50,6 +50,16 @@ struct Backward {
             });
     }
 
+    // What the cell of a row will read and write, so that it is there when the product is done.
+    static void fetch(const BackwardSpan<T>& p, const BackwardRow<T>& row, Index unit) {
+        if (unit >= p.hidden_size) return;
+        __builtin_prefetch(row.dy + unit);
+        if (row.c) __builtin_prefetch(row.c + p.stride.c + unit);
+        __builtin_prefetch(row.h + p.stride.h + unit);
+        for (int i = 0; i < traits.saved; ++i) __builtin_prefetch(row.saved + i * p.hidden_size + unit);
+        for (int i = 0; i < traits.gate_gradients; ++i) __builtin_prefetch(row.gates + i * p.hidden_size + unit, 1);
+    }
+
     template <class Left, class Finish>
     FUSEDRNN_INLINE static void sliced_product(const BackwardSpan<T>& p, const T* panels, Index panel_depth, Index depth,
                                                Index columns, Index block_begin, Index block_end, Left left,
@@ -62,6 +72,7 @@ struct Backward {
             const Index lanes = columns - column < slices * S::line ? columns - column : slices * S::line;
             for_each_row_tile(p.rows, S::max_rows, [&](Index first, Index rows) FUSEDRNN_LAMBDA {
                 alignas(cache_line) T sums[S::max_rows * tile_width], chain[S::max_rows * tile_width];
+                for (Index r = 0; r < rows; ++r) fetch(p, p.row[first + r], column);
                 Index k = 0;
                 do {  // chain after chain (gradient_chain), their sums added in order
                     const Index now = depth - k < gradient_chain ? depth - k : gradient_chain;
