@@ -43,12 +43,18 @@ struct Slices {
         Index out_stride;
     };
 
-    // The rows, no more than max_rows, times `slices` slices, product after product.
-    template <Index Products>
-    FUSEDRNN_INLINE static void multiply(Index rows, Index slices, const Product (&products)[Products], Sums sums) {
+    struct Nothing {
+        FUSEDRNN_INLINE void operator()(Index, Index) const {}
+    };
+
+    // The rows, no more than max_rows, times `slices` slices, product after product. ahead(first, count) is called before
+    // each tile's first sums are begun: to fetch, a few lines at a time, what will be needed once the sums are done.
+    template <Index Products, class Ahead = Nothing>
+    FUSEDRNN_INLINE static void multiply(Index rows, Index slices, const Product (&products)[Products], Sums sums,
+                                         Ahead ahead = {}) {
         Index depth = 0;
         for (const Product& product : products) depth += product.depth;
-        if (depth <= piece) return tiles(rows, slices, products, sums);
+        if (depth <= piece) return tiles(rows, slices, products, sums, ahead);
         for (const Product& product : products)
             for (Index k = 0; k < product.depth; k += piece) {
                 const Index now = product.depth - k < piece ? product.depth - k : piece;
@@ -57,31 +63,38 @@ struct Slices {
                 const T* slice = product.slice + k * line;
                 const bool last = k + now >= product.depth;
                 const Product part[] = {{left, slice, now, product.stride, last ? product.next : slice + now * line}};
-                tiles(rows, slices, part, sums);
+                if (sums.begin == sums.out)
+                    tiles(rows, slices, part, sums, Nothing{});
+                else
+                    tiles(rows, slices, part, sums, ahead);
                 sums.begin = sums.out;
                 sums.begin_stride = sums.out_stride;
             }
     }
 
     // One product as a chain of its own: the sums start from zero.
+    template <class Ahead = Nothing>
     FUSEDRNN_INLINE static void multiply_from_zero(Index rows, Index slices, const Product& product, T* out,
-                                                   Index out_stride) {
+                                                   Index out_stride, Ahead ahead = {}) {
         alignas(cache_line) static constexpr T zeros[width] = {};
         const Product products[] = {product};
-        multiply(rows, slices, products, {zeros, 0, out, out_stride});
+        multiply(rows, slices, products, {zeros, 0, out, out_stride}, ahead);
     }
 
 private:
-    template <Index Products>
-    static void tiles(Index rows, Index slices, const Product (&products)[Products], const Sums& sums) {
+    template <Index Products, class Ahead>
+    static void tiles(Index rows, Index slices, const Product (&products)[Products], const Sums& sums, Ahead ahead) {
         constexpr Index most = Blocking<T>::max_rows;
         if constexpr (most > few_rows)
-            if (slices == 2)  // few rows, one tile
+            if (slices == 2) {  // few rows, one tile
+                ahead(0, rows);
                 return with_constant<few_rows>(rows, [&](auto n) FUSEDRNN_LAMBDA {
                     parts<n.value, 2>(products, 0, sums, line);
                 });
+            }
         const Index share = ceil_div(line, ceil_div(rows, most));
         for_each_row_tile(rows, most, [&](Index first, Index count) FUSEDRNN_LAMBDA {
+            ahead(first, count);
             with_constant<most>(count, [&](auto n) FUSEDRNN_LAMBDA {
                 parts<n.value, 1>(products, first, sums, share);
             });

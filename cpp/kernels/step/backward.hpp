@@ -72,15 +72,21 @@ struct Backward {
             const Index lanes = columns - column < slices * S::line ? columns - column : slices * S::line;
             for_each_row_tile(p.rows, S::max_rows, [&](Index first, Index rows) FUSEDRNN_LAMBDA {
                 alignas(cache_line) T sums[S::max_rows * tile_width], chain[S::max_rows * tile_width];
-                for (Index r = 0; r < rows; ++r) fetch(p, p.row[first + r], column);
                 Index k = 0;
                 do {  // chain after chain (gradient_chain), their sums added in order
                     const Index now = depth - k < gradient_chain ? depth - k : gradient_chain;
                     const T* rows_now[S::max_rows];
                     for (Index r = 0; r < rows; ++r) rows_now[r] = left(p.row[first + r]) + k;
                     const T* slice = panels + block * stride + k * S::line;
-                    S::multiply_from_zero(rows, slices, {rows_now, slice, now, stride, slice + now * S::line},
-                                          k ? chain : sums, tile_width);
+                    const typename S::Product product = {rows_now, slice, now, stride, slice + now * S::line};
+                    if (k == 0)
+                        S::multiply_from_zero(rows, slices, product, sums, tile_width,
+                                              [&](Index from, Index count) FUSEDRNN_LAMBDA {
+                                                  for (Index r = 0; r < count; ++r)
+                                                      fetch(p, p.row[first + from + r], column);
+                                              });
+                    else
+                        S::multiply_from_zero(rows, slices, product, chain, tile_width);
                     if (k) add_tile(chain, rows, ceil_div(lanes, V::width), sums);
                     k += now;
                 } while (k < depth);

@@ -19,14 +19,13 @@ struct SlicedForward {
         for (Index block = p.block_begin; block < p.block_end; ++block)
             for_each_row_tile(p.rows, S::max_rows, [&](Index first, Index rows) FUSEDRNN_LAMBDA {
                 alignas(cache_line) T sums[S::max_rows * row_sums];
-                fetch(p, p.row + first, rows, block);
                 products(p, p.row + first, rows, block, sums);
                 finish(p, p.row + first, rows, block, sums);
             });
     }
 
     // What a block will be written to, and its share of the next step's input: by the time they are needed they are there.
-    static void fetch(const ForwardSpan<T>& p, const ForwardRow<T>* row, Index rows, Index block) {
+    FUSEDRNN_INLINE static void fetch(const ForwardSpan<T>& p, const ForwardRow<T>* row, Index rows, Index block) {
         const Index unit = block * line, share = ceil_div(p.input_size, line * (p.block_end - p.block_begin)) * line;
         const Index begin = (block - p.block_begin) * share;
         const Index end = p.input_projected ? begin : begin + share < p.input_size ? begin + share : p.input_size;
@@ -55,15 +54,18 @@ struct SlicedForward {
             const Index own = Cell::recurrent_slot(static_cast<int>(gate)) * line;
             const auto from_x = product(x, p.w_ih, p.input_size, slice, now);
             const auto from_h = product(h, p.w_hh, recurrent, slice, now);
+            const auto ahead = [&, gate](Index first, Index count) FUSEDRNN_LAMBDA {
+                if (gate == 0) fetch(p, row + first, count, block);
+            };
             if (p.input_projected) {
                 const T* begin = row[0].x + slice * line;
                 if (input != own) copy_lines(begin, projected_stride, rows, sums + input);
                 if (input != own)
                     S::multiply(rows, now, {from_h}, {bias + own, 0, sums + own, row_sums});
                 else
-                    S::multiply(rows, now, {from_h}, {begin, projected_stride, sums + own, row_sums});
+                    S::multiply(rows, now, {from_h}, {begin, projected_stride, sums + own, row_sums}, ahead);
             } else if (input == own) {
-                S::multiply(rows, now, {from_x, from_h}, {bias + own, 0, sums + own, row_sums});
+                S::multiply(rows, now, {from_x, from_h}, {bias + own, 0, sums + own, row_sums}, ahead);
             } else {
                 S::multiply(rows, now, {from_x}, {bias + input, 0, sums + input, row_sums});
                 S::multiply(rows, now, {from_h}, {bias + own, 0, sums + own, row_sums});
