@@ -84,6 +84,7 @@ struct ForwardSpan {
     const T* w_hr;                             // linear panels, k = hidden; null without projection
     Index block_begin, block_end;              // the unit blocks this call computes
     Index proj_begin, proj_end;                // the projection's blocks this call computes
+    bool down;                                 // where the first step begins: blocks go up and down by turns
     StepBarrier barrier;
 };
 

@@ -40,10 +40,11 @@ private:
         const Index lowest_tile = rows / ceil_div(rows, kernels_.tile_rows);
         if (3 * lowest_tile >= 2 * kernels_.tile_rows) return steps;
         const Index width = projected_width() * static_cast<Index>(sizeof(T));
-        const Index at_once = std::max<Index>(1, std::min(ceil_div(rows_worth_projecting, rows),
-                                                          projected_bytes / (width * rows)));
-        projects_ = std::min(at_once, steps) > 1;
-        return projects_ ? std::min(at_once, steps) : steps;
+        const Index most = std::max<Index>(1, std::min(ceil_div(rows_worth_projecting, rows),
+                                                       projected_bytes / (width * rows)));
+        const Index at_once = ceil_div(steps, ceil_div(steps, most));  // all as long
+        projects_ = at_once > 1;
+        return projects_ ? at_once : steps;
     }
 
     Index projected_width() const { return padded_units<T>(spec_.hidden_size) * spec_.traits().gates; }

@@ -51,6 +51,7 @@ public:
             x = next_.data() + at;
             x_width = width;
         }
+        span_.down = !span_.down;
         std::swap(h_, next_);
         std::copy_n(h_.data() + (spec_.layers - 1) * rows_ * width, rows_ * width, y);
     }

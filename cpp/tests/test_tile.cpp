@@ -335,7 +335,7 @@ template <class T, int Gates, int Sums>
     // In two calls, as two threads would share the blocks.
     const Index blocks = fusedrnn::ceil_div(hidden, fusedrnn::unit_block<T>), middle = blocks / 2;
     for (const auto& [begin, end] : {std::pair{Index{0}, middle}, std::pair{middle, blocks}})
-        isa::for_each_gate_tile<T>(rows, hidden, begin, end, [&](auto size, Index first, Index v) {
+        isa::for_each_gate_tile<T>(rows, hidden, begin, end, depth % 2 == 1, [&](auto size, Index first, Index v) {
             constexpr int MR = size.rows, U = size.vectors;
             V sum[MR][U * Sums];
             isa::Rows<T> left = {};

@@ -40,27 +40,34 @@ FUSEDRNN_INLINE void accumulate_gates(Vec<T> (&sum)[MR][U * Sums], const Rows<T>
         [slot](int j) FUSEDRNN_LAMBDA { return (j / Gates) * Sums + slot(j % Gates); });
 }
 
-// Calls visit.template operator()<MR, U>(...) over all row tiles and unit vectors of a block range. One row alone takes
-// several unit vectors at once, so that enough sums are in flight.
+// Calls visit(tile size, first row, unit vector) over all row tiles and unit vectors of a block range, up or down. One row
+// alone takes several unit vectors at once, so that enough sums are in flight.
 template <class T, class Visit>
-FUSEDRNN_INLINE void for_each_gate_tile(Index rows, Index hidden, Index block_begin, Index block_end, Visit visit) {
+FUSEDRNN_INLINE void for_each_gate_tile(Index rows, Index hidden, Index block_begin, Index block_end, bool down,
+                                        Visit visit) {
     using V = Vec<T>;
-    constexpr int wide = 2;
+    constexpr int wide = 2;  // so that what is left over is one vector
     const Index end_of_units = ceil_div(hidden, V::width);
     Index end = block_end * vectors_per_block<T>;
     if (end > end_of_units) end = end_of_units;
-    Index v = block_begin * vectors_per_block<T>;
+    const Index begin = block_begin * vectors_per_block<T>;
+    if (end <= begin) return;
     if (narrow<T> || rows == 1) {
-        for (; v + wide <= end; v += wide) visit(TileSize<1, wide>{}, Index{0}, v);
-        for (; v < end; ++v) visit(TileSize<1, 1>{}, Index{0}, v);
-        return;
+        const Index wides = (end - begin) / wide;
+        return in_turn(ceil_div(end - begin, wide), down, [&](Index i) FUSEDRNN_LAMBDA {
+            if (i < wides)
+                visit(TileSize<1, wide>{}, Index{0}, begin + i * wide);
+            else
+                visit(TileSize<1, 1>{}, Index{0}, begin + i * wide);
+        });
     }
     if constexpr (!narrow<T>)
-        for (; v < end; ++v)
+        in_turn(end - begin, down, [&](Index i) FUSEDRNN_LAMBDA {
             for_each_row_tile(rows, Blocking<T>::max_rows, [&](Index first, Index count) FUSEDRNN_LAMBDA {
                 with_constant<Blocking<T>::max_rows>(
-                    count, [&](auto n) FUSEDRNN_LAMBDA { visit(TileSize<n.value, 1>{}, first, v); });
+                    count, [&](auto n) FUSEDRNN_LAMBDA { visit(TileSize<n.value, 1>{}, first, begin + i); });
             });
+        });
 }
 
 }  // namespace

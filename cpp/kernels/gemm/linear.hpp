@@ -100,27 +100,31 @@ struct LinearTile {
 // The columns of blocks [block_begin, block_end) for one row of narrow vectors, which takes several slices at once.
 template <class T, class Visit>
 FUSEDRNN_INLINE void for_each_narrow_column_tile(const T* panels, Index depth, Index columns, Index block_begin,
-                                                 Index block_end, Visit visit) {
+                                                 Index block_end, bool down, Visit visit) {
     constexpr Index width = Vec<T>::width, wide = Blocking<T>::single_row_vectors;
     static_assert(vectors_per_block<T> % wide == 0 || wide % vectors_per_block<T> == 0);
     const Index end = columns < block_end * unit_block<T> ? columns : block_end * unit_block<T>;
-    for (Index column = block_begin * unit_block<T>; column < end; column += wide * width) {
+    const Index begin = block_begin * unit_block<T>;
+    if (end <= begin) return;
+    in_turn(ceil_div(end - begin, wide * width), down, [&](Index i) FUSEDRNN_LAMBDA {
+        const Index column = begin + i * wide * width;
         LinearPanel<T> panel(panels, depth, columns, column / unit_block<T>);
         panel.first += column % unit_block<T>;
         const Index vectors = ceil_div(end - column, width);
         visit(column, vectors < wide ? vectors : wide, panel);
-    }
+    });
 }
 
 // Walks the columns of blocks [block_begin, block_end) in tile-wide pieces: visit(first column, vectors, panel). Vectors
-// wholly in the padding are never touched. Only a single row's wide tile spans several groups, all of them full.
+// wholly in the padding are never touched. Only a single row's wide tile spans several groups, all of them full. Narrow
+// vectors may go down.
 template <class T, class Visit>
 FUSEDRNN_INLINE void for_each_column_tile(const T* panels, Index depth, Index columns, Index block_begin,
-                                          Index block_end, bool single_row, Visit visit) {
+                                          Index block_end, bool single_row, bool down, Visit visit) {
     constexpr Index wide = Blocking<T>::single_row_vectors;
     static_assert(wide * Vec<T>::width <= linear_tile_columns<T>);
     if constexpr (narrow<T>) {
-        for_each_narrow_column_tile(panels, depth, columns, block_begin, block_end, visit);
+        for_each_narrow_column_tile(panels, depth, columns, block_begin, block_end, down, visit);
     } else {
         const Index whole_blocks = columns / unit_block<T>;
         const Index end_of_whole = whole_blocks < block_end ? whole_blocks : block_end;
@@ -156,7 +160,7 @@ struct Linear {
             if (p.rows != 1) return by_slices(p);
         const bool single = p.rows == 1;
         for_each_column_tile<T>(
-            p.panel, p.depth, p.columns, p.block_begin, p.block_end, single,
+            p.panel, p.depth, p.columns, p.block_begin, p.block_end, single, false,
             [&](Index column, Index vectors, LinearPanel<T> panel) FUSEDRNN_LAMBDA {
                 const Index piece = p.by_chains                          ? gradient_chain
                                     : p.rows > Blocking<T>::max_rows ? depth_piece<T>(p.depth, panel.k_stride)

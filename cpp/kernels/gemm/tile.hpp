@@ -90,6 +90,13 @@ struct SameSlot {
     FUSEDRNN_INLINE constexpr int operator()(int j) const { return j; }
 };
 
+// Calls visit(i) for 0 <= i < count, up or down. Steps that go through the weights up and down by turns find the last part
+// of them still in the nearest cache.
+template <class Visit>
+FUSEDRNN_INLINE void in_turn(Index count, bool down, Visit visit) {
+    for (Index i = 0; i < count; ++i) visit(down ? count - 1 - i : i);
+}
+
 // A tile's size as a type, so that a visitor can be handed it.
 template <int MR, int U>
 struct TileSize {

@@ -22,11 +22,13 @@ struct Backward {
     // finish(row, column, vectors, sums) tile by tile; left(row) is the row's left operand. depth 0: all sums are zero.
     template <class Left, class Finish>
     FUSEDRNN_INLINE static void product(const BackwardSpan<T>& p, const T* panels, Index panel_depth, Index depth,
-                                        Index columns, Index block_begin, Index block_end, Left left, Finish finish) {
+                                        Index columns, Index block_begin, Index block_end, bool down, Left left,
+                                        Finish finish) {
         if constexpr (narrow<T>)
-            if (p.rows > 1) return sliced_product(p, panels, panel_depth, depth, columns, block_begin, block_end, left, finish);
+            if (p.rows > 1)
+                return sliced_product(p, panels, panel_depth, depth, columns, block_begin, block_end, down, left, finish);
         for_each_column_tile<T>(
-            panels, panel_depth, columns, block_begin, block_end, p.rows == 1,
+            panels, panel_depth, columns, block_begin, block_end, p.rows == 1, down,
             [&](Index column, Index vectors, LinearPanel<T> panel) FUSEDRNN_LAMBDA {
                 Index k = 0;
                 do {  // chain after chain (gradient_chain), their sums added in order
@@ -62,12 +64,13 @@ struct Backward {
 
     template <class Left, class Finish>
     FUSEDRNN_INLINE static void sliced_product(const BackwardSpan<T>& p, const T* panels, Index panel_depth, Index depth,
-                                               Index columns, Index block_begin, Index block_end, Left left,
+                                               Index columns, Index block_begin, Index block_end, bool down, Left left,
                                                Finish finish) {
         using S = Slices<T>;
         const Index stride = panel_depth * S::line;
         const Index most = S::at_once(p.rows);
-        for (Index block = block_begin; block < block_end;) {
+        in_turn(ceil_div(block_end - block_begin, most), down, [&](Index i) FUSEDRNN_LAMBDA {
+            const Index block = block_begin + i * most;
             const Index slices = block_end - block < most ? block_end - block : most, column = block * S::line;
             const Index lanes = columns - column < slices * S::line ? columns - column : slices * S::line;
             for_each_row_tile(p.rows, S::max_rows, [&](Index first, Index rows) FUSEDRNN_LAMBDA {
@@ -93,8 +96,7 @@ struct Backward {
                 for (Index r = 0; r < rows; ++r)
                     finish(p.row[first + r], column, ceil_div(lanes, V::width), sums + r * tile_width);
             });
-            block += slices;
-        }
+        });
     }
 
     static void add_tile(const T* tile, Index rows, Index vectors, T* sums) {
@@ -124,18 +126,18 @@ struct Backward {
         }
     }
 
-    static void step(const BackwardSpan<T>& p, bool has_next, bool earliest) {
+    static void step(const BackwardSpan<T>& p, bool has_next, bool earliest, bool down) {
         const Index recurrent = p.proj_size ? p.proj_size : p.hidden_size;
         const Index full = gates_with_recurrence * p.hidden_size, depth = has_next ? full : 0;
         const auto gates = [](const BackwardRow<T>& row) FUSEDRNN_LAMBDA { return row.gates_next; };
         if (!p.w_hr) {
-            product(p, p.w_hh, full, depth, recurrent, p.block_begin, p.block_end, gates,
+            product(p, p.w_hh, full, depth, recurrent, p.block_begin, p.block_end, down, gates,
                     [&](const BackwardRow<T>& row, Index column, Index vectors, const T* sums) FUSEDRNN_LAMBDA {
                         pointwise<true>(p, row, earliest, column, vectors, sums);
                     });
             return;
         }
-        product(p, p.w_hh, full, depth, recurrent, p.proj_begin, p.proj_end, gates,
+        product(p, p.w_hh, full, depth, recurrent, p.proj_begin, p.proj_end, down, gates,
                 [&](const BackwardRow<T>& row, Index column, Index vectors, const T* sums) FUSEDRNN_LAMBDA {
                     for (Index j = 0; j < vectors; ++j) {
                         const Index unit = column + j * V::width, lanes = recurrent - unit;
@@ -144,7 +146,7 @@ struct Backward {
                     }
                 });
         p.barrier();
-        product(p, p.w_hr, p.proj_size, p.proj_size, p.hidden_size, p.block_begin, p.block_end,
+        product(p, p.w_hr, p.proj_size, p.proj_size, p.hidden_size, p.block_begin, p.block_end, down,
                 [](const BackwardRow<T>& row) FUSEDRNN_LAMBDA { return static_cast<const T*>(row.dh_proj); },
                 [&](const BackwardRow<T>& row, Index column, Index vectors, const T* sums) FUSEDRNN_LAMBDA {
                     pointwise<false>(p, row, earliest, column, vectors, sums);
@@ -153,7 +155,7 @@ struct Backward {
 
     static void run(const BackwardSpan<T>& p) {
         for (Index t = 0; t < p.steps; ++t) {
-            step(p, t > 0 || !p.enters_at_end, t + 1 == p.steps);
+            step(p, t > 0 || !p.enters_at_end, t + 1 == p.steps, t % 2 == 1);
             p.barrier();
             for (Index r = 0; r < p.rows; ++r) {
                 BackwardRow<T>& row = p.row[r];

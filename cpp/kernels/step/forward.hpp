@@ -39,11 +39,11 @@ void project_output(const ForwardSpan<T>& p) {
     }
 }
 
-// Walks the span's steps; `step` computes one for all rows.
+// Walks the span's steps; step(down) computes one for all rows.
 template <class T, class Step>
 FUSEDRNN_INLINE void walk_forward(const ForwardSpan<T>& p, Step step) {
     for (Index t = 0; t < p.steps; ++t) {
-        step();
+        step(p.down != (t % 2 == 1));
         if (p.w_hr) {
             p.barrier();
             project_output(p);
@@ -145,13 +145,14 @@ struct GatedForward {
     static void run(const ForwardSpan<T>& p) {
         const Index recurrent = p.proj_size ? p.proj_size : p.hidden_size;
         const Index depth = recurrent + (p.input_projected ? 0 : p.input_size);
-        walk_forward(p, [&]() FUSEDRNN_LAMBDA {
+        walk_forward(p, [&](bool down) FUSEDRNN_LAMBDA {
             if (narrow<T> && p.rows > 1)
-                Sliced::step(p, finish_block);
+                Sliced::step(p, down, finish_block);
             else if (!narrow<T> && Pieces::worth_it(p.rows, depth))
-                for (Index block = p.block_begin; block < p.block_end; ++block) block_in_pieces(p, block);
+                in_turn(p.block_end - p.block_begin, down,
+                        [&](Index i) FUSEDRNN_LAMBDA { block_in_pieces(p, p.block_begin + i); });
             else
-                for_each_gate_tile<T>(p.rows, p.hidden_size, p.block_begin, p.block_end,
+                for_each_gate_tile<T>(p.rows, p.hidden_size, p.block_begin, p.block_end, down,
                                       [&](auto size, Index first, Index v) FUSEDRNN_LAMBDA {
                                           tile<size.rows, size.vectors>(p, p.row + first, v);
                                       });
@@ -227,7 +228,7 @@ struct GatedForward {
         else if (!narrow<T> && Pieces::worth_it(p.rows, p.input_size))
             for (Index block = p.block_begin; block < p.block_end; ++block) project_in_pieces(p, block);
         else
-            for_each_gate_tile<T>(p.rows, p.hidden_size, p.block_begin, p.block_end,
+            for_each_gate_tile<T>(p.rows, p.hidden_size, p.block_begin, p.block_end, false,
                                   [&](auto size, Index first, Index v) FUSEDRNN_LAMBDA {
                                       project_tile<size.rows, size.vectors>(p, first, v);
                                   });
@@ -295,9 +296,9 @@ struct RnnForward {
     }
 
     static void run(const ForwardSpan<T>& p) {
-        walk_forward(p, [&]() FUSEDRNN_LAMBDA {
-            if (narrow<T> && p.rows > 1) return Sliced::step(p, finish_block);
-            for_each_column_tile<T>(p.w_hh, p.hidden_size, p.hidden_size, p.block_begin, p.block_end, p.rows == 1,
+        walk_forward(p, [&](bool down) FUSEDRNN_LAMBDA {
+            if (narrow<T> && p.rows > 1) return Sliced::step(p, down, finish_block);
+            for_each_column_tile<T>(p.w_hh, p.hidden_size, p.hidden_size, p.block_begin, p.block_end, p.rows == 1, down,
                                     [&](Index column, Index vectors, const LinearPanel<T>&) FUSEDRNN_LAMBDA {
                                         any_rows(p, column, vectors);
                                     });

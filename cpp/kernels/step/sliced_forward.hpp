@@ -15,13 +15,15 @@ struct SlicedForward {
 
     // finish(p, row, rows, block, sums) takes a block's sums: [row][sum][unit].
     template <class Finish>
-    FUSEDRNN_INLINE static void step(const ForwardSpan<T>& p, Finish finish) {
-        for (Index block = p.block_begin; block < p.block_end; ++block)
+    FUSEDRNN_INLINE static void step(const ForwardSpan<T>& p, bool down, Finish finish) {
+        in_turn(p.block_end - p.block_begin, down, [&](Index i) FUSEDRNN_LAMBDA {
+            const Index block = p.block_begin + i;
             for_each_row_tile(p.rows, S::max_rows, [&](Index first, Index rows) FUSEDRNN_LAMBDA {
                 alignas(cache_line) T sums[S::max_rows * row_sums];
-                products(p, p.row + first, rows, block, sums);
+                products(p, p.row + first, rows, block, down, sums);
                 finish(p, p.row + first, rows, block, sums);
             });
+        });
     }
 
     // What a block will be written to, and its share of the next step's input: by the time they are needed they are there.
@@ -39,7 +41,8 @@ struct SlicedForward {
     }
 
     // All sums of a unit block.
-    static void products(const ForwardSpan<T>& p, const ForwardRow<T>* row, Index rows, Index block, T* sums) {
+    static void products(const ForwardSpan<T>& p, const ForwardRow<T>* row, Index rows, Index block, bool down,
+                         T* sums) {
         const T *x[S::max_rows], *h[S::max_rows];
         for (Index r = 0; r < rows; ++r) {
             x[r] = row[r].x;
@@ -52,8 +55,10 @@ struct SlicedForward {
             const Index slice = block * Cell::gates + gate;
             const Index input = Cell::input_slot(static_cast<int>(gate)) * line;
             const Index own = Cell::recurrent_slot(static_cast<int>(gate)) * line;
-            const auto from_x = product(x, p.w_ih, p.input_size, slice, now);
-            const auto from_h = product(h, p.w_hh, recurrent, slice, now);
+            const bool back = down && gate + now == Cell::gates;
+            const Index next = back ? slice + now - 2 * Cell::gates : slice + now;
+            const auto from_x = product(x, p.w_ih, p.input_size, slice, next);
+            const auto from_h = product(h, p.w_hh, recurrent, slice, next);
             const auto ahead = [&, gate](Index first, Index count) FUSEDRNN_LAMBDA {
                 if (gate == 0) fetch(p, row + first, count, block);
             };
@@ -79,7 +84,7 @@ struct SlicedForward {
                 T* out = p.out + first * p.out_stride;
                 for_each_gates(rows, [&](Index gate, Index now) FUSEDRNN_LAMBDA {
                     const Index slice = block * Cell::gates + gate;
-                    S::multiply(rows, now, {product(p.x + first, p.w_ih, p.input_size, slice, now)},
+                    S::multiply(rows, now, {product(p.x + first, p.w_ih, p.input_size, slice, slice + now)},
                                 {p.bias + block * row_sums + gate * line, 0, out + slice * line, p.out_stride});
                 });
             });
@@ -98,10 +103,11 @@ private:
         }
     }
 
+    // `next`: the slice after these.
     FUSEDRNN_INLINE static typename S::Product product(const T* const* rows, const T* panels, Index depth, Index slice,
-                                                       Index slices) {
-        const T* at = panels + slice * depth * line;
-        return {rows, at, depth, depth * line, at + slices * depth * line};
+                                                       Index next) {
+        const Index stride = depth * line;
+        return {rows, panels + slice * stride, depth, stride, panels + (next < 0 ? 0 : next) * stride};
     }
 
     static void copy_lines(const T* from, Index stride, Index rows, T* to) {
