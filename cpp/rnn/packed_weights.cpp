@@ -1,6 +1,7 @@
 #include "rnn/packed_weights.hpp"
 
 #include <algorithm>
+#include <atomic>
 
 #include "dispatch/dispatch.hpp"
 #include "fusedrnn/runtime.hpp"
@@ -128,10 +129,12 @@ void pack_layer(const Packer<T>& pack, const NetworkSpec& spec, Index layer, con
 }  // namespace
 
 template <class T>
-PackedNetwork<T>::PackedNetwork(const KernelTable& table, const NetworkSpec& spec, const std::vector<const T*>& params,
-                                bool with_backward)
-    : kernels_(kernels_of<T>(table)), directions_(spec.directions()), with_backward_(with_backward),
-      layers_(static_cast<std::size_t>(spec.layers * spec.directions())) {
+void PackedNetwork<T>::pack(const KernelTable& table, const NetworkSpec& spec, const std::vector<const T*>& params,
+                            bool with_backward) {
+    kernels_ = &kernels_of<T>(table);
+    directions_ = spec.directions();
+    with_backward_ = with_backward;
+    layers_.resize(static_cast<std::size_t>(spec.layers * directions_));
     const Packer<T> pack(table);
     for (Index layer = 0; layer < spec.layers; ++layer)
         for (Index direction = 0; direction < directions_; ++direction)
@@ -145,6 +148,15 @@ WeightCache<T>::WeightCache(const NetworkSpec& spec) : spec_(spec) {
         param_bytes_.push_back(static_cast<std::size_t>(parameter.size()) * sizeof(T));
 }
 
+// One that nobody else holds, to be packed anew.
+template <class T>
+PackedNetwork<T>& WeightCache<T>::renewed() {
+    if (packed_ && packed_.use_count() > 1) std::swap(packed_, other_);
+    if (!packed_ || packed_.use_count() > 1) packed_ = std::make_shared<PackedNetwork<T>>();
+    std::atomic_thread_fence(std::memory_order_acquire);  // after whoever let go of it last
+    return *packed_;
+}
+
 template <class T>
 std::shared_ptr<const PackedNetwork<T>> WeightCache<T>::get(const std::vector<const T*>& params, bool with_backward) {
     const KernelTable& table = current_kernels();
@@ -154,8 +166,8 @@ std::shared_ptr<const PackedNetwork<T>> WeightCache<T>::get(const std::vector<co
     const bool backward = with_backward || (packed_ && packed_->with_backward());
     if (!packed_ || prints != prints_ || backward != packed_->with_backward() ||
         &packed_->kernels() != &kernels_of<T>(table)) {
-        packed_.reset();  // the old one goes first, unless a tape or a stream holds it
-        packed_ = std::make_shared<PackedNetwork<T>>(table, spec_, params, backward);
+        prints_.clear();  // of nothing, should packing fail
+        renewed().pack(table, spec_, params, backward);
         prints_ = std::move(prints);
     }
     return packed_;

@@ -23,18 +23,18 @@ struct PackedLayer {
 template <class T>
 class PackedNetwork {
 public:
-    PackedNetwork(const KernelTable& table, const NetworkSpec& spec, const std::vector<const T*>& params,
-                  bool with_backward);
-    const Kernels<T>& kernels() const { return kernels_; }
+    void pack(const KernelTable& table, const NetworkSpec& spec, const std::vector<const T*>& params,
+              bool with_backward);
+    const Kernels<T>& kernels() const { return *kernels_; }
     const PackedLayer<T>& layer(Index layer, Index direction) const {
         return layers_[static_cast<std::size_t>(layer * directions_ + direction)];
     }
     bool with_backward() const { return with_backward_; }
 
 private:
-    const Kernels<T>& kernels_;
-    Index directions_;
-    bool with_backward_;
+    const Kernels<T>* kernels_ = nullptr;
+    Index directions_ = 0;
+    bool with_backward_ = false;
     std::vector<PackedLayer<T>> layers_;
 };
 
@@ -46,11 +46,14 @@ public:
     std::shared_ptr<const PackedNetwork<T>> get(const std::vector<const T*>& params, bool with_backward);
 
 private:
+    PackedNetwork<T>& renewed();
+
     const NetworkSpec spec_;
     std::vector<std::size_t> param_bytes_;
     std::mutex mutex_;
     std::vector<std::uint64_t> prints_;
-    std::shared_ptr<const PackedNetwork<T>> packed_;
+    std::shared_ptr<PackedNetwork<T>> packed_;
+    std::shared_ptr<PackedNetwork<T>> other_;  // what a training loop's last tape held: its memory takes the next turn
 };
 
 }  // namespace fusedrnn

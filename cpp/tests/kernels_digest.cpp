@@ -59,7 +59,8 @@ class KernelRun {
             weights_.push_back(numbers(parameter.size()));
             pointers.push_back(weights_.back().data());
         }
-        packed_ = std::make_unique<PackedNetwork<T>>(current_kernels(), spec_, pointers, true);
+        packed_ = std::make_unique<PackedNetwork<T>>();
+        packed_->pack(current_kernels(), spec_, pointers, true);
         const Index row_steps = steps * shape.rows;
         x_ = numbers(row_steps * shape.input);
         h0_ = numbers(shape.rows * recurrent_);
