@@ -18,6 +18,7 @@ struct Slices {
     static constexpr Index max_rows = 48;       // whose sums share the L1 cache with the piece
     static constexpr Index piece = 512;         // k: 32 KB of a slice
     static constexpr Index most_at_once = 2;    // slices
+    static constexpr int rows_of_k = 2;         // from one fetch to the next: a line, where there are two tiles of rows
     static constexpr Index width = most_at_once * line;
     static_assert(piece >= gradient_chain);
 
@@ -125,12 +126,12 @@ private:
             for (int r = 0; r < MR; ++r) a.pointer[r] = product.rows[first + r];
             const Index stride = product.stride;
             const T* next = product.next + first / MR * (product.depth * share);
-            accumulate<V, MR, columns, 2>(
+            accumulate<V, MR, columns, rows_of_k>(
                 sum, a, product.slice + within, product.depth, line,
                 [stride](int j) FUSEDRNN_LAMBDA { return j / tile_vectors * stride + j % tile_vectors * V::width; },
                 SameSlot{}, [&next, share]() FUSEDRNN_LAMBDA {
                     __builtin_prefetch(next);
-                    next += share;
+                    next += rows_of_k * share;
                 });
         }
         const Index out_stride = sums.out_stride;

@@ -55,14 +55,13 @@ struct NoPrefetch {
 };
 
 // sum[r][slot(j)] += a(r, k) * vector j of the panel's row k, which starts at offset(j); k_stride lies between rows.
-// fetch() is called once a row. Unrolled, a short loop is left without a mispredicted branch.
+// fetch() is called once in `Unroll` rows.
 template <class V, int MR, int NV, int Unroll = 1, int NSums, class Left, class T, class Offset, class Slot,
           class Fetch = NoPrefetch>
 FUSEDRNN_INLINE void accumulate(V (&sum)[MR][NSums], const Left& a, const T* panel, Index depth, Index k_stride,
                                 Offset offset, Slot slot, Fetch fetch = {}) {
     const auto step = [&](Index k) FUSEDRNN_LAMBDA {
         V b[NV];
-        fetch();
 #pragma GCC unroll 16
         for (int j = 0; j < NV; ++j) b[j] = V::load(panel + offset(j));
 #pragma GCC unroll 8
@@ -75,9 +74,11 @@ FUSEDRNN_INLINE void accumulate(V (&sum)[MR][NSums], const Left& a, const T* pan
     };
     Index k = 0;
     if constexpr (Unroll > 1)
-        for (; k + Unroll <= depth; k += Unroll)
+        for (; k + Unroll <= depth; k += Unroll) {
+            fetch();
 #pragma GCC unroll 8
             for (int i = 0; i < Unroll; ++i) step(k + i);
+        }
     for (; k < depth; ++k) step(k);
 }
 
