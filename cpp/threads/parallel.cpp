@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <sched.h>
 
+#include <exception>
 #include <stdexcept>
 #include <string>
 
@@ -46,7 +47,7 @@ void set_num_threads(int count) {
 
 void Barrier::wait() {
     constexpr int spins = 1000, yields = 20;
-    const unsigned round = round_.load(std::memory_order_relaxed);
+    const unsigned round = round_.load(std::memory_order_acquire);
     if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == threads_) {
         arrived_.store(0, std::memory_order_relaxed);
         round_.store(round + 1, std::memory_order_release);
@@ -54,7 +55,7 @@ void Barrier::wait() {
         return;
     }
     for (int turn = 0; turn < spins + yields; ++turn) {
-        if (round_.load(std::memory_order_acquire) != round) return;
+        if (round_.load(std::memory_order_acquire) != round || given_up_.load(std::memory_order_relaxed)) return;
         if (turn < spins)
             pause();
         else
@@ -64,20 +65,34 @@ void Barrier::wait() {
     round_.wait(round, std::memory_order_acquire);
 }
 
+void Barrier::give_up() {
+    given_up_.store(true);
+    round_.fetch_add(1);  // whoever sleeps sees another round
+    round_.notify_all();
+}
+
 void run_team(int threads, void (*body)(void*, const Team&), void* context) {
     if (threads <= 1 || forked.load(std::memory_order_relaxed)) {
         Barrier alone(1);
         body(context, Team{0, 1, &alone});
         return;
     }
-    std::unique_ptr<Barrier> barrier;
+    Barrier barrier(threads);
+    std::exception_ptr thrown;
+    std::atomic<bool> failed{false};
 #pragma omp parallel num_threads(threads)
     {
         // The team may be smaller than asked for, and the barrier must count the threads that are there.
 #pragma omp single
-        barrier = std::make_unique<Barrier>(omp_get_num_threads());
-        body(context, Team{omp_get_thread_num(), omp_get_num_threads(), barrier.get()});
+        barrier.set_threads(omp_get_num_threads());
+        try {  // an exception must not leave the region
+            body(context, Team{omp_get_thread_num(), omp_get_num_threads(), &barrier});
+        } catch (...) {
+            if (!failed.exchange(true)) thrown = std::current_exception();
+            barrier.give_up();
+        }
     }
+    if (thrown) std::rethrow_exception(thrown);
 }
 
 }  // namespace fusedrnn

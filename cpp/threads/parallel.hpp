@@ -2,7 +2,6 @@
 #pragma once
 
 #include <atomic>
-#include <memory>
 
 namespace fusedrnn {
 
@@ -12,8 +11,14 @@ public:
     explicit Barrier(int threads) : threads_(threads) {}
     void wait();
 
+    // Before anyone waits: how many really came.
+    void set_threads(int threads) { threads_ = threads; }
+    // One of them will not come any more: nobody waits from here on.
+    void give_up();
+
 private:
-    const int threads_;
+    int threads_;
+    std::atomic<bool> given_up_{false};
     alignas(64) std::atomic<int> arrived_{0};
     alignas(64) std::atomic<unsigned> round_{0};
 };
@@ -24,7 +29,8 @@ struct Team {
     Barrier* barrier;
 };
 
-// Runs body(team) on up to `threads` threads at once and returns when all are done. body must not throw.
+// Runs body(team) on up to `threads` threads at once and returns when all are done. What a body throws is thrown here; the
+// others go on to their end without waiting for it, so what they leave is worth nothing.
 void run_team(int threads, void (*body)(void* context, const Team& team), void* context);
 
 template <class Body>

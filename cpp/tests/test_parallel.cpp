@@ -1,0 +1,64 @@
+// Teams: every thread runs, the barrier holds, and what one thread throws comes out without the others hanging.
+#include <atomic>
+#include <new>
+#include <string>
+
+#include "check.hpp"
+#include "threads/parallel.hpp"
+
+namespace {
+
+using fusedrnn::Team;
+using fusedrnn_test::Checks;
+
+constexpr int most_threads = 4;
+
+// Every thread adds one before each barrier: after it, all of the round's are there.
+void test_barrier(Checks& checks, int threads) {
+    std::atomic<int> arrived{0}, early{0}, size{0};
+    auto body = [&](const Team& team) {
+        size = team.size;
+        for (int round = 1; round <= 200; ++round) {
+            ++arrived;
+            team.barrier->wait();
+            if (arrived < round * team.size) ++early;
+            team.barrier->wait();
+        }
+    };
+    fusedrnn::parallel(threads, body);
+    checks.check(early == 0, "%d threads: %d times through the barrier too early", threads, early.load());
+    checks.check(arrived == 200 * size, "%d threads: %d arrivals of a team of %d", threads, arrived.load(), size.load());
+}
+
+// One thread fails before a barrier that the others wait at, at once or when they sleep already.
+void test_exception(Checks& checks, int threads, int thrower) {
+    std::string caught = "nothing";
+    std::atomic<int> ended{0}, size{0};
+    auto body = [&](const Team& team) {
+        size = team.size;
+        for (int round = 0; round < 3; ++round) {
+            if (round == 1 && team.index == thrower % team.size) throw std::bad_alloc();
+            team.barrier->wait();
+        }
+        ++ended;
+    };
+    try {
+        fusedrnn::parallel(threads, body);
+    } catch (const std::bad_alloc&) {
+        caught = "bad_alloc";
+    }
+    checks.check(caught == "bad_alloc" && ended == size - 1, "%d threads, %d throws: caught %s, %d of %d others came through",
+                 threads, thrower, caught.c_str(), ended.load(), size - 1);
+}
+
+}  // namespace
+
+int main() {
+    Checks checks;
+    for (int threads = 1; threads <= most_threads; ++threads) {
+        test_barrier(checks, threads);
+        for (int thrower = 0; thrower < threads; ++thrower)
+            for (int again = 0; again < 20; ++again) test_exception(checks, threads, thrower);
+    }
+    return checks.finish();
+}
