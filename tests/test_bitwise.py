@@ -543,3 +543,27 @@ def test_these_tests_see_a_wrong_bit() -> None:
     with pytest.raises(AssertionError):
         check_same_bits("zero", np.zeros(1), -np.zeros(1))
     check_same_bits("nan", np.full(1, np.nan), np.full(1, np.nan))
+
+
+@every_dtype
+@every_kind
+@pytest.mark.parametrize(("recorded", "later"), itertools.permutations(fr.available_isas(), 2))
+def test_instruction_set_changes_under_way(kind: str, recorded: str, later: str, dtype: Any) -> None:
+    """Streams and tapes go on as they were made; a layer follows the change, and its return."""
+    problem = Problem(kind, steps=6, batch=5, inputs=17, hidden=33, layers=2)
+    x, layer = problem.x(dtype), problem.fused(dtype)
+    with use_isa(recorded):
+        expected = record(problem, layer, dtype)
+        y = layer(x)[0]
+        stream = layer.stream(batch_size=5)
+        tapes = {every: layer.record(x, **problem.arguments(dtype), checkpoint=every)[-1] for every in (None, 4)}
+        first = stream.step(x[0])
+    with use_isa(later):
+        steps = np.stack([first, *(stream.step(x_t) for x_t in x[1:])])
+        check_same_bits(f"stream made under {recorded}, {later} in force", steps, y)
+        for every, tape in tapes.items():
+            gradients = named_gradients(tape.backward(*problem.gradients(dtype)))
+            check_all_same_bits(gradients, expected[1], f"checkpoint {every}: {recorded}, then {later}")
+        check_same_bits(f"layer under {later}", layer(x)[0], problem.fused(dtype)(x)[0])
+    with use_isa(recorded):
+        check_same_bits(f"layer under {recorded} again", layer(x)[0], y)
