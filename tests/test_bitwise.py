@@ -547,7 +547,7 @@ def test_these_tests_see_a_wrong_bit() -> None:
 
 @every_dtype
 @every_kind
-@pytest.mark.parametrize(("recorded", "later"), itertools.permutations(fr.available_isas(), 2))
+@pytest.mark.parametrize(("recorded", "later"), list(itertools.permutations(fr.available_isas(), 2)))
 def test_instruction_set_changes_under_way(kind: str, recorded: str, later: str, dtype: Any) -> None:
     """Streams and tapes go on as they were made; a layer follows the change, and its return."""
     problem = Problem(kind, steps=6, batch=5, inputs=17, hidden=33, layers=2)
