@@ -1,7 +1,8 @@
 // What a forward step's stages take, for docs/performance.md: the kernel as it is, and the same kernel with a cell that
 // stores its sums and computes no activation. Shares of the FMA peak measured beside them; not a test.
 //
-//     taskset -c 1 build/dev/stage_times_avx2
+//     cmake --preset dev && cmake --build --preset dev --target stage_times_avx2
+//     taskset -c 1 build/dev/cpp/tests/stage_times_avx2
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -103,10 +104,7 @@ void report(const char* cell, Index gates, bool has_cell, Whole whole, Without w
         }
 }
 
-}  // namespace
-
-int main() {
-    if (!fusedrnn_test::cpu_has_compiled_isa()) return fusedrnn_test::skipped;
+[[gnu::noinline]] int run() {
     const auto rnn = [](fusedrnn::Nonlinearity nonlinearity) {
         return [nonlinearity](ForwardSpan<float>& span) {
             span.nonlinearity = nonlinearity;
@@ -118,3 +116,7 @@ int main() {
     report("rnn", 1, false, rnn(fusedrnn::Nonlinearity::tanh), rnn(fusedrnn::Nonlinearity::identity));
     return 0;
 }
+
+}  // namespace
+
+int main() { return fusedrnn_test::cpu_has_compiled_isa() ? run() : fusedrnn_test::skipped; }
