@@ -75,6 +75,8 @@ def available_isas() -> list[str]:
 def use_isa(name: str) -> None:
     """Use this instruction set from now on, in the whole process.
 
+    Streams and tapes that exist already stay with the one that their weights were packed for.
+
     Raises:
         ValueError: the name is unknown, or not available here; the message lists what is.
         TypeError: the name is not a str.
