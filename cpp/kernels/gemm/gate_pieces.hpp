@@ -24,6 +24,7 @@ struct GatePieces {
     template <class Slot>
     static void add(T* const* sum_rows, const T* const* rows, Index count, const T* panels, Index depth, Index block,
                     Slot slot) {
+        static_assert(!narrow<T>);
         const T* panel = panels + block * depth * k_stride;
         for (Index k = 0; k < depth; k += piece) {
             const Index now = depth - k < piece ? depth - k : piece;

@@ -146,16 +146,16 @@ struct GatedForward {
         const Index recurrent = p.proj_size ? p.proj_size : p.hidden_size;
         const Index depth = recurrent + (p.input_projected ? 0 : p.input_size);
         walk_forward(p, [&](bool down) FUSEDRNN_LAMBDA {
-            if (narrow<T> && p.rows > 1)
-                Sliced::step(p, down, finish_block);
-            else if (!narrow<T> && Pieces::worth_it(p.rows, depth))
-                in_turn(p.block_end - p.block_begin, down,
-                        [&](Index i) FUSEDRNN_LAMBDA { block_in_pieces(p, p.block_begin + i); });
-            else
-                for_each_gate_tile<T>(p.rows, p.hidden_size, p.block_begin, p.block_end, down,
-                                      [&](auto size, Index first, Index v) FUSEDRNN_LAMBDA {
-                                          tile<size.rows, size.vectors>(p, p.row + first, v);
-                                      });
+            if constexpr (narrow<T>) {
+                if (p.rows > 1) return Sliced::step(p, down, finish_block);
+            } else if (Pieces::worth_it(p.rows, depth)) {
+                return in_turn(p.block_end - p.block_begin, down,
+                               [&](Index i) FUSEDRNN_LAMBDA { block_in_pieces(p, p.block_begin + i); });
+            }
+            for_each_gate_tile<T>(p.rows, p.hidden_size, p.block_begin, p.block_end, down,
+                                  [&](auto size, Index first, Index v) FUSEDRNN_LAMBDA {
+                                      tile<size.rows, size.vectors>(p, p.row + first, v);
+                                  });
         });
     }
 
@@ -223,15 +223,16 @@ struct GatedForward {
     }
 
     static void project(const ProjectArgs<T>& p) {
-        if (narrow<T> && p.rows > 1)
-            Sliced::project(p);
-        else if (!narrow<T> && Pieces::worth_it(p.rows, p.input_size))
+        if constexpr (narrow<T>) {
+            if (p.rows > 1) return Sliced::project(p);
+        } else if (Pieces::worth_it(p.rows, p.input_size)) {
             for (Index block = p.block_begin; block < p.block_end; ++block) project_in_pieces(p, block);
-        else
-            for_each_gate_tile<T>(p.rows, p.hidden_size, p.block_begin, p.block_end, false,
-                                  [&](auto size, Index first, Index v) FUSEDRNN_LAMBDA {
-                                      project_tile<size.rows, size.vectors>(p, first, v);
-                                  });
+            return;
+        }
+        for_each_gate_tile<T>(p.rows, p.hidden_size, p.block_begin, p.block_end, false,
+                              [&](auto size, Index first, Index v) FUSEDRNN_LAMBDA {
+                                  project_tile<size.rows, size.vectors>(p, first, v);
+                              });
     }
 
     static void project_in_pieces(const ProjectArgs<T>& p, Index block) {
