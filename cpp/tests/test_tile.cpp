@@ -394,7 +394,9 @@ void test_gate_shapes(Checks& checks) {
 // ---- slices ------------------------------------------------------------------------------------------------------
 
 struct SliceShape {
-    Index rows, slices, depth, depth_too;  // depth_too: of the second product, or -1 without one
+    Index rows, slices;
+    bool half;               // half of every line is wanted
+    Index depth, depth_too;  // depth_too: of the second product, or -1 without one
 };
 
 // Rows times slices from given starts: the chain runs through the first product, then through the second.
@@ -420,13 +422,15 @@ template <class T>
         return typename Slices::Product{at.data(), panels[i].data(), depths[i], depths[i] * line, panels[i].data()};
     };
     const typename Slices::Sums sums = {begin.data(), begin_stride, out.data(), out_stride};
+    const typename Slices::Part part = {shape.slices, shape.half};
     if (shape.depth_too < 0)
-        Slices::multiply(shape.rows, shape.slices, {product(0, rows)}, sums);
+        Slices::multiply(shape.rows, part, {product(0, rows)}, sums);
     else
-        Slices::multiply(shape.rows, shape.slices, {product(0, rows), product(1, rows_too)}, sums);
+        Slices::multiply(shape.rows, part, {product(0, rows), product(1, rows_too)}, sums);
 
     for (Index r = 0; r < shape.rows; ++r)
         for (Index column = 0; column < shape.slices * line; ++column) {
+            if (shape.half && !Slices::is_half(column % line + 1)) continue;
             T want = begin[r * begin_stride + column];
             for (std::size_t i = 0; i < 2; ++i)
                 want = expected_sum(
@@ -434,8 +438,8 @@ template <class T>
                     [&](Index k) { return panels[i][(column / line * depths[i] + k) * line + column % line]; });
             const T got = out[r * out_stride + column];
             checks.check(same(got, want),
-                         "Slices<%s> %td rows, %td slices, depths %td and %td, %s numbers: row %td column %td is %a, expected %a",
-                         type_name<T>, shape.rows, shape.slices, shape.depth, shape.depth_too, name_of(numbers), r, column,
+                         "Slices<%s> %td rows, %td %s, depths %td and %td, %s numbers: row %td column %td is %a, expected %a",
+                         type_name<T>, shape.rows, shape.slices, shape.half ? "halves" : "slices", shape.depth, shape.depth_too, name_of(numbers), r, column,
                          double(got), double(want));
         }
     checks.check(out.intact(), "Slices<%s> wrote before its sums", type_name<T>);
@@ -446,13 +450,14 @@ void test_slice_shapes(Checks& checks) {
     if constexpr (isa::narrow<T>)
         for (Numbers numbers : both_numbers)
             for (Index rows : {1, 2, 3, 4, 5, 6, 7, 13, 48}) {
-                const Index most = isa::Slices<T>::at_once(rows);
-                for (Index slices = 1; slices <= most; ++slices)
-                    for (const auto& [depth, too] : {std::pair<Index, Index>{9, -1}, {0, -1}, {0, 5}, {17, 3}})
-                        test_slices<T>(checks, {rows, slices, depth, too}, numbers);
-                // In pieces.
-                test_slices<T>(checks, {rows, most, isa::Slices<T>::piece + 1, -1}, numbers);
-                test_slices<T>(checks, {rows, 1, isa::Slices<T>::piece, 3}, numbers);
+                for (const bool half : {false, true})
+                    for (Index slices = 1; slices <= isa::Slices<T>::at_once(rows, half); ++slices) {
+                        for (const auto& [depth, too] : {std::pair<Index, Index>{9, -1}, {0, -1}, {0, 5}, {17, 3}})
+                            test_slices<T>(checks, {rows, slices, half, depth, too}, numbers);
+                        // In pieces.
+                        test_slices<T>(checks, {rows, slices, half, isa::Slices<T>::piece + 1, -1}, numbers);
+                        test_slices<T>(checks, {rows, slices, half, isa::Slices<T>::piece, 3}, numbers);
+                    }
             }
 }
 

@@ -213,13 +213,14 @@ struct Linear {
         alignas(cache_line) static constexpr T zeros[Slices<T>::width] = {};
         const T* left[Slices<T>::max_rows];
         for (Index r = 0; r < rows; ++r) left[r] = p.a[first + r] + k;
-        const Index at_once = Slices<T>::at_once(rows), stride = p.depth * line;
+        const Index at_once = Slices<T>::at_once(rows, false), stride = p.depth * line;
         for (Index block = p.block_begin; block < p.block_end;) {
             const Index slices = p.block_end - block < at_once ? p.block_end - block : at_once;
             const T* slice = p.panel + block * stride + k * line;
             const typename Slices<T>::Product products[] = {{left, slice, depth, stride, slice + slices * stride}};
-            Slices<T>::multiply(rows, slices, products, {p.start ? p.start + block * line : zeros, 0, buffer, tile_width});
             const Index lanes = p.columns - block * line < slices * line ? p.columns - block * line : slices * line;
+            Slices<T>::multiply(rows, {slices, Slices<T>::is_half(lanes)}, products,
+                                {p.start ? p.start + block * line : zeros, 0, buffer, tile_width});
             put(p, first, rows, block * line, ceil_div(lanes, V::width), buffer, p.by_chains && (k > 0 || p.add_to_out));
             block += slices;
         }

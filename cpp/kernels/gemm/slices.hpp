@@ -14,7 +14,7 @@ template <class T>
 struct Slices {
     using V = Vec<T>;
     static constexpr Index line = unit_block<T>;
-    static constexpr int tile_vectors = vectors_per_block<T> < 4 ? vectors_per_block<T> : 4;  // of one slice
+    static constexpr Index tile_vectors = vectors_per_block<T> < 4 ? vectors_per_block<T> : 4;  // of one slice
     static constexpr Index max_rows = 48;       // whose sums share the L1 cache with the piece
     static constexpr Index piece = 512;         // k: 32 KB of a slice
     static constexpr Index most_at_once = 2;    // slices
@@ -22,10 +22,19 @@ struct Slices {
     static constexpr Index width = most_at_once * line;
     static_assert(piece >= gradient_chain);
 
-    // Few rows need two slices at once for enough sums in flight, where the registers suffice.
-    FUSEDRNN_INLINE static Index at_once(Index rows) {
-        return rows <= few_rows && Blocking<T>::max_rows > few_rows ? most_at_once : 1;
+    // The last slice of a matrix may hold no more columns than half a line.
+    FUSEDRNN_INLINE static bool is_half(Index columns) { return columns <= line / 2; }
+
+    // Few rows, and half lines, need two slices at once for enough sums in flight; where the registers suffice.
+    FUSEDRNN_INLINE static Index at_once(Index rows, bool half) {
+        return half || (rows <= few_rows && Blocking<T>::max_rows > few_rows) ? most_at_once : 1;
     }
+
+    // What is multiplied with at a time: neighbouring slices, the whole or the first half of their lines.
+    struct Part {
+        Index slices;
+        bool half;
+    };
 
     // Rows, k contiguous, times neighbouring slices.
     struct Product {
@@ -48,14 +57,14 @@ struct Slices {
         FUSEDRNN_INLINE void operator()(Index, Index) const {}
     };
 
-    // The rows, no more than max_rows, times `slices` slices, product after product. ahead(first, count) is called before
+    // The rows, no more than max_rows, times a part of the panels, product after product. ahead(first, count) is called before
     // each tile's first sums are begun: to fetch, a few lines at a time, what will be needed once the sums are done.
     template <Index Products, class Ahead = Nothing>
-    FUSEDRNN_INLINE static void multiply(Index rows, Index slices, const Product (&products)[Products], Sums sums,
+    FUSEDRNN_INLINE static void multiply(Index rows, Part part, const Product (&products)[Products], Sums sums,
                                          Ahead ahead = {}) {
         Index depth = 0;
         for (const Product& product : products) depth += product.depth;
-        if (depth <= piece) return tiles(rows, slices, products, sums, ahead);
+        if (depth <= piece) return tiles(rows, part, products, sums, ahead);
         for (const Product& product : products)
             for (Index k = 0; k < product.depth; k += piece) {
                 const Index now = product.depth - k < piece ? product.depth - k : piece;
@@ -63,11 +72,11 @@ struct Slices {
                 for (Index r = 0; r < rows; ++r) left[r] = product.rows[r] + k;
                 const T* slice = product.slice + k * line;
                 const bool last = k + now >= product.depth;
-                const Product part[] = {{left, slice, now, product.stride, last ? product.next : slice + now * line}};
+                const Product one[] = {{left, slice, now, product.stride, last ? product.next : slice + now * line}};
                 if (sums.begin == sums.out)
-                    tiles(rows, slices, part, sums, Nothing{});
+                    tiles(rows, part, one, sums, Nothing{});
                 else
-                    tiles(rows, slices, part, sums, ahead);
+                    tiles(rows, part, one, sums, ahead);
                 sums.begin = sums.out;
                 sums.begin_stride = sums.out_stride;
             }
@@ -75,45 +84,62 @@ struct Slices {
 
     // One product as a chain of its own: the sums start from zero.
     template <class Ahead = Nothing>
-    FUSEDRNN_INLINE static void multiply_from_zero(Index rows, Index slices, const Product& product, T* out,
+    FUSEDRNN_INLINE static void multiply_from_zero(Index rows, Part part, const Product& product, T* out,
                                                    Index out_stride, Ahead ahead = {}) {
         alignas(cache_line) static constexpr T zeros[width] = {};
         const Product products[] = {product};
-        multiply(rows, slices, products, {zeros, 0, out, out_stride}, ahead);
+        multiply(rows, part, products, {zeros, 0, out, out_stride}, ahead);
     }
 
 private:
     template <Index Products, class Ahead>
-    static void tiles(Index rows, Index slices, const Product (&products)[Products], const Sums& sums, Ahead ahead) {
+    static void tiles(Index rows, Part part, const Product (&products)[Products], const Sums& sums, Ahead ahead) {
         constexpr Index most = Blocking<T>::max_rows;
         if constexpr (most > few_rows)
-            if (slices == 2) {  // few rows, one tile
+            if (part.slices == 2 && !part.half) {  // few rows, one tile
                 ahead(0, rows);
                 return with_constant<few_rows>(rows, [&](auto n) FUSEDRNN_LAMBDA {
-                    parts<n.value, 2>(products, 0, sums, line);
+                    along_line<n.value, 2>(products, 0, sums, line);
                 });
             }
         const Index share = ceil_div(line, ceil_div(rows, most));
         for_each_row_tile(rows, most, [&](Index first, Index count) FUSEDRNN_LAMBDA {
             ahead(first, count);
+            if (part.half) return half_lines(part.slices, count, products, first, sums, share);
             with_constant<most>(count, [&](auto n) FUSEDRNN_LAMBDA {
-                parts<n.value, 1>(products, first, sums, share);
+                along_line<n.value, 1>(products, first, sums, share);
             });
         });
     }
 
-    // A line may be more vectors than a tile takes.
+    // S whole slices, whose lines may be more vectors than a tile takes.
     template <int MR, int S, Index Products>
-    FUSEDRNN_INLINE static void parts(const Product (&products)[Products], Index first, const Sums& sums, Index share) {
+    FUSEDRNN_INLINE static void along_line(const Product (&products)[Products], Index first, const Sums& sums,
+                                           Index share) {
         for (Index within = 0; within < line; within += tile_vectors * V::width)
-            tile<MR, S>(products, first, within, sums, share);
+            tile<MR, S, tile_vectors>(products, first, within, sums, share);
+    }
+
+    // A function of its own: once a network, and once in the binary whatever is fetched ahead.
+    template <Index Products>
+    [[gnu::noinline]] static void half_lines(Index slices, Index rows, const Product (&products)[Products], Index first,
+                                             const Sums& sums, Index share) {
+        constexpr Index half = line / 2, vectors = half / V::width < tile_vectors ? half / V::width : tile_vectors;
+        with_constant<Blocking<T>::max_rows>(rows, [&](auto n) FUSEDRNN_LAMBDA {
+            for (Index within = 0; within < half; within += vectors * V::width)
+                if (slices == 2)
+                    tile<n.value, 2, vectors>(products, first, within, sums, share);
+                else
+                    tile<n.value, 1, vectors>(products, first, within, sums, share);
+        });
     }
 
     // `share`: elements of a line of the next piece for this tile to fetch, for every k.
-    template <int MR, int S, Index Products>
-    static void tile(const Product (&products)[Products], Index first, Index within, const Sums& sums, Index share) {
-        constexpr int columns = S * tile_vectors;
-        const auto offset = [](int j) FUSEDRNN_LAMBDA { return j / tile_vectors * line + j % tile_vectors * V::width; };
+    template <int MR, int S, int Vectors, Index Products>
+    FUSEDRNN_INLINE static void tile(const Product (&products)[Products], Index first, Index within,
+                                     const Sums& sums, Index share) {
+        constexpr int columns = S * Vectors;
+        const auto offset = [](int j) FUSEDRNN_LAMBDA { return j / Vectors * line + j % Vectors * V::width; };
         const T* begin = sums.begin + first * sums.begin_stride + within;
         V sum[MR][columns];
 #pragma GCC unroll 8
@@ -128,7 +154,7 @@ private:
             const T* next = product.next + first / MR * (product.depth * share);
             accumulate<V, MR, columns, rows_of_k>(
                 sum, a, product.slice + within, product.depth, line,
-                [stride](int j) FUSEDRNN_LAMBDA { return j / tile_vectors * stride + j % tile_vectors * V::width; },
+                [stride](int j) FUSEDRNN_LAMBDA { return j / Vectors * stride + j % Vectors * V::width; },
                 SameSlot{}, [&next, share]() FUSEDRNN_LAMBDA {
                     __builtin_prefetch(next);
                     next += rows_of_k * share;

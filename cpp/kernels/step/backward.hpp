@@ -68,11 +68,12 @@ struct Backward {
                                                Finish finish) {
         using S = Slices<T>;
         const Index stride = panel_depth * S::line;
-        const Index most = S::at_once(p.rows);
+        const Index most = S::at_once(p.rows, false);
         in_turn(ceil_div(block_end - block_begin, most), down, [&](Index i) FUSEDRNN_LAMBDA {
             const Index block = block_begin + i * most;
             const Index slices = block_end - block < most ? block_end - block : most, column = block * S::line;
             const Index lanes = columns - column < slices * S::line ? columns - column : slices * S::line;
+            const typename S::Part part = {slices, S::is_half(lanes)};
             for_each_row_tile(p.rows, S::max_rows, [&](Index first, Index rows) FUSEDRNN_LAMBDA {
                 alignas(cache_line) T sums[S::max_rows * tile_width], chain[S::max_rows * tile_width];
                 Index k = 0;
@@ -83,13 +84,13 @@ struct Backward {
                     const T* slice = panels + block * stride + k * S::line;
                     const typename S::Product product = {rows_now, slice, now, stride, slice + now * S::line};
                     if (k == 0)
-                        S::multiply_from_zero(rows, slices, product, sums, tile_width,
+                        S::multiply_from_zero(rows, part, product, sums, tile_width,
                                               [&](Index from, Index count) FUSEDRNN_LAMBDA {
                                                   for (Index r = 0; r < count; ++r)
                                                       fetch(p, p.row[first + from + r], column);
                                               });
                     else
-                        S::multiply_from_zero(rows, slices, product, chain, tile_width);
+                        S::multiply_from_zero(rows, part, product, chain, tile_width);
                     if (k) add_tile(chain, rows, ceil_div(lanes, V::width), sums);
                     k += now;
                 } while (k < depth);

@@ -298,7 +298,8 @@ struct RnnForward {
 
     static void run(const ForwardSpan<T>& p) {
         walk_forward(p, [&](bool down) FUSEDRNN_LAMBDA {
-            if (narrow<T> && p.rows > 1) return Sliced::step(p, down, finish_block);
+            if constexpr (narrow<T>)
+                if (p.rows > 1) return Sliced::step(p, down, finish_block);
             for_each_column_tile<T>(p.w_hh, p.hidden_size, p.hidden_size, p.block_begin, p.block_end, p.rows == 1, down,
                                     [&](Index column, Index vectors, const LinearPanel<T>&) FUSEDRNN_LAMBDA {
                                         any_rows(p, column, vectors);
@@ -331,7 +332,8 @@ struct RnnForward {
     }
 
     static void project(const ProjectArgs<T>& p) {
-        if (narrow<T> && p.rows > 1) return Sliced::project(p);
+        if constexpr (narrow<T>)
+            if (p.rows > 1) return Sliced::project(p);
         // The output rows are padded to whole blocks, so all columns count as true ones.
         for (Index first = 0; first < p.rows; first += reduction_block) {
             T* out[reduction_block];

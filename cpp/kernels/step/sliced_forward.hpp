@@ -51,7 +51,9 @@ struct SlicedForward {
         const Index recurrent = p.proj_size ? p.proj_size : p.hidden_size;
         const T* bias = p.bias + block * row_sums;
         const Index projected_stride = rows > 1 ? row[1].x - row[0].x : 0;
-        for_each_gates(rows, [&](Index gate, Index now) FUSEDRNN_LAMBDA {
+        const bool half = S::is_half(p.hidden_size - block * line);
+        for_each_gates(rows, half, [&](Index gate, Index now) FUSEDRNN_LAMBDA {
+            const typename S::Part part = {now, half};
             const Index slice = block * Cell::gates + gate;
             const Index input = Cell::input_slot(static_cast<int>(gate)) * line;
             const Index own = Cell::recurrent_slot(static_cast<int>(gate)) * line;
@@ -66,14 +68,14 @@ struct SlicedForward {
                 const T* begin = row[0].x + slice * line;
                 if (input != own) copy_lines(begin, projected_stride, rows, sums + input);
                 if (input != own)
-                    S::multiply(rows, now, {from_h}, {bias + own, 0, sums + own, row_sums});
+                    S::multiply(rows, part, {from_h}, {bias + own, 0, sums + own, row_sums});
                 else
-                    S::multiply(rows, now, {from_h}, {begin, projected_stride, sums + own, row_sums}, ahead);
+                    S::multiply(rows, part, {from_h}, {begin, projected_stride, sums + own, row_sums}, ahead);
             } else if (input == own) {
-                S::multiply(rows, now, {from_x, from_h}, {bias + own, 0, sums + own, row_sums}, ahead);
+                S::multiply(rows, part, {from_x, from_h}, {bias + own, 0, sums + own, row_sums}, ahead);
             } else {
-                S::multiply(rows, now, {from_x}, {bias + input, 0, sums + input, row_sums});
-                S::multiply(rows, now, {from_h}, {bias + own, 0, sums + own, row_sums});
+                S::multiply(rows, part, {from_x}, {bias + input, 0, sums + input, row_sums});
+                S::multiply(rows, part, {from_h}, {bias + own, 0, sums + own, row_sums});
             }
         });
     }
@@ -82,9 +84,10 @@ struct SlicedForward {
         for (Index block = p.block_begin; block < p.block_end; ++block)
             for_each_row_tile(p.rows, S::max_rows, [&](Index first, Index rows) FUSEDRNN_LAMBDA {
                 T* out = p.out + first * p.out_stride;
-                for_each_gates(rows, [&](Index gate, Index now) FUSEDRNN_LAMBDA {
+                const bool half = S::is_half(p.hidden_size - block * line);
+                for_each_gates(rows, half, [&](Index gate, Index now) FUSEDRNN_LAMBDA {
                     const Index slice = block * Cell::gates + gate;
-                    S::multiply(rows, now, {product(p.x + first, p.w_ih, p.input_size, slice, slice + now)},
+                    S::multiply(rows, {now, half}, {product(p.x + first, p.w_ih, p.input_size, slice, slice + now)},
                                 {p.bias + block * row_sums + gate * line, 0, out + slice * line, p.out_stride});
                 });
             });
@@ -93,8 +96,8 @@ struct SlicedForward {
 private:
     // visit(gate, gates at once): neighbours whose sums are neighbours too.
     template <class Visit>
-    FUSEDRNN_INLINE static void for_each_gates(Index rows, Visit visit) {
-        const Index at_once = S::at_once(rows);
+    FUSEDRNN_INLINE static void for_each_gates(Index rows, bool half, Visit visit) {
+        const Index at_once = S::at_once(rows, half);
         for (Index gate = 0; gate < Cell::gates;) {
             const bool two = at_once == 2 && gate + 1 < Cell::gates &&
                              Cell::recurrent_slot(static_cast<int>(gate + 1)) == gate + 1;
