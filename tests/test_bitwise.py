@@ -80,17 +80,17 @@ def test_row_alone_in_7_and_in_64(
         seven = generator.permutation(np.setdiff1d(np.arange(64), alone))[:7]
         seven[position] = row
         rows_equal(whole, some_rows(problem, dtype, layer, seven), seven, f"of row {row} at {position} of 7")
-    for rows in (23, 24):  # where the input stops being projected ahead
+    for rows in (3, 4, 8):  # where tiles become high enough, and the input is no longer projected ahead
         few = generator.permutation(64)[:rows]
         rows_equal(whole, some_rows(problem, dtype, layer, few), few, f"of {rows} rows")
 
 
 @every_dtype
 @every_kind
-@pytest.mark.parametrize("hidden", [17, 64])
-def test_row_of_a_long_sequence(kind: str, hidden: int, dtype: Any, isa: str) -> None:
+@pytest.mark.parametrize(("inputs", "hidden"), [(9, 17), (20, 64)])
+def test_row_of_a_long_sequence(kind: str, inputs: int, hidden: int, dtype: Any, isa: str) -> None:
     """Many chunks of projected input, whose length depends on the rows."""
-    problem = Problem(kind, steps=130, batch=26, inputs=9, hidden=hidden)
+    problem = Problem(kind, steps=130, batch=26, inputs=inputs, hidden=hidden)
     layer = problem.fused(dtype)
     whole = some_rows(problem, dtype, layer, np.arange(26))
     for rows in ([0], [25], [3, 11], list(range(5)), list(range(20, 26)), list(range(12))):
@@ -100,10 +100,22 @@ def test_row_of_a_long_sequence(kind: str, hidden: int, dtype: Any, isa: str) ->
 
 @every_dtype
 @every_kind
-def test_every_row_may_have_its_own_length_and_resets(kind: str, dtype: Any, isa: str) -> None:
-    """A ragged batch with resets is its rows one by one, cut to their lengths."""
+def test_row_of_large_weights(kind: str, dtype: Any, isa: str) -> None:
+    """Weights beyond the L2 cache: the input of 8 rows is projected ahead, that of 50 is not."""
+    problem = Problem(kind, steps=3, batch=50, inputs=257, hidden=300)
+    layer = problem.fused(dtype)
+    whole = some_rows(problem, dtype, layer, np.arange(50))
+    for few in (np.arange(8), np.arange(40, 49)):
+        rows_equal(whole, some_rows(problem, dtype, layer, few), few, f"rows {few}")
+
+
+@every_dtype
+@every_kind
+@pytest.mark.parametrize("inputs", [5, 20])
+def test_every_row_may_have_its_own_length_and_resets(kind: str, inputs: int, dtype: Any, isa: str) -> None:
+    """A ragged batch with resets is its rows one by one, cut to their lengths. Input is projected across their ends."""
     problem = Problem(
-        kind, steps=11, batch=13, inputs=5, hidden=17, layers=2, bidirectional=True, lengths="ragged", reset=True
+        kind, steps=11, batch=13, inputs=inputs, hidden=17, layers=2, bidirectional=True, lengths="ragged", reset=True
     )
     layer = problem.fused(dtype)
     outputs, gradients = record(problem, layer, dtype)

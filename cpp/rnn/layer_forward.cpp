@@ -19,38 +19,70 @@ public:
           tape_(call.tape[direction]) {}
 
     void run() {
-        for (const StepRange& span : schedule_.spans(backwards_)) {
-            const Index rows = share_.rows(schedule_.active(span.begin));
-            if (rows == 0) break;  // rows only ever end
-            const Index steps = steps_at_once(rows, span.end - span.begin);
-            for (Index s = span.begin; s < span.end; s += steps)
-                chunk({s, std::min(s + steps, span.end)}, rows, projects_);
-        }
+        Index rows_to_come = 0;
+        for (const StepRange& span : schedule_.spans(backwards_))
+            rows_to_come += rows_at(span.begin) * (span.end - span.begin);
+        for (const StepRange& span : schedule_.spans(backwards_))
+            for (Index step = span.begin; step < span.end;) {
+                if (rows_at(step) == 0) return;  // rows only ever end
+                if (step == group_.end) next_group(span, rows_to_come);
+                const StepRange range = {step, std::min(span.end, group_.end)};
+                chunk(range);
+                rows_to_come -= (range.end - range.begin) * rows_at(step);
+                step = range.end;
+            }
     }
 
 private:
     using Row = ForwardRow<T>;
 
-    // How many steps one kernel call takes. A product of many input rows at once runs at the speed of the FMA units;
-    // the step's own tiles do so too when they are high enough, and then nothing has to be stored between.
-    Index steps_at_once(Index rows, Index steps) {
+    // The steps from group_.end on whose input products are computed at once, or the rest of the span if that gains
+    // nothing. A product of many input rows runs at the speed of the FMA units and reads W_ih once; but what it finds
+    // has to be stored between. All groups are about as long.
+    void next_group(const StepRange& span, Index rows_to_come) {
         constexpr Index rows_worth_projecting = 48;
         constexpr Index projected_bytes = 1 << 20;
-        projects_ = false;
+        const Index begin = group_.end, rows = rows_at(begin);
+        const Index most = std::min(rows_worth_projecting,
+                                    projected_bytes / (projected_width() * static_cast<Index>(sizeof(T))));
+        const Index groups = ceil_div(rows_to_come, std::max<Index>(most, 1));
+        const Index enough = ceil_div(rows_to_come, groups);
+        Index end = begin, count = 0;
+        while (end < schedule_.steps() && count < enough) count += rows_at(end++);
+        if (end - begin > 1 && (low_tiles(rows) || saves_reading(end - begin, count))) {
+            group_ = {begin, end};
+            projected_ = project(group_, count);
+        } else {
+            group_ = {begin, span.end};
+            projected_ = nullptr;
+        }
+    }
+
+    // The step's own tiles would be too low for the FMA units, and the input has columns enough for that to outweigh the
+    // storing (measured).
+    bool low_tiles(Index rows) const {
         const Index lowest_tile = rows / ceil_div(rows, kernels_.tile_rows);
-        if (3 * lowest_tile >= 2 * kernels_.tile_rows) return steps;
-        const Index width = projected_width() * static_cast<Index>(sizeof(T));
-        const Index most = std::max<Index>(1, std::min(ceil_div(rows_worth_projecting, rows),
-                                                       projected_bytes / (width * rows)));
-        const Index at_once = ceil_div(steps, ceil_div(steps, most));  // all as long
-        projects_ = at_once > 1;
-        return projects_ ? at_once : steps;
+        return 3 * lowest_tile < 2 * kernels_.tile_rows && call_.input_size > (rows == 1 ? 6 : 16);
+    }
+
+    // Weights that do not stay in an L2 cache: for every unit of every gate, the columns of W_ih that `steps` steps together
+    // read less, against the sums of `rows` rows to store and to load again, each of which costs as much as six columns
+    // (measured).
+    bool saves_reading(Index steps, Index rows) const {
+        constexpr Index cached_bytes = 512 * 1024;
+        constexpr Index cost_of_storing = 6;
+        const Index units = (share_.block_end - share_.block_begin) * unit_block<T>;
+        const Index columns = call_.input_size + spec_.recurrent_size();
+        const Index bytes = units * spec_.traits().gates * columns * static_cast<Index>(sizeof(T));
+        return bytes >= cached_bytes && call_.input_size * (steps - 1) > cost_of_storing * rows;
     }
 
     Index projected_width() const { return padded_units<T>(spec_.hidden_size) * spec_.traits().gates; }
+    Index rows_at(Index step) const { return share_.rows(schedule_.active(step)); }
     Index batch(Index i) const { return schedule_.batch_row(share_.row(i)); }
     Index time(Index step, Index i) const { return schedule_.time(backwards_, step, share_.row(i)); }
     bool reset(Index step, Index i) const { return schedule_.reset(backwards_, step, share_.row(i)); }
+    Index x_stride() const { return backwards_ ? -call_.x.time_stride : call_.x.time_stride; }
     const T* zeros() const { return workspace_.zeros.data(); }
     T* y(Index step, Index i) const {
         return call_.y.at(time(step, i), batch(i)) + direction_ * spec_.recurrent_size();
@@ -100,7 +132,7 @@ private:
     ForwardStrides<T> strides(Index active) const {
         const Index sign = backwards_ ? -1 : 1, hidden = spec_.hidden_size;
         ForwardStrides<T> stride = {};
-        stride.x = sign * call_.x.time_stride;
+        stride.x = x_stride();
         stride.h = stride.units = sign * call_.y.time_stride;
         if (spec_.proj_size) stride.units = tape_ ? active * hidden : 0;
         if (spec_.traits().has_cell)
@@ -109,7 +141,8 @@ private:
         return stride;
     }
 
-    void chunk(StepRange range, Index rows, bool projected) {
+    void chunk(StepRange range) {
+        const Index rows = rows_at(range.begin);
         scratch_.forward_rows.resize(static_cast<std::size_t>(rows));
         for (Index i = 0; i < rows; ++i) scratch_.forward_rows[static_cast<std::size_t>(i)] = row_at(range.begin, i);
         ForwardSpan<T> span = {};
@@ -117,8 +150,8 @@ private:
         span.rows = rows;
         span.row = scratch_.forward_rows.data();
         span.stride = strides(schedule_.active(range.begin));
-        if (projected) project(span);
-        span.input_projected = projected;
+        span.input_projected = projected_ != nullptr;
+        if (projected_) take_projected(span);
         span.input_size = call_.input_size;
         span.hidden_size = spec_.hidden_size;
         span.proj_size = spec_.proj_size;
@@ -135,14 +168,20 @@ private:
         kernels_.forward[static_cast<int>(spec_.cell)](span);
     }
 
-    // The input products of all the span's steps; the rows' x then point at them.
-    void project(ForwardSpan<T>& span) {
-        const Index width = projected_width(), count = span.steps * span.rows;
-        T* to = scratch_.projected.reserve(count * width);
+    // The input products of all rows of the steps, `count` altogether: [step][row][gate and unit].
+    const T* project(StepRange steps, Index count) {
+        const Index width = projected_width();
+        T* const to = scratch_.projected.reserve(count * width);
         scratch_.left.resize(static_cast<std::size_t>(count));
-        for (Index s = 0, at = 0; s < span.steps; ++s)
-            for (Index i = 0; i < span.rows; ++i, ++at)
-                scratch_.left[static_cast<std::size_t>(at)] = span.row[i].x + s * span.stride.x;
+        const T** left = scratch_.left.data();
+        Index rows = rows_at(steps.begin);
+        for (Index i = 0; i < rows; ++i) left[i] = call_.x.at(time(steps.begin, i), batch(i));
+        for (Index step = steps.begin + 1; step < steps.end; ++step) {
+            const T** const before = left;
+            left += rows;
+            rows = rows_at(step);  // the first ones of those before
+            for (Index i = 0; i < rows; ++i) left[i] = before[i] + x_stride();
+        }
         ProjectArgs<T> args = {};
         args.rows = count;
         args.x = scratch_.left.data();
@@ -155,8 +194,15 @@ private:
         args.block_begin = share_.block_begin;
         args.block_end = share_.block_end;
         kernels_.project[static_cast<int>(spec_.cell)](args);
-        for (Index i = 0; i < span.rows; ++i) span.row[i].x = to + i * width;
+        return to;
+    }
+
+    // The span's rows read the group's next input products in place of x.
+    void take_projected(ForwardSpan<T>& span) {
+        const Index width = projected_width();
+        for (Index i = 0; i < span.rows; ++i) span.row[i].x = projected_ + i * width;
         span.stride.x = span.rows * width;
+        projected_ += span.steps * span.stride.x;
     }
 
     const LayerForward<T>& call_;
@@ -170,7 +216,8 @@ private:
     const Kernels<T>& kernels_;
     const PackedLayer<T>& weights_;
     DirectionTape<T>* const tape_;
-    bool projects_ = false;
+    StepRange group_ = {0, 0};
+    const T* projected_ = nullptr;  // what is left of the group's input products, if it has them
 };
 
 }  // namespace

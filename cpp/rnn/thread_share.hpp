@@ -16,7 +16,10 @@ struct ThreadShare {
 
     bool takes(Index direction) const { return only_direction < 0 || only_direction == direction; }
     // How many of the `active` first rows are this thread's.
-    Index rows(Index active) const { return active > first_row ? ceil_div(active - first_row, row_step) : 0; }
+    Index rows(Index active) const {
+        if (row_step == 1) return active - first_row;  // and first_row is 0: no division where there is but one row
+        return active > first_row ? ceil_div(active - first_row, row_step) : 0;
+    }
     Index row(Index i) const { return first_row + i * row_step; }
 };
 
