@@ -182,6 +182,14 @@ SPLITS = {
         Problem("rnn tanh", steps=30, batch=1, inputs=33, hidden=385, reset=True, truncate=11),
         Problem("rnn tanh", steps=30, batch=2, inputs=33, hidden=320, layers=2, lengths="ragged"),
     ],
+    "layers": [
+        Problem("lstm", steps=60, batch=1, inputs=33, hidden=64, layers=4),
+        Problem("gru", steps=60, batch=2, inputs=20, hidden=65, layers=5, lengths="ragged", reset=True),
+        Problem("lstm", steps=100, batch=1, inputs=5, hidden=65, layers=3, cells=True, reset=True, truncate=9),
+        Problem("rnn tanh", steps=130, batch=1, inputs=65, hidden=97, layers=2, layout="unbatched"),
+        Problem("rnn relu", steps=50, batch=7, inputs=33, hidden=40, layers=4, lengths="ragged"),
+        Problem("gru", steps=60, batch=1, inputs=33, hidden=64, layers=3, layout="batch first"),
+    ],
     "directions": [
         Problem("lstm", steps=60, batch=1, inputs=64, hidden=63, bidirectional=True, cells=True),
         Problem("gru", steps=70, batch=1, inputs=65, hidden=65, bidirectional=True, reset=True),
@@ -296,6 +304,7 @@ CHECKPOINTED_ON_THREADS = [
     Problem("lstm", steps=20, batch=40, inputs=33, hidden=65, lengths="ragged"),
     Problem("lstm proj", steps=12, batch=1, inputs=33, hidden=300, reset=True),
     Problem("gru", steps=12, batch=1, inputs=33, hidden=257, layers=2),
+    Problem("lstm", steps=120, batch=1, inputs=33, hidden=64, layers=3, reset=True),
 ]
 
 

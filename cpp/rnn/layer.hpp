@@ -1,10 +1,13 @@
 // One layer of a network, forward and backward through a whole schedule.
 #pragma once
 
+#include <vector>
+
 #include "fusedrnn/network.hpp"
 #include "rnn/packed_weights.hpp"
 #include "rnn/schedule.hpp"
 #include "rnn/workspace.hpp"
+#include "threads/parallel.hpp"
 
 namespace fusedrnn {
 
@@ -30,10 +33,17 @@ struct LayerForward {
     T* c_n[2];        // (batch, hidden), LSTM
     View<T> cells;    // where every step's c goes, or null; not together with a tape
     DirectionTape<T>* tape[2];
+    // In a wave of layers: how far the layer below has come, if there is one, and how far this one.
+    const Progress* below = nullptr;
+    Progress* progress = nullptr;
 };
 
 template <class T>
 void layer_forward(const LayerForward<T>& call, Workspace<T>& workspace, int threads);
+
+// Layers of one direction, bottom up, that go through time at once, each a few steps behind the one below.
+template <class T>
+void wave_forward(std::vector<LayerForward<T>>& calls, Workspace<T>& workspace, int threads);
 
 template <class T>
 struct LayerGradients {

@@ -11,11 +11,11 @@ namespace {
 template <class T>
 class DirectionForward {
 public:
-    DirectionForward(const LayerForward<T>& call, Index direction, const ThreadShare& share, Workspace<T>& workspace,
-                     ThreadScratch<T>& scratch)
+    DirectionForward(const LayerForward<T>& call, Index direction, const ThreadShare& share, const Team& team,
+                     Workspace<T>& workspace)
         : call_(call), spec_(call.spec), schedule_(call.schedule), direction_(direction),
-          backwards_(spec_.runs_backwards(direction)), share_(share), workspace_(workspace), scratch_(scratch),
-          kernels_(call.kernels), weights_(*call.weights[direction]),
+          backwards_(spec_.runs_backwards(direction)), share_(share), team_(team), workspace_(workspace),
+          scratch_(workspace.threads[static_cast<std::size_t>(team.index)]), kernels_(call.kernels), weights_(*call.weights[direction]),
           tape_(call.tape[direction]) {}
 
     void run() {
@@ -28,6 +28,7 @@ public:
                 if (step == group_.end) next_group(span, rows_to_come);
                 const StepRange range = {step, std::min(span.end, group_.end)};
                 chunk(range);
+                if (call_.progress) call_.progress->reach(range.end);
                 rows_to_come -= (range.end - range.begin) * rows_at(step);
                 step = range.end;
             }
@@ -38,9 +39,9 @@ private:
 
     // The steps from group_.end on whose input products are computed at once, or the rest of the span if that gains
     // nothing. A product of many input rows runs at the speed of the FMA units and reads W_ih once; but what it finds
-    // has to be stored between. All groups are about as long.
+    // has to be stored between. All groups are about as long; in a wave they are short, so that the next layer may follow.
     void next_group(const StepRange& span, Index rows_to_come) {
-        constexpr Index rows_worth_projecting = 48;
+        const Index rows_worth_projecting = call_.progress ? 12 : 48;
         constexpr Index projected_bytes = 1 << 20;
         const Index begin = group_.end, rows = rows_at(begin);
         const Index most = std::min(rows_worth_projecting,
@@ -49,11 +50,13 @@ private:
         const Index enough = ceil_div(rows_to_come, groups);
         Index end = begin, count = 0;
         while (end < schedule_.steps() && count < enough) count += rows_at(end++);
+        const Index rest = call_.progress ? std::min(end, span.end) : span.end;
+        if (call_.below) call_.below->wait_for(std::max(end, rest), *team_.barrier);
         if (end - begin > 1 && (low_tiles(rows) || saves_reading(end - begin, count))) {
             group_ = {begin, end};
             projected_ = project(group_, count);
         } else {
-            group_ = {begin, span.end};
+            group_ = {begin, rest};
             projected_ = nullptr;
         }
     }
@@ -211,6 +214,7 @@ private:
     const Index direction_;
     const bool backwards_;
     const ThreadShare& share_;
+    const Team& team_;
     Workspace<T>& workspace_;
     ThreadScratch<T>& scratch_;
     const Kernels<T>& kernels_;
@@ -233,14 +237,32 @@ void layer_forward(const LayerForward<T>& call, Workspace<T>& workspace, int thr
         const ThreadShare share = share_of<T>(spec, split.by, team);
         for (Index direction = 0; direction < spec.directions(); ++direction)
             if (share.takes(direction))
-                DirectionForward<T>(call, direction, share, workspace,
-                                    workspace.threads[static_cast<std::size_t>(team.index)])
-                    .run();
+                DirectionForward<T>(call, direction, share, team, workspace).run();
     };
     parallel(split.threads, body);
 }
 
+template <class T>
+void wave_forward(std::vector<LayerForward<T>>& calls, Workspace<T>& workspace, int threads) {
+    const NetworkSpec& spec = calls.front().spec;
+    workspace.prepare(threads, spec.hidden_size);
+    std::vector<Progress> progress(calls.size());
+    for (std::size_t l = 0; l < calls.size(); ++l) {
+        calls[l].below = l ? &progress[l - 1] : nullptr;
+        calls[l].progress = &progress[l];
+    }
+    auto body = [&](const Team& team) {
+        const ThreadShare share = share_of<T>(spec, SplitBy::layers, team);
+        // From the bottom: the layer that a thread waits for is never behind one of its own.
+        for (auto l = static_cast<std::size_t>(team.index); l < calls.size(); l += static_cast<std::size_t>(team.size))
+            DirectionForward<T>(calls[l], 0, share, team, workspace).run();
+    };
+    parallel(threads, body);
+}
+
 template void layer_forward(const LayerForward<float>&, Workspace<float>&, int);
 template void layer_forward(const LayerForward<double>&, Workspace<double>&, int);
+template void wave_forward(std::vector<LayerForward<float>>&, Workspace<float>&, int);
+template void wave_forward(std::vector<LayerForward<double>>&, Workspace<double>&, int);
 
 }  // namespace fusedrnn

@@ -8,7 +8,8 @@ namespace fusedrnn {
 enum class SplitBy {
     rows,        // every thread has rows of its own and never waits
     directions,  // one thread per direction
-    units        // all threads step together, each computing units of its own; a barrier a step
+    units,       // all threads step together, each computing units of its own; a barrier a step
+    layers       // each thread takes layers of its own, a few steps behind the layer below
 };
 
 struct Split {
@@ -18,5 +19,8 @@ struct Split {
 
 // `rows` sequences of `steps` steps through one layer whose input has `input` values.
 Split choose_split(const NetworkSpec& spec, Index input, Index rows, Index steps, int threads, std::size_t value_bytes);
+
+// How many threads should go through the layers of a stack at once, each through whole layers; 1: layer after layer.
+int choose_wave(const NetworkSpec& spec, Index rows, Index steps, int threads, std::size_t value_bytes);
 
 }  // namespace fusedrnn

@@ -7,6 +7,7 @@
 #include "fusedrnn/network.hpp"
 #include "fusedrnn/runtime.hpp"
 #include "rnn/layer.hpp"
+#include "rnn/split.hpp"
 #include "rnn/tape.hpp"
 
 namespace fusedrnn {
@@ -64,7 +65,7 @@ struct StackForward {
 
     Index index(Index layer, Index direction) const { return layer * spec.directions() + direction; }
 
-    void layer(Index l, View<const T> x, View<T> y, View<T> cells, std::vector<DirectionTape<T>>* tape) {
+    LayerForward<T> layer(Index l, View<const T> x, View<T> y, View<T> cells, std::vector<DirectionTape<T>>* tape) {
         LayerForward<T> call{spec, schedule, packed.kernels(), {}, spec.layer_input(l), x, y, {}, {}, {}, cells, {}};
         const Index h_size = schedule.batch() * spec.recurrent_size(), c_size = schedule.batch() * spec.hidden_size;
         for (Index d = 0; d < spec.directions(); ++d) {
@@ -74,9 +75,21 @@ struct StackForward {
             call.c_n[d] = out.c_n ? out.c_n + index(l, d) * c_size : nullptr;
             if (tape) call.tape[d] = &(*tape)[static_cast<std::size_t>(d)];
         }
+        return call;
+    }
+
+    void run(Index l, const LayerForward<T>& call) {
         layer_forward(call, workspace, num_threads());
         finish(l, call);
     }
+
+    void run_wave(std::vector<LayerForward<T>>& calls, int threads) {
+        wave_forward(calls, workspace, threads);
+        for (Index l = 0; l < spec.layers; ++l) finish(l, calls[static_cast<std::size_t>(l)]);
+    }
+
+    // Threads for a wave through all layers; 1: layer after layer.
+    int wave() const { return choose_wave(spec, schedule.rows(), schedule.steps(), num_threads(), sizeof(T)); }
 
     void finish(Index l, const LayerForward<T>& call) {
         const Index h_width = spec.recurrent_size(), c_width = spec.hidden_size;
@@ -126,16 +139,24 @@ void forward_stack(const NetworkSpec& spec, const PackedNetwork<T>& packed, cons
     const Index width = spec.output_size(), steps = in.shape.steps, batch = in.shape.rows;
     zero_padding(in.shape, out.y, width);
     if (out.cells) zero_padding(in.shape, out.cells, spec.directions() * spec.hidden_size);
+    const int wave = masks.empty() ? stack.wave() : 1;
+    const Index outputs = wave > 1 ? spec.layers : 2;
+    workspace.layer_output.resize(std::max(workspace.layer_output.size(), static_cast<std::size_t>(outputs)));
+    const auto output_of = [&](Index l) {
+        return workspace.layer_output[static_cast<std::size_t>(l % outputs)].reserve(steps * batch * width);
+    };
     View<const T> x = in.x;
+    std::vector<LayerForward<T>> calls;
     for (Index l = 0; l < spec.layers; ++l) {
         const bool last = l + 1 == spec.layers;
-        const View<T> y =
-            last ? out.y : time_major(workspace.layer_output[l % 2].reserve(steps * batch * width), batch, width);
+        const View<T> y = last ? out.y : time_major(output_of(l), batch, width);
         if (!last) zero_padding(in.shape, y, width);
-        stack.layer(l, x, y, last ? out.cells : View<T>{}, nullptr);
+        calls.push_back(stack.layer(l, x, y, last ? out.cells : View<T>{}, nullptr));
+        if (wave == 1) stack.run(l, calls.back());
         if (!last && !masks.empty()) multiply(y, masks[static_cast<std::size_t>(l)], steps, batch, width, y);
         x = read_only(y);
     }
+    if (wave > 1) stack.run_wave(calls, wave);
 }
 
 // Runs forward and fills the tape, which was made for these inputs.
@@ -143,12 +164,16 @@ template <class T>
 void record_stack(const NetworkSpec& spec, const PackedNetwork<T>& packed, const ForwardInputs<T>& in,
                   const ForwardOutputs<T>& out, Workspace<T>& workspace, NetworkTape<T>& tape) {
     StackForward<T> stack{spec, tape.schedule(), packed, in, out, workspace};
+    const int wave = tape.has_masks() ? 1 : stack.wave();
+    std::vector<LayerForward<T>> calls;
     for (Index l = 0; l < spec.layers; ++l) {
         const View<T> y = tape.output(l);
         zero_padding(in.shape, y, spec.output_size());
-        stack.layer(l, tape.input(l), y, {}, &tape.layer(l).directions);
+        calls.push_back(stack.layer(l, tape.input(l), y, {}, &tape.layer(l).directions));
+        if (wave == 1) stack.run(l, calls.back());
         tape.drop(l);
     }
+    if (wave > 1) stack.run_wave(calls, wave);
 }
 
 }  // namespace fusedrnn

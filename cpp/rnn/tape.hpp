@@ -35,6 +35,7 @@ public:
     LayerTape<T>& layer(Index l) { return storage_->layers[static_cast<std::size_t>(l)]; }
     View<T> output(Index l);
     View<const T> input(Index l);
+    bool has_masks() const { return has_masks_; }
     // Applies the layer's dropout mask, if it has one.
     void drop(Index l);
     // y and cells for the caller, out of the tape.

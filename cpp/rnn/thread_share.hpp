@@ -38,6 +38,8 @@ ThreadShare share_of(const NetworkSpec& spec, SplitBy by, const Team& team) {
             if (team.index >= 2) share.row_step = share.first_row = Index{1} << 60;  // a spare thread: no rows
             share.only_direction = team.index;
             break;
+        case SplitBy::layers:
+            break;
         case SplitBy::units: {
             const Part units = part_of(share.block_end, team.index, team.size);
             const Part proj = part_of(share.proj_end, team.index, team.size);

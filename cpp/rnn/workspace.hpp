@@ -24,7 +24,7 @@ template <class T>
 struct Workspace {
     std::vector<ThreadScratch<T>> threads;
     Buffer<T> zeros;                 // one row of zeros, wide enough for every use
-    Buffer<T> layer_output[2];       // between layers
+    std::vector<Buffer<T>> layer_output;  // between layers: two by turns, or in a wave all
     Buffer<T> units;                 // o * tanh(c) of the step in hand, with a projection
     Buffer<T> gates[2], dh_proj[2];  // gate gradients of the whole sequence, per direction
     Buffer<T> dc_carry[2], dh_carry[2];

@@ -8,6 +8,7 @@
 
 namespace {
 
+using fusedrnn::Progress;
 using fusedrnn::Team;
 using fusedrnn_test::Checks;
 
@@ -51,12 +52,51 @@ void test_exception(Checks& checks, int threads, int thrower) {
                  threads, thrower, caught.c_str(), ended.load(), size - 1);
 }
 
+// Each thread follows the one before it through an array, three steps at a time.
+void test_progress(Checks& checks, int threads) {
+    constexpr long steps = 300;
+    std::atomic<int> wrong{0}, size{0};
+    long at[most_threads][steps] = {};
+    Progress progress[most_threads];
+    auto body = [&](const Team& team) {
+        size = team.size;
+        for (long step = 0; step < steps; step += 3) {
+            if (team.index > 0) progress[team.index - 1].wait_for(step + 3, *team.barrier);
+            for (long i = step; i < step + 3; ++i) {
+                if (team.index > 0 && at[team.index - 1][i] != team.index) ++wrong;
+                at[team.index][i] = team.index + 1;
+            }
+            progress[team.index].reach(step + 3);
+        }
+    };
+    fusedrnn::parallel(threads, body);
+    checks.check(wrong == 0, "a team of %d: %d steps taken before those they follow", size.load(), wrong.load());
+}
+
+// The thread that others follow fails: they do not wait for it for ever.
+void test_progress_given_up(Checks& checks, int threads) {
+    bool caught = false;
+    Progress progress;
+    auto body = [&](const Team& team) {
+        if (team.index == 0) throw std::bad_alloc();
+        progress.wait_for(1, *team.barrier);
+    };
+    try {
+        fusedrnn::parallel(threads, body);
+    } catch (const std::bad_alloc&) {
+        caught = true;
+    }
+    checks.check(caught, "%d threads: what the first threw did not come out", threads);
+}
+
 }  // namespace
 
 int main() {
     Checks checks;
     for (int threads = 1; threads <= most_threads; ++threads) {
         test_barrier(checks, threads);
+        test_progress(checks, threads);
+        test_progress_given_up(checks, threads);
         for (int thrower = 0; thrower < threads; ++thrower)
             for (int again = 0; again < 20; ++again) test_exception(checks, threads, thrower);
     }

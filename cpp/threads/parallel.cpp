@@ -23,6 +23,8 @@ int usable_processors() {
     return omp_get_num_procs();
 }
 
+constexpr int spins = 1000;  // before a waiting thread offers its processor to others
+
 std::atomic<int>& thread_limit() {
     static std::atomic<int> limit{usable_processors()};
     return limit;
@@ -46,7 +48,7 @@ void set_num_threads(int count) {
 }
 
 void Barrier::wait() {
-    constexpr int spins = 1000, yields = 20;
+    constexpr int yields = 20;
     const unsigned round = round_.load(std::memory_order_acquire);
     if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == threads_) {
         arrived_.store(0, std::memory_order_relaxed);
@@ -55,7 +57,7 @@ void Barrier::wait() {
         return;
     }
     for (int turn = 0; turn < spins + yields; ++turn) {
-        if (round_.load(std::memory_order_acquire) != round || given_up_.load(std::memory_order_relaxed)) return;
+        if (round_.load(std::memory_order_acquire) != round || given_up()) return;
         if (turn < spins)
             pause();
         else
@@ -69,6 +71,15 @@ void Barrier::give_up() {
     given_up_.store(true);
     round_.fetch_add(1);  // whoever sleeps sees another round
     round_.notify_all();
+}
+
+void Progress::wait_for(long steps, const Barrier& team) const {
+    for (int turn = 0; reached_.load(std::memory_order_acquire) < steps && !team.given_up(); ++turn) {
+        if (turn < spins)
+            pause();
+        else
+            sched_yield();
+    }
 }
 
 void run_team(int threads, void (*body)(void*, const Team&), void* context) {

@@ -15,12 +15,24 @@ public:
     void set_threads(int threads) { threads_ = threads; }
     // One of them will not come any more: nobody waits from here on.
     void give_up();
+    bool given_up() const { return given_up_.load(std::memory_order_relaxed); }
 
 private:
     int threads_;
     std::atomic<bool> given_up_{false};
     alignas(64) std::atomic<int> arrived_{0};
     alignas(64) std::atomic<unsigned> round_{0};
+};
+
+// How many steps one thread has taken, for another that follows it.
+class Progress {
+public:
+    void reach(long steps) { reached_.store(steps, std::memory_order_release); }
+    // Until so many are taken, or the team has given up: spinning, then yielding.
+    void wait_for(long steps, const Barrier& team) const;
+
+private:
+    alignas(64) std::atomic<long> reached_{0};
 };
 
 struct Team {
