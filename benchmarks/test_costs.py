@@ -71,3 +71,18 @@ def test_packing(benchmark: Callable[..., object], cell: str, size: tuple[int, i
     benchmark.group = f"packing, training {cell} {batch}×{steps}×{hidden}×{hidden}"
     with fr.threads(1):
         benchmark(step)
+
+
+@pytest.mark.parametrize("threads", [1, 2], ids=["1-one-thread", "2-two-threads"])
+@pytest.mark.parametrize("size", [(2, 100, 32), (2, 100, 64), (2, 100, 128), (4, 1000, 64)], ids=str)
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_layers_on_two_threads(
+    benchmark: Callable[..., object], cell: str, size: tuple[int, int, int], threads: int
+) -> None:
+    """One row through several layers: where units are too few to be split, each thread takes layers of its own."""
+    layers, steps, hidden = size
+    layer = CELLS[cell](hidden, hidden, num_layers=layers, rng=0)
+    x = numbers(steps, 1, hidden)
+    benchmark.group = f"two threads, forward {cell}, {layers} layers, 1×{steps}×{hidden}×{hidden}"
+    with fr.threads(threads):
+        benchmark(layer, x)
