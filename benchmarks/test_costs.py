@@ -1,10 +1,13 @@
 """What an option or an input costs beside the plain case, fusedrnn alone: one group per question, the plain case first.
 
     pytest benchmarks/test_costs.py --benchmark-only --benchmark-sort=name --benchmark-columns=median,min,rounds
+
+What needs two CPUs is skipped without FUSEDRNN_BENCH_THREADS=2.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 import numpy as np
@@ -80,6 +83,8 @@ def test_layers_on_two_threads(
     benchmark: Callable[..., object], cell: str, size: tuple[int, int, int], threads: int
 ) -> None:
     """One row through several layers: where units are too few to be split, each thread takes layers of its own."""
+    if threads > len(os.sched_getaffinity(0)):
+        pytest.skip("one CPU only: FUSEDRNN_BENCH_THREADS=2")
     layers, steps, hidden = size
     layer = CELLS[cell](hidden, hidden, num_layers=layers, rng=0)
     x = numbers(steps, 1, hidden)
