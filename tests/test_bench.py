@@ -299,6 +299,8 @@ def test_rows() -> None:
     assert one["roofline"]["peak_gflops"] == 2e-6
     assert one["roofline"]["of_peak"] == pytest.approx(operations / 2 / 2000)
     assert one["roofline"]["of_bound"] == pytest.approx(one["roofline"]["of_peak"])
+    assert one["ratio_least"] == 3.0
+    assert one["roofline"]["of_bound_least"] == pytest.approx(operations / 1 / 3000)
     assert (two["threads"], two["scaling"], two["best_peer"], two["ratio"]) == (2, 2.0, None, None)
     assert two["roofline"] is None
 
@@ -394,13 +396,13 @@ def test_the_benchmark_is_not_imported_with_the_package() -> None:
 # A run
 
 ROW_KEYS = {
-    "mode", "cell", "dtype", "threads", "shape", "results", "best_peer", "ratio", "ratio_low", "ratio_high", "scaling",
-    "gflops", "roofline",
+    "mode", "cell", "dtype", "threads", "shape", "results", "best_peer", "ratio", "ratio_low", "ratio_high",
+    "ratio_least", "scaling", "gflops", "roofline",
 }  # fmt: skip
 RESULT_KEYS = {"status", "seconds", "rounds", "calls", "variant", "error", "detail"}
 ROOFLINE_KEYS = {
     "peak_gflops", "gbytes_per_s", "footprint_bytes", "operations", "bytes", "bound_seconds", "phased_seconds", "limit",
-    "of_bound", "of_phased", "of_peak",
+    "of_bound", "of_phased", "of_peak", "of_bound_least",
 }  # fmt: skip
 
 

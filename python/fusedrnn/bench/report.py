@@ -60,13 +60,13 @@ def _table(rows: Sequence[Row]) -> list[list[str]]:
     """Cells of a section's table, the heading first."""
     peers = [name for name in dict.fromkeys(name for row in rows for name in row["results"]) if name != OURS]
     scaling = any(row["scaling"] is not None for row in rows)
-    heading = ["cell", "shape", "B×T×I×H", OURS, *peers, "× best peer", "rounds", "GFLOP/s", "bound by"]
-    heading += ["of bound", "of phased", *(["× 1 thread"] if scaling else [])]
+    heading = ["cell", "shape", "B×T×I×H", OURS, *peers, "× best peer", "rounds", "least", "GFLOP/s", "bound by"]
+    heading += ["of bound", "least", "of phased", *(["× 1 thread"] if scaling else [])]
     return [heading, *(_cells(row, peers, scaling) for row in rows)]
 
 
 def _cells(row: Row, peers: Sequence[str], scaling: bool) -> list[str]:
-    limits = row["roofline"] or {"limit": "–", "of_bound": None, "of_phased": None}
+    limits = row["roofline"] or {"limit": "–", "of_bound": None, "of_bound_least": None, "of_phased": None}
     low, high = row["ratio_low"], row["ratio_high"]
     return [
         row["cell"],
@@ -76,9 +76,11 @@ def _cells(row: Row, peers: Sequence[str], scaling: bool) -> list[str]:
         *(_cell(row["results"].get(name), row["best_peer"] == name) for name in peers),
         _times(row["ratio"]),
         "–" if low is None else f"{low:.2f}–{high:.2f}",
+        _times(row["ratio_least"]),
         "–" if row["gflops"] is None else f"{row['gflops']:.3g}",
         limits["limit"],
         _percent(limits["of_bound"]),
+        _percent(limits["of_bound_least"]),
         _percent(limits["of_phased"]),
         *([_times(row["scaling"])] if scaling else []),
     ]
@@ -144,7 +146,9 @@ def _variants(rows: Iterable[Row]) -> list[str]:
 
 LEGEND = (
     "* the best peer. × best peer: its median over fusedrnn's; rounds: the same ratio's least and greatest in one "
-    "round. of bound, of phased: share of the roofline measured in the same rounds (fusedrnn/bench/roofline.py)."
+    "round. of bound, of phased: share of the roofline measured in the same rounds (fusedrnn/bench/roofline.py). "
+    "least: ratio and share of the least times, which other work on the machine disturbs least; the share is of the "
+    "best ceiling."
 )
 
 

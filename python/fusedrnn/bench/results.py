@@ -8,10 +8,12 @@ A document is {"format": 1, "machine": {…}, "settings": {…}, "rows": [row, �
     best_peer                           the fastest other implementation's name, or null
     ratio, ratio_low, ratio_high        how many times longer the best peer takes: of the medians, and the least and
                                         greatest of one round; null without a peer
+    ratio_least                         the same of the least times: what is left where the machine is disturbed
     scaling                             how many times faster fusedrnn is than with one thread, same rounds; or null
     gflops                              1e9 operations a second of fusedrnn, see roofline.py
     roofline                            null or {peak_gflops, gbytes_per_s, footprint_bytes, operations, bytes,
-                                        bound_seconds, phased_seconds, limit, of_bound, of_phased, of_peak}
+                                        bound_seconds, phased_seconds, limit, of_bound, of_phased, of_peak,
+                                        of_bound_least}
 
 and a result
 
@@ -85,10 +87,17 @@ def _row(outcome: Outcome, threads: int) -> Row:
         "ratio": ratio[0],
         "ratio_low": ratio[1],
         "ratio_high": ratio[2],
+        "ratio_least": None if best is None else _ratio_of_least(entries),
         "scaling": _scaling(outcome, threads),
         "gflops": None if ours.seconds is None else work.operations / ours.seconds / 1e9,
-        "roofline": _roofline(work, outcome.ceiling(threads), ours.seconds),
+        "roofline": _roofline(work, outcome, threads, ours),
     }
+
+
+def _ratio_of_least(entries: dict[str, Entry]) -> float | None:
+    least = {name: min(entry.times) for name, entry in entries.items() if entry.seconds is not None}
+    ours = least.pop(OURS, None)
+    return min(least.values()) / ours if ours and least else None
 
 
 def _result(entry: Entry) -> dict[str, Any]:
@@ -110,10 +119,13 @@ def _scaling(outcome: Outcome, threads: int) -> float | None:
     return one.seconds / many.seconds
 
 
-def _roofline(work: roofline.Work, ceiling: dict[str, float] | None, seconds: float | None) -> dict[str, Any] | None:
+def _roofline(work: roofline.Work, outcome: Outcome, threads: int, ours: Entry) -> dict[str, Any] | None:
+    ceiling, seconds = outcome.ceiling(threads), ours.seconds
     if ceiling is None or seconds is None:
         return None
     bound = roofline.bound(work, ceiling["gflops"], ceiling["gbytes_per_s"])
+    best = {name: max(round_[name] for round_ in outcome.ceilings[threads]) for name in ceiling}
+    least = roofline.bound(work, best["gflops"], best["gbytes_per_s"])
     return {
         "peak_gflops": ceiling["gflops"],
         "gbytes_per_s": ceiling["gbytes_per_s"],
@@ -126,4 +138,5 @@ def _roofline(work: roofline.Work, ceiling: dict[str, float] | None, seconds: fl
         "of_bound": bound.seconds / seconds,
         "of_phased": bound.phased_seconds / seconds,
         "of_peak": work.operations / seconds / (ceiling["gflops"] * 1e9),
+        "of_bound_least": least.seconds / min(ours.times),
     }
