@@ -614,6 +614,25 @@ def test_truncation_at_the_whole_length_is_none(kind: str) -> None:
     assert_same(tape.backward(y, truncate=T), layer.record(x)[-1].backward(y))
 
 
+@pytest.mark.parametrize("rows", [1, 3])
+@pytest.mark.parametrize("cut", [np.s_[:], np.s_[::2], np.s_[:, ::2], np.s_[1:, 1:]], ids=str)
+def test_a_tape_with_checkpoints_sees_that_x_has_changed(rows: int, cut: Any) -> None:
+    """It reads x again: wherever in x the change is, and however x lies, it must not use what it was not recorded with."""
+    whole = np.random.default_rng(0).standard_normal((9, 2 * rows + 1, 5), np.float32)
+    x = whole[cut]
+    layer = fr.LSTM(5, 6, rng=0)
+    dy = np.ones((*x.shape[:2], 6), np.float32)
+    expected = layer.record(x)[-1].backward(dy).x
+    for place in ((0, 0, 0), (-1, -1, -1), (1, -1, 2)):
+        tape = layer.record(x, checkpoint=4)[-1]
+        before = x[place]
+        x[place] += 1
+        with pytest.raises(ValueError, match="x: expected the values it was recorded with"):
+            tape.backward(dy)
+        x[place] = before
+        assert np.array_equal(layer.record(x, checkpoint=4)[-1].backward(dy).x, expected)
+
+
 @every_layer
 @pytest.mark.parametrize("checkpoint", [1, 2, 3, 100])
 def test_checkpoints_change_nothing(kind: str, checkpoint: int) -> None:
