@@ -617,7 +617,7 @@ def test_truncation_at_the_whole_length_is_none(kind: str) -> None:
 @pytest.mark.parametrize("rows", [1, 3])
 @pytest.mark.parametrize("cut", [np.s_[:], np.s_[::2], np.s_[:, ::2], np.s_[1:, 1:]], ids=str)
 def test_a_tape_with_checkpoints_sees_that_x_has_changed(rows: int, cut: Any) -> None:
-    """It reads x again: wherever in x the change is, and however x lies, it must not use what it was not recorded with."""
+    """It reads x again: wherever the change is, and however x lies, it must not use what it was not recorded with."""
     whole = np.random.default_rng(0).standard_normal((9, 2 * rows + 1, 5), np.float32)
     x = whole[cut]
     layer = fr.LSTM(5, 6, rng=0)
