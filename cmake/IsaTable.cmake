@@ -21,6 +21,20 @@ else()
   set(FUSEDRNN_ISAS ${FUSEDRNN_ISAS_other})
 endif()
 
+# For builds that need not run everywhere.
+set(FUSEDRNN_ONLY_ISAS "" CACHE STRING "Compile only these of the processor's instruction sets; empty: all")
+if(FUSEDRNN_ONLY_ISAS)
+  foreach(isa IN LISTS FUSEDRNN_ONLY_ISAS)
+    if(NOT isa IN_LIST FUSEDRNN_ISAS)
+      message(FATAL_ERROR "FUSEDRNN_ONLY_ISAS: ${isa} is none of ${FUSEDRNN_ISAS}")
+    endif()
+  endforeach()
+  if(NOT scalar IN_LIST FUSEDRNN_ONLY_ISAS)
+    message(FATAL_ERROR "FUSEDRNN_ONLY_ISAS: expected scalar among them, got ${FUSEDRNN_ONLY_ISAS}")
+  endif()
+  set(FUSEDRNN_ISAS ${FUSEDRNN_ONLY_ISAS})
+endif()
+
 # An object library of `sources`, compiled for one ISA: the namespace, the macro that chooses the vectors, the flags.
 function(fusedrnn_isa_object target isa)
   string(TOUPPER ${isa} upper)

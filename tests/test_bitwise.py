@@ -100,7 +100,7 @@ def test_row_of_a_long_sequence(kind: str, inputs: int, hidden: int, dtype: Any,
 
 @every_dtype
 @every_kind
-def test_row_of_large_weights(kind: str, dtype: Any, isa: str) -> None:
+def test_row_of_wide_layers(kind: str, dtype: Any, isa: str) -> None:
     """Weights beyond the L2 cache: the input of 8 rows is projected ahead, that of 50 is not."""
     problem = Problem(kind, steps=3, batch=50, inputs=257, hidden=300)
     layer = problem.fused(dtype)

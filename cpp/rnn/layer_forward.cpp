@@ -15,8 +15,8 @@ public:
                      Workspace<T>& workspace)
         : call_(call), spec_(call.spec), schedule_(call.schedule), direction_(direction),
           backwards_(spec_.runs_backwards(direction)), share_(share), team_(team), workspace_(workspace),
-          scratch_(workspace.threads[static_cast<std::size_t>(team.index)]), kernels_(call.kernels), weights_(*call.weights[direction]),
-          tape_(call.tape[direction]) {}
+          scratch_(workspace.threads[static_cast<std::size_t>(team.index)]), kernels_(call.kernels),
+          weights_(*call.weights[direction]), tape_(call.tape[direction]) {}
 
     void run() {
         Index rows_to_come = 0;
