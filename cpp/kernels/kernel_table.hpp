@@ -170,14 +170,27 @@ struct OuterArgs {
     const OuterTarget<T>* targets;
     int target_count;
     T* sums[2];
-    T* scratch;  // outer_scratch<T> elements
+    T* scratch;  // outer_scratch() elements
 };
 
-inline constexpr Index outer_chunk = 384;                                   // columns of `a` packed at a time
-inline constexpr Index outer_panel_blocks = 4;                              // unit blocks of `b` packed at a time
 template <class T>
-inline constexpr Index outer_scratch =
-    reduction_block * (outer_chunk + outer_panel_blocks * unit_block<T>) + outer_chunk * unit_block<T> + cache_line;
+inline constexpr Index outer_chunk = 6 * unit_block<T>;  // columns of `a` packed at a time: 192 KB, which stay in the L2 cache
+inline constexpr Index outer_panel_blocks = 4;           // unit blocks of `b` in a packed panel
+inline constexpr Index outer_panels = 16;                // most panels of `b` that are packed at a time
+
+// Panels of all targets; no panel holds columns of two.
+template <class T>
+[[gnu::always_inline]] constexpr Index outer_panel_count(const OuterTarget<T>* targets, int count) {
+    Index panels = 0;
+    for (int i = 0; i < count; ++i) panels += ceil_div(targets[i].columns, outer_panel_blocks * unit_block<T>);
+    return panels;
+}
+template <class T>
+[[gnu::always_inline]] constexpr Index outer_scratch(const OuterTarget<T>* targets, int count) {
+    const Index panels = outer_panel_count(targets, count) < outer_panels ? outer_panel_count(targets, count) : outer_panels;
+    return reduction_block * (outer_chunk<T> + panels * outer_panel_blocks * unit_block<T>) + outer_chunk<T> * unit_block<T> +
+           cache_line;
+}
 
 enum class MathFunction : int { exp, tanh, sigmoid };
 inline constexpr const char* math_function_names[] = {"exp", "tanh", "sigmoid"};

@@ -91,7 +91,7 @@ private:
         args.target_count = target_count;
         args.sums[0] = sums;
         args.sums[1] = sums_too;
-        args.scratch = scratch_.sums.reserve(outer_scratch<T>);
+        args.scratch = scratch_.sums.reserve(outer_scratch(targets, target_count));
         d_.kernels.outer(args);
     }
 

@@ -184,7 +184,7 @@ class KernelRun {
         const Index width = traits_.gate_gradients * shape_.hidden, count = steps * shape_.rows;
         const Index gates = traits_.gates * shape_.hidden;
         std::vector<T> dx = nan(count * shape_.input), dw_ih = numbers(gates * shape_.input),
-                       dw_hh = numbers(gates * recurrent_), db = numbers(gates), scratch = nan(outer_scratch<T>);
+                       dw_hh = numbers(gates * recurrent_), db = numbers(gates);
         std::vector<const T*> left, x, h;
         std::vector<T*> out;
         for (Index i = 0; i < count; ++i) {
@@ -197,6 +197,7 @@ class KernelRun {
                          packed_->layer(0, 0).w_ih_backward.data(), nullptr, true, false, 0,
                          ceil_div(shape_.input, unit_block<T>)});
         const OuterTarget<T> targets[] = {{x.data(), shape_.input, dw_ih.data()}, {h.data(), recurrent_, dw_hh.data()}};
+        std::vector<T> scratch = nan(outer_scratch(targets, 2));
         kernels_.outer({count, gates_.data(), width, 0, gates, targets, 2, {db.data(), nullptr}, scratch.data()});
         for (const std::vector<T>* result : {&dx, &dw_ih, &dw_hh, &db}) digest.add(*result);
     }

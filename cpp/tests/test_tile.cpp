@@ -500,13 +500,13 @@ template <class T>
     const Index a_stride = shape.count + 5;  // a lies in a wider array and ends at the guard page
     Guarded<T> a(shape.rows ? (shape.rows - 1) * a_stride + shape.count : 0);
     fill(a, numbers, random);
-    const Guarded<T> scratch(fusedrnn::outer_scratch<T>);
     std::vector<OuterProduct<T>> products;
     std::vector<fusedrnn::OuterTarget<T>> targets;
     for (Index columns : {shape.columns, Index{3}}) {
         products.emplace_back(shape.rows, shape.count, columns, numbers, random);
         targets.push_back({products.back().b_rows.data(), columns, products.back().out.data()});
     }
+    const Guarded<T> scratch(fusedrnn::outer_scratch(targets.data(), static_cast<int>(targets.size())));
 
     fusedrnn::OuterArgs<T> args = {};
     args.rows = shape.rows;
@@ -562,8 +562,10 @@ void test_outer_shapes(Checks& checks) {
     for (Index count : {1, 2, 3, 4, 5, 6, 7, 13})
         for (Index columns : {1, 15, 16, 17, 31, 65, 97}) shapes.push_back({13, count, columns});
     for (Index rows : {block - 1, block, block + 1, 2 * block + 1}) shapes.push_back({rows, 7, 17});
-    shapes.push_back({block, fusedrnn::outer_chunk - 1, 3});  // the scratch is full, in uneven tiles
-    shapes.push_back({9, fusedrnn::outer_chunk + 14, 33});
+    shapes.push_back({block, fusedrnn::outer_chunk<T> - 1, 3});  // the scratch is full, in uneven tiles
+    shapes.push_back({9, fusedrnn::outer_chunk<T> + 14, 33});
+    constexpr Index at_once = fusedrnn::outer_panels * fusedrnn::outer_panel_blocks * fusedrnn::unit_block<T>;
+    for (Index columns : {at_once - 1, at_once, at_once + 1, 2 * at_once}) shapes.push_back({9, 7, columns});
     for (const OuterShape& shape : shapes)
         for (Numbers numbers : both_numbers) {
             test_outer<T>(checks, shape, numbers, 0, shape.count);

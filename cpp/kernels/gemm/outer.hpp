@@ -1,5 +1,6 @@
 // Weight gradients: out[m][n] += sum over rows of a[row][m] * b[row][n]. The rows are many (time x batch), so both
-// operands are packed and each sum is a chain over one reduction block, the blocks being added last to first.
+// operands are packed and each sum is a chain over one reduction block, the blocks being added last to first. Of a block,
+// b is packed once; a in chunks small enough to be written and read in the L2 cache while b's panels pass by.
 #pragma once
 
 #include "gemm/slices.hpp"
@@ -15,6 +16,7 @@ struct Outer {
     static constexpr int max_vectors = narrow<T> ? Slices<T>::tile_vectors : Blocking<T>::linear_vectors;
     static constexpr Index max_vectors_of_a_row = ceil_div(max_rows, V::width);
     static constexpr Index panel_columns = outer_panel_blocks * unit_block<T>;
+    static constexpr Index panel_size = reduction_block * panel_columns;
     static constexpr Index right_k_stride = narrow<T> ? unit_block<T> : panel_columns;
 
     // Blocks start at multiples of reduction_block and are added from the last to the first, as the steps come back.
@@ -109,39 +111,59 @@ struct Outer {
     }
 
     static void run(const OuterArgs<T>& p) {
+        for (Index k = last_block(p.rows); k >= 0; k -= reduction_block)
+            block(p, k, p.rows - k < reduction_block ? p.rows - k : reduction_block);
+    }
+
+    // Columns [first, first + lanes) of a target.
+    struct Panel {
+        const OuterTarget<T>* target;
+        Index first, lanes;
+    };
+
+    static void block(const OuterArgs<T>& p, Index k, Index depth) {
         T* right = align(p.scratch);
-        T* left = right + reduction_block * panel_columns;
-        for (Index k = last_block(p.rows); k >= 0; k -= reduction_block) {
-            const Index depth = p.rows - k < reduction_block ? p.rows - k : reduction_block;
-            for (Index m = p.m_begin; m < p.m_end; m += outer_chunk) {
-                const Index count = p.m_end - m < outer_chunk ? p.m_end - m : outer_chunk;
-                alignas(cache_line) T sums[outer_chunk] = {};
-                pack_left(p.a + k * p.a_stride + m, p.a_stride, depth, count, left,
-                          p.sums[0] || p.sums[1] ? sums : nullptr);
-                for (T* out : p.sums)
-                    if (out) add_rows(sums, 0, 1, count, out + m);
-                for (int i = 0; i < p.target_count; ++i) {
-                    const OuterTarget<T>& target = p.targets[i];
-                    for (Index n = 0; n < target.columns; n += panel_columns) {
-                        const Index lanes =
-                            target.columns - n < panel_columns ? target.columns - n : panel_columns;
-                        pack_right(target.b + k, n, lanes, depth, right);
-                        chunk(target, m, n, count, lanes, depth, left, right);
-                    }
-                }
+        Panel panels[outer_panels];
+        Index count = 0;
+        bool first = true;
+        for (int i = 0; i < p.target_count; ++i)
+            for (Index n = 0; n < p.targets[i].columns; n += panel_columns) {
+                const Index left = p.targets[i].columns - n;
+                panels[count] = {p.targets + i, n, left < panel_columns ? left : panel_columns};
+                pack_right(p.targets[i].b + k, n, panels[count].lanes, depth, right + count * panel_size);
+                if (++count < outer_panels) continue;
+                times_panels(p, k, depth, panels, count, right, first);
+                count = 0;
+                first = false;
             }
+        if (count > 0 || first) times_panels(p, k, depth, panels, count, right, first);
+    }
+
+    // Chunk after chunk of a times the packed panels.
+    static void times_panels(const OuterArgs<T>& p, Index k, Index depth, const Panel* panels, Index panel_count,
+                             const T* right, bool with_sums) {
+        T* left = align(p.scratch) + panel_count * panel_size;
+        for (Index m = p.m_begin; m < p.m_end; m += outer_chunk<T>) {
+            const Index count = p.m_end - m < outer_chunk<T> ? p.m_end - m : outer_chunk<T>;
+            alignas(cache_line) T sums[outer_chunk<T>] = {};
+            const bool summed = with_sums && (p.sums[0] || p.sums[1]);
+            pack_left(p.a + k * p.a_stride + m, p.a_stride, depth, count, left, summed ? sums : nullptr);
+            for (T* out : p.sums)
+                if (out && summed) add_rows(sums, 0, 1, count, out + m);
+            for (Index i = 0; i < panel_count; ++i) chunk(panels[i], m, count, depth, left, right + i * panel_size);
         }
     }
 
-    static void chunk(const OuterTarget<T>& target, Index m, Index n, Index count, Index lanes, Index depth, T* left,
-                      const T* right) {
-        for (Index j = 0; j * V::width < lanes; j += max_vectors) {
-            const Index lanes_left = lanes - j * V::width;
+    // The tiles of a chunk and a panel.
+    static void chunk(const Panel& panel, Index m, Index count, Index depth, T* left, const T* right) {
+        const Index stride = panel.target->columns;
+        for (Index j = 0; j * V::width < panel.lanes; j += max_vectors) {
+            T* out = panel.target->out + m * stride + panel.first + j * V::width;
+            const Index lanes_left = panel.lanes - j * V::width;
             const Index vectors = ceil_div(lanes_left, V::width);
             for_each_row_tile(count, max_rows, [&](Index first, Index rows) FUSEDRNN_LAMBDA {
                 any_tile(rows, vectors < max_vectors ? vectors : max_vectors, packed_tile(left, first, rows, depth),
-                         right + right_offset(j * V::width), depth, target.out + (m + first) * target.columns + n + j * V::width,
-                         target.columns, lanes_left);
+                         right + right_offset(j * V::width), depth, out + first * stride, stride, lanes_left);
             });
         }
     }
