@@ -303,6 +303,19 @@ def test_rows() -> None:
     assert one["roofline"]["of_bound_least"] == pytest.approx(operations / 1 / 3000)
     assert (two["threads"], two["scaling"], two["best_peer"], two["ratio"]) == (2, 2.0, None, None)
     assert two["roofline"] is None
+    assert (one["scaling_least"], two["scaling_least"], two["machine_scaling"]) == (None, 1.0, None)
+
+
+@pytest.mark.parametrize(
+    ("gflops", "gbytes", "limit", "want"), [(1.0, 1e6, "arithmetic", 1.5), (1e6, 1.0, "traffic", 1.2)]
+)
+def test_what_the_machine_gives_to_two_threads(gflops: float, gbytes: float, limit: str, want: float) -> None:
+    measured = outcome(Entry(times=[3.0, 4.0, 30.0], calls=1))
+    one = {"gflops": gflops, "gbytes_per_s": gbytes}
+    measured.ceilings = {1: [one], 2: [{"gflops": 1.5 * gflops, "gbytes_per_s": 1.2 * gbytes}]}
+    rows = results.rows(measured)
+    assert [row["roofline"]["limit"] for row in rows] == [limit, limit]
+    assert [row["machine_scaling"] for row in rows] == [None, pytest.approx(want)]
 
 
 @pytest.mark.parametrize("status", ["wrong", "crashed", "unavailable"])
@@ -397,7 +410,7 @@ def test_the_benchmark_is_not_imported_with_the_package() -> None:
 
 ROW_KEYS = {
     "mode", "cell", "dtype", "threads", "shape", "results", "best_peer", "ratio", "ratio_low", "ratio_high",
-    "ratio_least", "scaling", "gflops", "roofline",
+    "ratio_least", "scaling", "scaling_least", "machine_scaling", "gflops", "roofline",
 }  # fmt: skip
 RESULT_KEYS = {"status", "seconds", "rounds", "calls", "variant", "error", "detail"}
 ROOFLINE_KEYS = {

@@ -61,7 +61,7 @@ def _table(rows: Sequence[Row]) -> list[list[str]]:
     peers = [name for name in dict.fromkeys(name for row in rows for name in row["results"]) if name != OURS]
     scaling = any(row["scaling"] is not None for row in rows)
     heading = ["cell", "shape", "B×T×I×H", OURS, *peers, "× best peer", "rounds", "least", "GFLOP/s", "bound by"]
-    heading += ["of bound", "least", "of phased", *(["× 1 thread"] if scaling else [])]
+    heading += ["of bound", "least", "of phased", *(["× 1 thread", "least", "machine"] if scaling else [])]
     return [heading, *(_cells(row, peers, scaling) for row in rows)]
 
 
@@ -82,7 +82,7 @@ def _cells(row: Row, peers: Sequence[str], scaling: bool) -> list[str]:
         _percent(limits["of_bound"]),
         _percent(limits["of_bound_least"]),
         _percent(limits["of_phased"]),
-        *([_times(row["scaling"])] if scaling else []),
+        *([_times(row[name]) for name in ("scaling", "scaling_least", "machine_scaling")] if scaling else []),
     ]
 
 
@@ -148,7 +148,7 @@ LEGEND = (
     "* the best peer. × best peer: its median over fusedrnn's; rounds: the same ratio's least and greatest in one "
     "round. of bound, of phased: share of the roofline measured in the same rounds (fusedrnn/bench/roofline.py). "
     "least: ratio and share of the least times, which other work on the machine disturbs least; the share is of the "
-    "best ceiling."
+    "best ceiling. machine: the same ceiling with these threads over that with one."
 )
 
 

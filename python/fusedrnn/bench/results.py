@@ -9,7 +9,10 @@ A document is {"format": 1, "machine": {…}, "settings": {…}, "rows": [row, �
     ratio, ratio_low, ratio_high        how many times longer the best peer takes: of the medians, and the least and
                                         greatest of one round; null without a peer
     ratio_least                         the same of the least times: what is left where the machine is disturbed
-    scaling                             how many times faster fusedrnn is than with one thread, same rounds; or null
+    scaling, scaling_least              how many times faster fusedrnn is than with one thread, same rounds: by medians,
+                                        and by least times; or null
+    machine_scaling                     the same of the ceiling that bounds the row, FMA peak or bandwidth: what the
+                                        machine had to give; or null
     gflops                              1e9 operations a second of fusedrnn, see roofline.py
     roofline                            null or {peak_gflops, gbytes_per_s, footprint_bytes, operations, bytes,
                                         bound_seconds, phased_seconds, limit, of_bound, of_phased, of_peak,
@@ -25,7 +28,10 @@ and a result
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
+
+import numpy as np
 
 from fusedrnn.bench import machine, roofline, timing
 from fusedrnn.bench.implementations import OURS
@@ -88,7 +94,9 @@ def _row(outcome: Outcome, threads: int) -> Row:
         "ratio_low": ratio[1],
         "ratio_high": ratio[2],
         "ratio_least": None if best is None else _ratio_of_least(entries),
-        "scaling": _scaling(outcome, threads),
+        "scaling": _scaling(outcome, threads, np.median),
+        "scaling_least": _scaling(outcome, threads, np.min),
+        "machine_scaling": _machine_scaling(work, outcome, threads),
         "gflops": None if ours.seconds is None else work.operations / ours.seconds / 1e9,
         "roofline": _roofline(work, outcome, threads, ours),
     }
@@ -112,11 +120,22 @@ def _result(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _scaling(outcome: Outcome, threads: int) -> float | None:
+def _scaling(outcome: Outcome, threads: int, typical: Callable[[list[float]], Any]) -> float | None:
     one, many = outcome.entries.get((OURS, 1)), outcome.entries[OURS, threads]
     if threads == 1 or one is None or one.seconds is None or many.seconds is None:
         return None
-    return one.seconds / many.seconds
+    return float(typical(one.times) / typical(many.times))
+
+
+def _machine_scaling(work: roofline.Work, outcome: Outcome, threads: int) -> float | None:
+    if threads == 1 or 1 not in outcome.ceilings:
+        return None
+    one, many = outcome.ceiling(1), outcome.ceiling(threads)
+    if one is None or many is None:
+        return None
+    limit = roofline.bound(work, one["gflops"], one["gbytes_per_s"]).limit
+    name = "gflops" if limit == "arithmetic" else "gbytes_per_s"
+    return many[name] / one[name]
 
 
 def _roofline(work: roofline.Work, outcome: Outcome, threads: int, ours: Entry) -> dict[str, Any] | None:
