@@ -1,8 +1,7 @@
 # -DFUSEDRNN_SANITIZE=address,undefined builds everything with these sanitizers; the first report ends the program.
 #
 # -O1 -g1 comes after the kernels' own -O3 and wins: the checks would keep the compiler busy for many minutes otherwise,
-# and line tables are all that a report needs. For the same reason GCC calls AddressSanitizer's checks instead of writing
-# each of them out.
+# and line tables are all that a report needs.
 include_guard()
 
 set(FUSEDRNN_SANITIZE "" CACHE STRING "Comma separated sanitizers, e.g. address,undefined")
@@ -11,9 +10,6 @@ function(fusedrnn_sanitize target)
   if(FUSEDRNN_SANITIZE)
     target_compile_options(${target} PRIVATE -fsanitize=${FUSEDRNN_SANITIZE} -fno-sanitize-recover=all
                                              -fno-omit-frame-pointer -O1 -g1)
-    if(FUSEDRNN_SANITIZE MATCHES "address" AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-      target_compile_options(${target} PRIVATE --param=asan-instrumentation-with-call-threshold=0)
-    endif()
     target_link_options(${target} PRIVATE -fsanitize=${FUSEDRNN_SANITIZE})
   endif()
 endfunction()

@@ -4,12 +4,11 @@
 //     cmake --preset dev && cmake --build --preset dev --target stage_times_avx2
 //     taskset -c 1 build/dev/cpp/tests/stage_times_avx2
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <vector>
 
-#include "ceilings.hpp"
 #include "check.hpp"
+#include "measure.hpp"
 #include "step/forward.hpp"
 
 namespace {
@@ -18,6 +17,8 @@ namespace isa = fusedrnn::FUSEDRNN_ISA;
 using fusedrnn::ForwardRow;
 using fusedrnn::ForwardSpan;
 using fusedrnn::Index;
+using fusedrnn_test::now;
+using fusedrnn_test::size;
 
 // Cells without their equations: what the sums cost to bring, and the state to write.
 template <class T, template <class> class CellOf>
@@ -36,8 +37,6 @@ using BareLstm = Bare<T, isa::Lstm>;
 template <class T>
 using BareGru = Bare<T, isa::Gru>;
 
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
-
 // A sequence of one layer, weights packed or not: their values do not matter.
 struct Sequence {
     const Index steps = 50, rows, hidden, gates;
@@ -48,8 +47,6 @@ struct Sequence {
         : rows(rows_), hidden(hidden_), gates(gates_), x(size(steps * rows * hidden), 0.25f), y(x), c(size(rows * hidden)),
           w_ih(size(gates * hidden * hidden), 1e-3f), w_hh(w_ih), bias(size(4 * hidden)), zeros(size(hidden)),
           row(size(rows)) {}
-
-    static std::size_t size(Index n) { return static_cast<std::size_t>(n); }
 
     template <class Run>
     double seconds(Run run, bool has_cell) {
@@ -81,21 +78,12 @@ struct Sequence {
     }
 };
 
-double fma_peak() {
-    double best = 0;
-    for (int round = 0; round < 5; ++round) {
-        const double start = now(), done = isa::fma_peak<float>(1000000);
-        best = std::max(best, done / (now() - start));
-    }
-    return best;
-}
-
 template <class Whole, class Without>
 void report(const char* cell, Index gates, bool has_cell, Whole whole, Without without) {
     for (Index rows : {1, 8, 32})
         for (Index hidden : {16, 32, 64, 128, 256}) {
             Sequence sequence(rows, hidden, gates);
-            const double peak = fma_peak(), all = sequence.seconds(whole, has_cell);
+            const double peak = fusedrnn_test::fma_peak<float>(), all = sequence.seconds(whole, has_cell);
             const double bare = sequence.seconds(without, has_cell);
             const double operations = 4.0 * static_cast<double>(gates * hidden * hidden * rows * sequence.steps);
             std::printf("%-4s %2td x %3td  a step %8.2f us  %5.1f %% of the peak  without activations %5.1f %%\n", cell, rows,

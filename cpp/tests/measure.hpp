@@ -1,0 +1,38 @@
+// What the instruments among the tests share: the least time of several runs, and the FMA peak beside it.
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+
+#include "ceilings.hpp"
+
+namespace fusedrnn_test {
+
+inline double now() {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+inline std::size_t size(fusedrnn::Index n) { return static_cast<std::size_t>(n); }
+
+template <class Run>
+double least_seconds(int rounds, Run run) {
+    double best = 1e9;
+    for (int round = 0; round < rounds; ++round) {
+        const double start = now();
+        run();
+        best = std::min(best, now() - start);
+    }
+    return best;
+}
+
+// Operations a second.
+template <class T>
+double fma_peak() {
+    constexpr fusedrnn::Index iterations = 1000000;
+    double done = 0;
+    const double seconds = least_seconds(5, [&] { done = fusedrnn::FUSEDRNN_ISA::fma_peak<T>(iterations); });
+    return done / seconds;
+}
+
+}  // namespace fusedrnn_test

@@ -1,0 +1,178 @@
+// What the stages of a training step take, for docs/performance.md: the forward pass that keeps a tape, the way back through
+// time with the cell's gradient and without, dx, and the weights' gradients with the packing they need. Least times, and
+// shares of the FMA peak measured beside them; not a test.
+//
+//     cmake --preset dev && cmake --build --preset dev --target training_times_avx2
+//     taskset -c 1 build/dev/cpp/tests/training_times_avx2
+#include <cstdio>
+#include <vector>
+
+#include "check.hpp"
+#include "gemm/outer.hpp"
+#include "measure.hpp"
+#include "step/backward.hpp"
+#include "step/forward.hpp"
+
+namespace {
+
+namespace isa = fusedrnn::FUSEDRNN_ISA;
+using fusedrnn::BackwardRow;
+using fusedrnn::ceil_div;
+using fusedrnn::ForwardRow;
+using fusedrnn::Index;
+using fusedrnn_test::least_seconds;
+using fusedrnn_test::size;
+using T = float;
+
+constexpr int rounds = 15;
+
+// A cell whose gradient is the sum that the product brought: one store, nothing read.
+template <class U, template <class> class CellOf>
+struct BareGradient : CellOf<U> {
+    using V = isa::Vec<U>;
+    static void backward(V dh, const BackwardRow<U>& row, const U*, const U*, Index unit, Index lanes, Index,
+                         fusedrnn::Nonlinearity) {
+        isa::store_lanes(dh, row.gates + unit, lanes);
+    }
+};
+template <class U>
+using BareLstm = BareGradient<U, isa::Lstm>;
+template <class U>
+using BareGru = BareGradient<U, isa::Gru>;
+
+// One layer of `hidden` inputs and units over `steps`; the values do not matter. Row-steps in packed order.
+template <template <class> class CellOf>
+struct Layer {
+    static constexpr fusedrnn::CellTraits traits = fusedrnn::cell_traits(CellOf<T>::kind);
+    const Index steps = 50, rows, hidden, count = steps * rows, width = traits.gate_gradients * hidden;
+    std::vector<T> x, y, c, saved, gates, dx, dw_ih, dw_hh, db, w, bias, zeros, carry, sums, packed;
+    std::vector<const T*> x_rows, y_rows, gate_rows;
+    std::vector<T*> dx_rows;
+
+    Layer(Index rows_, Index hidden_)
+        : rows(rows_), hidden(hidden_), x(size(count * hidden), 0.25f), y(x), c(x), saved(size(count * traits.saved * hidden)),
+          gates(size(count * width), 1e-3f), dx(x), dw_ih(size(traits.gates * hidden * hidden)), dw_hh(dw_ih),
+          db(size(traits.gates * hidden)), w(size(traits.gates * hidden * hidden), 1e-3f), bias(size(traits.accumulators * hidden)),
+          zeros(size(width)), carry(size(rows * hidden)) {
+        for (Index i = 0; i < count; ++i) {
+            x_rows.push_back(x.data() + i * hidden);
+            y_rows.push_back(y.data() + i * hidden);
+            gate_rows.push_back(gates.data() + i * width);
+            dx_rows.push_back(dx.data() + i * hidden);
+        }
+    }
+
+    T* at(std::vector<T>& of, Index step, Index row, Index per_row) { return of.data() + (step * rows + row) * per_row; }
+
+    void forward() {
+        std::vector<ForwardRow<T>> row(size(rows));
+        for (Index r = 0; r < rows; ++r) {
+            ForwardRow<T>& to = row[size(r)];
+            to.x = at(x, 0, r, hidden);
+            to.h_prev = to.c_prev = zeros.data();
+            to.h = to.units = at(y, 0, r, hidden);
+            if (traits.has_cell) to.c = at(c, 0, r, hidden);
+            to.saved = at(saved, 0, r, traits.saved * hidden);
+        }
+        fusedrnn::ForwardSpan<T> span = {};
+        span.steps = steps;
+        span.rows = rows;
+        span.row = row.data();
+        span.stride = {rows * hidden, rows * hidden, rows * hidden, traits.has_cell ? rows * hidden : 0,
+                       rows * traits.saved * hidden};
+        span.input_size = span.hidden_size = hidden;
+        span.bias = bias.data();
+        span.w_ih = span.w_hh = w.data();
+        span.block_end = hidden / fusedrnn::unit_block<T>;
+        isa::GatedForward<T, CellOf>::run(span);
+    }
+
+    // The gate gradients overwrite those of the run before; the step after the last one is a row of zeros.
+    template <template <class> class Gradient>
+    void through_time() {
+        std::vector<BackwardRow<T>> row(size(rows));
+        for (Index r = 0; r < rows; ++r) {
+            BackwardRow<T>& to = row[size(r)];
+            to.gates_next = zeros.data();
+            to.dy = at(x, steps - 1, r, hidden);
+            if (traits.has_cell || traits.carries_dh) to.dc_carry = to.dh_carry = at(carry, 0, r, hidden);
+            to.saved = at(saved, steps - 1, r, traits.saved * hidden);
+            to.h = at(y, steps - 1, r, hidden);
+            to.c = traits.has_cell ? at(c, steps - 1, r, hidden) : nullptr;
+            to.h_prev_last = to.c_prev_last = zeros.data();
+            to.gates = at(gates, steps - 1, r, width);
+        }
+        fusedrnn::BackwardSpan<T> span = {};
+        span.steps = steps;
+        span.rows = rows;
+        span.row = row.data();
+        span.stride = {-rows * hidden, -rows * traits.saved * hidden, -rows * hidden, -rows * hidden, -rows * width, 0};
+        span.hidden_size = hidden;
+        span.w_hh = w.data();
+        span.block_end = hidden / fusedrnn::unit_block<T>;
+        sums.resize(size(rows * fusedrnn::linear_tile_columns<T>));
+        span.scratch = sums.data();
+        isa::Backward<T, Gradient>::run(span);
+    }
+
+    void input_gradient() {
+        isa::Linear<T>::run({count, gate_rows.data(), dx_rows.data(), traits.gates * hidden, hidden, w.data(), nullptr, true,
+                             false, 0, hidden / fusedrnn::unit_block<T>});
+    }
+
+    fusedrnn::OuterArgs<T> outer(const fusedrnn::OuterTarget<T> (&targets)[2]) {
+        packed.resize(size(fusedrnn::outer_scratch(targets, 2)));
+        return {count, gates.data(), width, 0, traits.gates * hidden, targets, 2, {db.data(), nullptr}, packed.data()};
+    }
+
+    // All that Outer packs, in its order.
+    void pack(const fusedrnn::OuterArgs<T>& args) {
+        using Outer = isa::Outer<T>;
+        for (Index k = 0; k < count; k += fusedrnn::reduction_block) {
+            const Index depth = count - k < fusedrnn::reduction_block ? count - k : fusedrnn::reduction_block;
+            for (int i = 0; i < args.target_count; ++i)
+                for (Index n = 0; n < hidden; n += Outer::panel_columns)
+                    Outer::pack_right(args.targets[i].b + k, n, hidden - n < Outer::panel_columns ? hidden - n : Outer::panel_columns,
+                                      depth, Outer::align(packed.data()));
+            for (Index m = 0; m < args.m_end; m += fusedrnn::outer_chunk<T>)
+                Outer::pack_left(args.a + k * width + m, width, depth,
+                                 args.m_end - m < fusedrnn::outer_chunk<T> ? args.m_end - m : fusedrnn::outer_chunk<T>,
+                                 Outer::align(packed.data()), db.data() + m);
+        }
+    }
+};
+
+template <template <class> class CellOf, template <class> class Bare>
+void report(const char* cell) {
+    for (Index rows : {8, 32})
+        for (Index hidden : {64, 128, 256}) {
+            Layer<CellOf> layer(rows, hidden);
+            const fusedrnn::OuterTarget<T> targets[] = {{layer.x_rows.data(), hidden, layer.dw_ih.data()},
+                                                        {layer.y_rows.data(), hidden, layer.dw_hh.data()}};
+            const fusedrnn::OuterArgs<T> args = layer.outer(targets);
+            const double peak = fusedrnn_test::fma_peak<T>();
+            const double forward = least_seconds(rounds, [&] { layer.forward(); });
+            const double bare = least_seconds(rounds, [&] { layer.template through_time<Bare>(); });
+            const double back = least_seconds(rounds, [&] { layer.template through_time<CellOf>(); });
+            const double dx = least_seconds(rounds, [&] { layer.input_gradient(); });
+            const double dw = least_seconds(rounds, [&] { isa::Outer<T>::run(args); });
+            const double packing = least_seconds(rounds, [&] { layer.pack(args); });
+            const double product = 2.0 * static_cast<double>(layer.count * layer.traits.gates * hidden * hidden);
+            const auto share = [&](double products, double seconds) { return 100 * products * product / seconds / peak; };
+            std::printf("%-4s %2td x %3td  all %4.1f %%  recorded %4.1f  through time %4.1f (bare %4.1f)  dx %4.1f  "
+                        "dW %4.1f (packed %4.1f)\n",
+                        cell, rows, hidden, share(6, forward + back + dx + dw), share(2, forward), share(1, back),
+                        share(1, bare), share(1, dx), share(2, dw), share(2, dw - packing));
+        }
+}
+
+[[gnu::noinline]] int run() {
+    std::puts("shares of the FMA peak; bare: without the cell's gradient; packed: as if packing took no time");
+    report<isa::Lstm, BareLstm>("lstm");
+    report<isa::Gru, BareGru>("gru");
+    return 0;
+}
+
+}  // namespace
+
+int main() { return fusedrnn_test::cpu_has_compiled_isa() ? run() : fusedrnn_test::skipped; }
