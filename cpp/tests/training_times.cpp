@@ -4,6 +4,7 @@
 //
 //     cmake --preset dev && cmake --build --preset dev --target training_times_avx2
 //     taskset -c 1 build/dev/cpp/tests/training_times_avx2
+#include <algorithm>
 #include <cstdio>
 #include <vector>
 
@@ -17,7 +18,6 @@ namespace {
 
 namespace isa = fusedrnn::FUSEDRNN_ISA;
 using fusedrnn::BackwardRow;
-using fusedrnn::ceil_div;
 using fusedrnn::ForwardRow;
 using fusedrnn::Index;
 using fusedrnn_test::least_seconds;
@@ -52,8 +52,8 @@ struct Layer {
     Layer(Index rows_, Index hidden_)
         : rows(rows_), hidden(hidden_), x(size(count * hidden), 0.25f), y(x), c(x), saved(size(count * traits.saved * hidden)),
           gates(size(count * width), 1e-3f), dx(x), dw_ih(size(traits.gates * hidden * hidden)), dw_hh(dw_ih),
-          db(size(traits.gates * hidden)), w(size(traits.gates * hidden * hidden), 1e-3f), bias(size(traits.accumulators * hidden)),
-          zeros(size(width)), carry(size(rows * hidden)) {
+          db(size(traits.gates * hidden)), w(size(traits.gates * hidden * hidden), 1e-3f),
+          bias(size(traits.accumulators * hidden)), zeros(size(width)), carry(size(rows * hidden)) {
         for (Index i = 0; i < count; ++i) {
             x_rows.push_back(x.data() + i * hidden);
             y_rows.push_back(y.data() + i * hidden);
@@ -128,16 +128,15 @@ struct Layer {
     // All that Outer packs, in its order.
     void pack(const fusedrnn::OuterArgs<T>& args) {
         using Outer = isa::Outer<T>;
-        for (Index k = 0; k < count; k += fusedrnn::reduction_block) {
-            const Index depth = count - k < fusedrnn::reduction_block ? count - k : fusedrnn::reduction_block;
+        constexpr Index chunk = fusedrnn::outer_chunk<T>, panel = Outer::panel_columns, block = fusedrnn::reduction_block;
+        T* const to = Outer::align(packed.data());
+        for (Index k = 0; k < count; k += block) {
+            const Index depth = std::min(count - k, block);
             for (int i = 0; i < args.target_count; ++i)
-                for (Index n = 0; n < hidden; n += Outer::panel_columns)
-                    Outer::pack_right(args.targets[i].b + k, n, hidden - n < Outer::panel_columns ? hidden - n : Outer::panel_columns,
-                                      depth, Outer::align(packed.data()));
-            for (Index m = 0; m < args.m_end; m += fusedrnn::outer_chunk<T>)
-                Outer::pack_left(args.a + k * width + m, width, depth,
-                                 args.m_end - m < fusedrnn::outer_chunk<T> ? args.m_end - m : fusedrnn::outer_chunk<T>,
-                                 Outer::align(packed.data()), db.data() + m);
+                for (Index n = 0; n < hidden; n += panel)
+                    Outer::pack_right(args.targets[i].b + k, n, std::min(hidden - n, panel), depth, to);
+            for (Index m = 0; m < args.m_end; m += chunk)
+                Outer::pack_left(args.a + k * width + m, width, depth, std::min(args.m_end - m, chunk), to, db.data() + m);
         }
     }
 };
