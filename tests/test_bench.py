@@ -49,8 +49,22 @@ class FakeClock:
 
 def test_measure_is_the_mean_of_the_calls() -> None:
     clock = FakeClock()
-    assert timing.measure(clock.work(0.5), 8, clock=clock) == 0.5
+    assert timing.measure(clock.work(0.5), 8, clock=clock) == (0.5, 0.5)
     assert clock.now == 4.0
+
+
+@pytest.mark.parametrize(("calls", "part"), [(1, 1), (3, 1), (64, 1), (65, 1), (127, 1), (128, 2), (1000, 15)])
+def test_measure_keeps_the_fastest_part(calls: int, part: int) -> None:
+    clock = FakeClock()
+    made = 0
+
+    def call() -> None:
+        nonlocal made
+        made += 1
+        clock.now += 1.0 if made <= part else 2.0
+
+    assert timing.measure(call, calls, clock=clock) == ((2.0 * calls - part) / calls, 1.0)
+    assert made == calls
 
 
 def test_measure_does_not_count_the_warm_up() -> None:
@@ -60,7 +74,7 @@ def test_measure_does_not_count_the_warm_up() -> None:
     def call() -> None:
         clock.now += next(durations)
 
-    assert timing.measure(call, 2, warm_up=15.0, clock=clock) == 1.0
+    assert timing.measure(call, 2, warm_up=15.0, clock=clock).mean == 1.0
 
 
 @pytest.mark.parametrize(("each", "calls"), [(2**-10, 64), (2**-6, 4), (2**-4, 1), (1.0, 1)])
@@ -90,7 +104,7 @@ def test_alternating_shares_a_disturbance() -> None:
             nonlocal slow, turns
             turns += 1
             slow = 3.0 if turns > 6 else 1.0  # the machine slows down after three of five rounds
-            return timing.measure(clock.work(seconds * slow), 4, clock=clock)
+            return timing.measure(clock.work(seconds * slow), 4, clock=clock).mean
 
         return sample
 
@@ -280,17 +294,17 @@ def test_unknown_implementations_are_refused() -> None:
 
 
 def outcome(peer: Entry) -> Outcome:
-    ours = Entry(times=[1.0, 2.0, 3.0], calls=1, variant="layer", error=0.0)
+    ours = Entry(times=[1.0, 2.0, 3.0], least_times=[1.0, 0.5, 1.5], calls=1, variant="layer", error=0.0)
     ceilings = [{"gflops": value, "gbytes_per_s": value} for value in (1e-6, 3e-6, 2e-6)]
     return Outcome(
         Problem("lstm", SMALL, "forward", "float32"),
-        {("fusedrnn", 1): ours, ("numpy", 1): peer, ("fusedrnn", 2): Entry(times=[1.0, 1.0, 1.0])},
+        {("fusedrnn", 1): ours, ("numpy", 1): peer, ("fusedrnn", 2): Entry(times=[1.0] * 3, least_times=[0.4] * 3)},
         {1: ceilings},
     )
 
 
 def test_rows() -> None:
-    one, two = results.rows(outcome(Entry(times=[3.0, 4.0, 30.0], calls=1)))
+    one, two = results.rows(outcome(Entry(times=[3.0, 4.0, 30.0], least_times=[2.0, 3.0, 2.5], calls=1)))
     assert one["results"]["fusedrnn"]["seconds"] == statistics.median([1.0, 2.0, 3.0])
     assert (one["best_peer"], one["ratio"], one["ratio_low"], one["ratio_high"]) == ("numpy", 2.0, 2.0, 10.0)
     assert one["scaling"] is None
@@ -299,11 +313,12 @@ def test_rows() -> None:
     assert one["roofline"]["peak_gflops"] == 2e-6
     assert one["roofline"]["of_peak"] == pytest.approx(operations / 2 / 2000)
     assert one["roofline"]["of_bound"] == pytest.approx(one["roofline"]["of_peak"])
-    assert one["ratio_least"] == 3.0
-    assert one["roofline"]["of_bound_least"] == pytest.approx(operations / 1 / 3000)
+    assert one["results"]["fusedrnn"]["least"] == 0.5
+    assert one["ratio_least"] == 4.0
+    assert one["roofline"]["of_bound_least"] == pytest.approx(operations / 0.5 / 3000)
     assert (two["threads"], two["scaling"], two["best_peer"], two["ratio"]) == (2, 2.0, None, None)
     assert two["roofline"] is None
-    assert (one["scaling_least"], two["scaling_least"], two["machine_scaling"]) == (None, 1.0, None)
+    assert (one["scaling_least"], two["scaling_least"], two["machine_scaling"]) == (None, 1.25, None)
 
 
 @pytest.mark.parametrize(
@@ -412,7 +427,7 @@ ROW_KEYS = {
     "mode", "cell", "dtype", "threads", "shape", "results", "best_peer", "ratio", "ratio_low", "ratio_high",
     "ratio_least", "scaling", "scaling_least", "machine_scaling", "gflops", "roofline",
 }  # fmt: skip
-RESULT_KEYS = {"status", "seconds", "rounds", "calls", "variant", "error", "detail"}
+RESULT_KEYS = {"status", "seconds", "rounds", "least", "calls", "variant", "error", "detail"}
 ROOFLINE_KEYS = {
     "peak_gflops", "gbytes_per_s", "footprint_bytes", "operations", "bytes", "bound_seconds", "phased_seconds", "limit",
     "of_bound", "of_phased", "of_peak", "of_bound_least",

@@ -147,8 +147,8 @@ def _variants(rows: Iterable[Row]) -> list[str]:
 LEGEND = (
     "* the best peer. × best peer: its median over fusedrnn's; rounds: the same ratio's least and greatest in one "
     "round. of bound, of phased: share of the roofline measured in the same rounds (fusedrnn/bench/roofline.py). "
-    "least: ratio and share of the least times, which other work on the machine disturbs least; the share is of the "
-    "best ceiling. machine: the same ceiling with these threads over that with one."
+    "least: by the least time of a 64th of a round (or a single call), which other work on the machine disturbs least, "
+    "and the best ceiling. machine: the ceiling with these threads over that with one."
 )
 
 

@@ -23,6 +23,7 @@ and a result
     status                              "timed" | "unavailable" | "wrong" | "crashed"
     seconds                             median seconds of one call, or null
     rounds                              seconds per call of every round
+    least                               seconds per call of the fastest 64th (or single call) of any round, or null
     calls, variant, error, detail       calls a round; which set-up; relative error; why not timed
 """
 
@@ -30,8 +31,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
-
-import numpy as np
 
 from fusedrnn.bench import machine, roofline, timing
 from fusedrnn.bench.implementations import OURS
@@ -94,8 +93,8 @@ def _row(outcome: Outcome, threads: int) -> Row:
         "ratio_low": ratio[1],
         "ratio_high": ratio[2],
         "ratio_least": None if best is None else _ratio_of_least(entries),
-        "scaling": _scaling(outcome, threads, np.median),
-        "scaling_least": _scaling(outcome, threads, np.min),
+        "scaling": _scaling(outcome, threads, lambda entry: entry.seconds),
+        "scaling_least": _scaling(outcome, threads, lambda entry: entry.least),
         "machine_scaling": _machine_scaling(work, outcome, threads),
         "gflops": None if ours.seconds is None else work.operations / ours.seconds / 1e9,
         "roofline": _roofline(work, outcome, threads, ours),
@@ -103,7 +102,7 @@ def _row(outcome: Outcome, threads: int) -> Row:
 
 
 def _ratio_of_least(entries: dict[str, Entry]) -> float | None:
-    least = {name: min(entry.times) for name, entry in entries.items() if entry.seconds is not None}
+    least = {name: entry.least for name, entry in entries.items() if entry.least is not None}
     ours = least.pop(OURS, None)
     return min(least.values()) / ours if ours and least else None
 
@@ -113,6 +112,7 @@ def _result(entry: Entry) -> dict[str, Any]:
         "status": entry.status,
         "seconds": entry.seconds,
         "rounds": entry.times,
+        "least": entry.least,
         "calls": entry.calls,
         "variant": entry.variant,
         "error": entry.error,
@@ -120,11 +120,11 @@ def _result(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _scaling(outcome: Outcome, threads: int, typical: Callable[[list[float]], Any]) -> float | None:
-    one, many = outcome.entries.get((OURS, 1)), outcome.entries[OURS, threads]
-    if threads == 1 or one is None or one.seconds is None or many.seconds is None:
+def _scaling(outcome: Outcome, threads: int, seconds: Callable[[Entry], float | None]) -> float | None:
+    if threads == 1 or (OURS, 1) not in outcome.entries:
         return None
-    return float(typical(one.times) / typical(many.times))
+    one, many = seconds(outcome.entries[OURS, 1]), seconds(outcome.entries[OURS, threads])
+    return None if one is None or many is None else one / many
 
 
 def _machine_scaling(work: roofline.Work, outcome: Outcome, threads: int) -> float | None:
@@ -157,5 +157,5 @@ def _roofline(work: roofline.Work, outcome: Outcome, threads: int, ours: Entry) 
         "of_bound": bound.seconds / seconds,
         "of_phased": bound.phased_seconds / seconds,
         "of_peak": work.operations / seconds / (ceiling["gflops"] * 1e9),
-        "of_bound_least": least.seconds / min(ours.times),
+        "of_bound_least": None if ours.least is None else least.seconds / ours.least,
     }

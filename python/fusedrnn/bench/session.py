@@ -48,11 +48,18 @@ class Entry:
     calls: int = 0
     times: list[float] = field(default_factory=list)
     """Seconds per call, one of every round."""
+    least_times: list[float] = field(default_factory=list)
+    """The same of the fastest part of each round."""
 
     @property
     def seconds(self) -> float | None:
         """The median; None unless timed."""
         return statistics.median(self.times) if self.status == "timed" and self.times else None
+
+    @property
+    def least(self) -> float | None:
+        """The least of all; None unless timed."""
+        return min(self.least_times) if self.status == "timed" and self.least_times else None
 
 
 @dataclass
@@ -146,10 +153,11 @@ class Session:
             return
         if max(self.plan.threads) > 1:
             time.sleep(SETTLE)
-        seconds = self._guarded(key, entry, "sample")
-        if seconds is None:
+        sample = self._guarded(key, entry, "sample")
+        if sample is None:
             return
-        entry.times.append(seconds)
+        entry.times.append(sample.mean)
+        entry.least_times.append(sample.least)
         if name == OURS:
             ceilings = self._guarded(key, entry, "ceilings", problem.dtype, roofline.work(problem).footprint)
             if ceilings is not None:

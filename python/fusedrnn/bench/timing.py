@@ -10,19 +10,29 @@ import statistics
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from itertools import repeat
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
-__all__ = ["alternate", "calibrate", "measure", "paired_ratios"]
+__all__ = ["Sample", "alternate", "calibrate", "measure", "paired_ratios"]
 
 Name = TypeVar("Name", bound=Hashable)
-Sample = TypeVar("Sample")
+Answer = TypeVar("Answer")
 Clock = Callable[[], float]
+
+PARTS = 64
+"""A sample's calls are timed in this many parts: a disturbance shorter than the sample spares some of them."""
+
+
+class Sample(NamedTuple):
+    """Seconds per call: over all calls, and over the fastest part of them."""
+
+    mean: float
+    least: float
 
 
 def measure(
     call: Callable[[], object], calls: int, warm_up: float | None = None, clock: Clock = time.perf_counter
-) -> float:
-    """Seconds per call over `calls` calls in a row, after untimed ones for at least `warm_up` seconds; None: none.
+) -> Sample:
+    """Time `calls` calls in a row, after untimed ones for at least `warm_up` seconds; None: none.
 
     The untimed calls bring code, weights and clock frequency back after other work, and outlast a pool that still
     spins. The garbage collector is off meanwhile.
@@ -33,10 +43,17 @@ def measure(
         begin = clock()
         while warm_up is not None and clock() - begin < warm_up:
             call()
-        begin = clock()
-        for _ in repeat(None, calls):
-            call()
-        return (clock() - begin) / calls
+        least, left = float("inf"), calls
+        begin = part_begin = clock()
+        for parts_left in range(min(calls, PARTS), 0, -1):
+            part = left // parts_left
+            for _ in repeat(None, part):
+                call()
+            part_end = clock()
+            least = min(least, (part_end - part_begin) / part)
+            part_begin = part_end
+            left -= part
+        return Sample((part_begin - begin) / calls, least)
     finally:
         if enabled:
             gc.enable()
@@ -46,13 +63,13 @@ def calibrate(call: Callable[[], object], seconds: float, clock: Clock = time.pe
     """How many calls take about `seconds`, one at least, and what one of them took. `call` has been called before."""
     calls = 1
     while True:
-        each = measure(call, calls, clock=clock)
+        each = measure(call, calls, clock=clock).mean
         if each * calls >= seconds / 4:
             return max(1, round(seconds / each)), each
         calls *= 4
 
 
-def alternate(samplers: Mapping[Name, Callable[[], Sample]], rounds: int) -> Iterator[tuple[Name, Sample]]:
+def alternate(samplers: Mapping[Name, Callable[[], Answer]], rounds: int) -> Iterator[tuple[Name, Answer]]:
     """Every sampler once a round, as (name, sample).
 
     Whatever slows the machine for a while then slows all of them alike. The first place moves on by one each round,

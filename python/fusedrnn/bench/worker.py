@@ -50,8 +50,8 @@ class Server:
         self._calls, _ = timing.calibrate(self._chosen.call, seconds)
         return {"variant": self._chosen.variant, "error": self._chosen.error, "calls": self._calls}
 
-    def sample(self) -> float:
-        """Seconds per call, once around."""
+    def sample(self) -> timing.Sample:
+        """Once around."""
         assert self._chosen is not None
         return timing.measure(self._chosen.call, self._calls, WARM_UP if self._calls > 1 else None)
 

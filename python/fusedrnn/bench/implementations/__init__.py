@@ -165,4 +165,4 @@ def choose(
 def _trial(call: Callable[[], Any], seconds: float) -> float:
     """Seconds of a call, roughly: enough to tell variants apart. A call that is long is not repeated for it."""
     calls, first = calibrate(call, seconds)
-    return first if calls == 1 else min(measure(call, calls), measure(call, calls))
+    return first if calls == 1 else min(measure(call, calls).mean for _ in range(2))
