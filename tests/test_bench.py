@@ -316,6 +316,7 @@ def test_rows() -> None:
     assert one["results"]["fusedrnn"]["least"] == 0.5
     assert one["ratio_least"] == 4.0
     assert one["roofline"]["of_bound_least"] == pytest.approx(operations / 0.5 / 3000)
+    assert one["roofline"]["of_phased_least"] == pytest.approx(one["roofline"]["of_bound_least"])
     assert (two["threads"], two["scaling"], two["best_peer"], two["ratio"]) == (2, 2.0, None, None)
     assert two["roofline"] is None
     assert (one["scaling_least"], two["scaling_least"], two["machine_scaling"]) == (None, 1.25, None)
@@ -430,7 +431,7 @@ ROW_KEYS = {
 RESULT_KEYS = {"status", "seconds", "rounds", "least", "calls", "variant", "error", "detail"}
 ROOFLINE_KEYS = {
     "peak_gflops", "gbytes_per_s", "footprint_bytes", "operations", "bytes", "bound_seconds", "phased_seconds", "limit",
-    "of_bound", "of_phased", "of_peak", "of_bound_least",
+    "of_bound", "of_phased", "of_peak", "of_bound_least", "of_phased_least",
 }  # fmt: skip
 
 

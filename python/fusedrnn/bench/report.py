@@ -61,12 +61,13 @@ def _table(rows: Sequence[Row]) -> list[list[str]]:
     peers = [name for name in dict.fromkeys(name for row in rows for name in row["results"]) if name != OURS]
     scaling = any(row["scaling"] is not None for row in rows)
     heading = ["cell", "shape", "B×T×I×H", OURS, *peers, "× best peer", "rounds", "least", "GFLOP/s", "bound by"]
-    heading += ["of bound", "least", "of phased", *(["× 1 thread", "least", "machine"] if scaling else [])]
+    heading += ["of bound", "least", "of phased", "least", *(["× 1 thread", "least", "machine"] if scaling else [])]
     return [heading, *(_cells(row, peers, scaling) for row in rows)]
 
 
 def _cells(row: Row, peers: Sequence[str], scaling: bool) -> list[str]:
-    limits = row["roofline"] or {"limit": "–", "of_bound": None, "of_bound_least": None, "of_phased": None}
+    limits = row["roofline"] or {"limit": "–", "of_bound": None, "of_bound_least": None, "of_phased": None,
+                                   "of_phased_least": None}
     low, high = row["ratio_low"], row["ratio_high"]
     return [
         row["cell"],
@@ -82,6 +83,7 @@ def _cells(row: Row, peers: Sequence[str], scaling: bool) -> list[str]:
         _percent(limits["of_bound"]),
         _percent(limits["of_bound_least"]),
         _percent(limits["of_phased"]),
+        _percent(limits["of_phased_least"]),
         *([_times(row[name]) for name in ("scaling", "scaling_least", "machine_scaling")] if scaling else []),
     ]
 

@@ -16,7 +16,7 @@ A document is {"format": 1, "machine": {…}, "settings": {…}, "rows": [row, �
     gflops                              1e9 operations a second of fusedrnn, see roofline.py
     roofline                            null or {peak_gflops, gbytes_per_s, footprint_bytes, operations, bytes,
                                         bound_seconds, phased_seconds, limit, of_bound, of_phased, of_peak,
-                                        of_bound_least}
+                                        of_bound_least, of_phased_least}
 
 and a result
 
@@ -158,4 +158,5 @@ def _roofline(work: roofline.Work, outcome: Outcome, threads: int, ours: Entry) 
         "of_phased": bound.phased_seconds / seconds,
         "of_peak": work.operations / seconds / (ceiling["gflops"] * 1e9),
         "of_bound_least": None if ours.least is None else least.seconds / ours.least,
+        "of_phased_least": None if ours.least is None else least.phased_seconds / ours.least,
     }
