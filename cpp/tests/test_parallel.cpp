@@ -1,7 +1,9 @@
 // Teams: every thread runs, the barrier holds, and what one thread throws comes out without the others hanging.
 #include <atomic>
+#include <chrono>
 #include <new>
 #include <string>
+#include <thread>
 
 #include "check.hpp"
 #include "threads/parallel.hpp"
@@ -14,12 +16,15 @@ using fusedrnn_test::Checks;
 
 constexpr int most_threads = 4;
 
-// Every thread adds one before each barrier: after it, all of the round's are there.
-void test_barrier(Checks& checks, int threads) {
+// Every thread adds one before each barrier: after it, all of the round's are there. Where `late`, each thread in its turn
+// comes so late that the others sleep.
+void test_barrier(Checks& checks, int threads, bool late) {
     std::atomic<int> arrived{0}, early{0}, size{0};
     auto body = [&](const Team& team) {
         size = team.size;
         for (int round = 1; round <= 200; ++round) {
+            if (late && round % 4 == 0 && round / 4 % team.size == team.index)
+                std::this_thread::sleep_for(std::chrono::microseconds(500));
             ++arrived;
             team.barrier->wait();
             if (arrived < round * team.size) ++early;
@@ -94,7 +99,7 @@ void test_progress_given_up(Checks& checks, int threads) {
 int main() {
     Checks checks;
     for (int threads = 1; threads <= most_threads; ++threads) {
-        test_barrier(checks, threads);
+        for (bool late : {false, true}) test_barrier(checks, threads, late);
         test_progress(checks, threads);
         test_progress_given_up(checks, threads);
         for (int thrower = 0; thrower < threads; ++thrower)

@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <sched.h>
 
+#include <algorithm>
 #include <exception>
 #include <stdexcept>
 #include <string>
@@ -22,8 +23,6 @@ int usable_processors() {
     if (sched_getaffinity(0, sizeof(set), &set) == 0) return CPU_COUNT(&set);
     return omp_get_num_procs();
 }
-
-constexpr int spins = 1000;  // before a waiting thread offers its processor to others
 
 std::atomic<int>& thread_limit() {
     static std::atomic<int> limit{usable_processors()};
@@ -56,15 +55,30 @@ void Barrier::wait() {
         if (threads_ > 1) round_.notify_all();
         return;
     }
-    for (int turn = 0; turn < spins + yields; ++turn) {
+    if (spin(round)) return;
+    for (int turn = 0; turn < yields; ++turn) {
+        sched_yield();
         if (round_.load(std::memory_order_acquire) != round || given_up()) return;
-        if (turn < spins)
-            pause();
-        else
-            sched_yield();
     }
     // The thread waited for has lost its processor. Asleep, this one leaves its own to it.
     round_.wait(round, std::memory_order_acquire);
+}
+
+// Whether the round ended meanwhile. Now and then for the whole time, in case that the others are back on processors of
+// their own.
+bool Barrier::spin(unsigned round) {
+    constexpr int least_spins = 8;
+    constexpr unsigned rounds_between = 32;
+    const int spins = spins_.load(std::memory_order_relaxed);
+    for (int i = 0; i < (round % rounds_between == 0 ? most_spins : spins); ++i) {
+        if (round_.load(std::memory_order_acquire) != round || given_up()) {
+            if (spins != most_spins) spins_.store(most_spins, std::memory_order_relaxed);
+            return true;
+        }
+        pause();
+    }
+    spins_.store(std::max(spins / 2, least_spins), std::memory_order_relaxed);
+    return false;
 }
 
 void Barrier::give_up() {
@@ -75,7 +89,7 @@ void Barrier::give_up() {
 
 void Progress::wait_for(long steps, const Barrier& team) const {
     for (int turn = 0; reached_.load(std::memory_order_acquire) < steps && !team.given_up(); ++turn) {
-        if (turn < spins)
+        if (turn < Barrier::most_spins)
             pause();
         else
             sched_yield();

@@ -5,7 +5,8 @@
 
 namespace fusedrnn {
 
-// All threads of a team wait for each other: spinning, then yielding, then asleep where the machine is oversubscribed.
+// All threads of a team wait for each other: spinning, then yielding, then asleep. Where threads share a processor spinning
+// only delays them: after rounds in which it was in vain they spin less, until it was not.
 class Barrier {
 public:
     explicit Barrier(int threads) : threads_(threads) {}
@@ -17,11 +18,16 @@ public:
     void give_up();
     bool given_up() const { return given_up_.load(std::memory_order_relaxed); }
 
+    static constexpr int most_spins = 1000;
+
 private:
+    bool spin(unsigned round);
+
     int threads_;
     std::atomic<bool> given_up_{false};
     alignas(64) std::atomic<int> arrived_{0};
     alignas(64) std::atomic<unsigned> round_{0};
+    std::atomic<int> spins_{most_spins};
 };
 
 // How many steps one thread has taken, for another that follows it.
