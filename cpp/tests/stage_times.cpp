@@ -3,7 +3,6 @@
 //
 //     cmake --preset dev && cmake --build --preset dev --target stage_times_avx2
 //     taskset -c 1 build/dev/cpp/tests/stage_times_avx2
-#include <algorithm>
 #include <cstdio>
 #include <vector>
 
@@ -17,7 +16,6 @@ namespace isa = fusedrnn::FUSEDRNN_ISA;
 using fusedrnn::ForwardRow;
 using fusedrnn::ForwardSpan;
 using fusedrnn::Index;
-using fusedrnn_test::now;
 using fusedrnn_test::size;
 
 // Cells without their equations: what the sums cost to bring, and the state to write.
@@ -50,8 +48,7 @@ struct Sequence {
 
     template <class Run>
     double seconds(Run run, bool has_cell) {
-        double best = 1e9;
-        for (int round = 0; round < 9; ++round) {
+        return fusedrnn_test::least_seconds(9, [&] {
             for (Index r = 0; r < rows; ++r) {
                 ForwardRow<float>& at = row[size(r)];
                 at = {};
@@ -70,11 +67,8 @@ struct Sequence {
             span.w_ih = w_ih.data();
             span.w_hh = w_hh.data();
             span.block_end = hidden / fusedrnn::unit_block<float>;
-            const double start = now();
             run(span);
-            best = std::min(best, now() - start);
-        }
-        return best;
+        });
     }
 };
 

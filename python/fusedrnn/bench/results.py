@@ -128,10 +128,8 @@ def _scaling(outcome: Outcome, threads: int, seconds: Callable[[Entry], float | 
 
 
 def _machine_scaling(work: roofline.Work, outcome: Outcome, threads: int) -> float | None:
-    if threads == 1 or 1 not in outcome.ceilings:
-        return None
     one, many = outcome.ceiling(1), outcome.ceiling(threads)
-    if one is None or many is None:
+    if threads == 1 or one is None or many is None:
         return None
     limit = roofline.bound(work, one["gflops"], one["gbytes_per_s"]).limit
     name = "gflops" if limit == "arithmetic" else "gbytes_per_s"
