@@ -98,6 +98,16 @@ WIDE = [
 ]
 
 
+# More row-steps than backward takes at a time, in one direction and in two, split by rows and by units.
+LONG = [
+    Problem("rnn tanh", steps=1700, batch=1, inputs=3, hidden=9),
+    Problem("lstm proj", steps=180, batch=10, inputs=3, hidden=9, layers=2, lengths="ragged", reset=True),
+    Problem("gru", steps=70, batch=30, inputs=3, hidden=9, bidirectional=True, lengths="ragged", truncate=20),
+    Problem("lstm", steps=7, batch=520, inputs=3, hidden=9, bidirectional=True),
+    Problem("gru", steps=700, batch=2, inputs=9, hidden=65),
+]
+
+
 # Where the float32 bound says something: long products and many elements, on each side of where it changes.
 ACCURACY = [
     Problem(kind, steps=5, batch=7, inputs=hidden, hidden=hidden) for kind in ONE_OF_EACH for hidden in (64, 256, 520)
@@ -152,6 +162,14 @@ def test_shapes(problem: Problem, dtype: Any, isa: str) -> None:
 @pytest.mark.parametrize("problem", WIDE, ids=str)
 def test_wide(problem: Problem, dtype: Any, isa: str) -> None:
     with fr.threads(2):
+        check(problem, dtype)
+
+
+@every_dtype
+@pytest.mark.parametrize("problem", LONG, ids=str)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_long(problem: Problem, dtype: Any, threads: int, isa: str) -> None:
+    with fr.threads(threads):
         check(problem, dtype)
 
 

@@ -159,13 +159,13 @@ struct OuterTarget {
     T* out;  // rows of `columns` elements
 };
 
-// The targets share `a`, which is packed once for all of them. sums[i][m] += sum over rows of a[row][m], the same blocks,
-// for those of the two that are not null.
+// The targets share `a`, which is packed once for all of them; m counts from a's column a_first. sums[i][m] += sum over rows
+// of a[row][m], the same blocks, for those of the two that are not null.
 template <class T>
 struct OuterArgs {
     Index rows;
-    const T* a;
-    Index a_stride;
+    const T* const* a;
+    Index a_first;
     Index m_begin, m_end;
     const OuterTarget<T>* targets;
     int target_count;

@@ -26,15 +26,17 @@ void load_carries(const DirectionBackward<T>& d) {
     fill(d.dc_carry, d.call.dc_n[d.direction], d.hidden);
 }
 
-// One thread's walk back through the steps: gate gradients of all row-steps.
+// One thread's walk back through a window of steps: the gate gradients of its row-steps.
 template <class T>
 class BackThroughTime {
 public:
     BackThroughTime(const DirectionBackward<T>& d, const ThreadShare& share, ThreadScratch<T>& scratch)
         : d_(d), share_(share), scratch_(scratch) {}
 
-    void run(const std::vector<StepRange>& spans) {
-        for (auto span = spans.rbegin(); span != spans.rend(); ++span) this->span(*span);
+    void run(const std::vector<StepRange>& spans, StepRange window) {
+        for (auto span = spans.rbegin(); span != spans.rend(); ++span)
+            if (span->end > window.begin && span->begin < window.end)
+                this->span({std::max(span->begin, window.begin), std::min(span->end, window.end)});
     }
 
 private:
@@ -83,8 +85,8 @@ private:
         if (d_.spec.traits().has_cell) at.c = d_.tape.c.data() + packed * d_.hidden;
         at.h_prev_last = d_.h_before(range.begin, row);
         at.c_prev_last = d_.c_before(range.begin, row);
-        at.gates = d_.gates + packed * d_.gates_width;
-        if (d_.dh_proj) at.dh_proj = d_.dh_proj + packed * d_.spec.proj_size;
+        at.gates = d_.gates_at(last, row);
+        if (d_.dh_proj) at.dh_proj = d_.dh_proj_at(last, row);
         return at;
     }
 

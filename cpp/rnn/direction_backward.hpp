@@ -2,30 +2,32 @@
 #pragma once
 
 #include "rnn/layer.hpp"
+#include "rnn/windows.hpp"
 
 namespace fusedrnn {
 
-// Arrays in packed order live in the workspace.
+// Its arrays live in the workspace.
 template <class T>
 struct DirectionBackward {
     const LayerBackward<T>& call;
     const NetworkSpec& spec;
     const Schedule& schedule;
+    const Windows& windows;
     Workspace<T>& workspace;
     const Index direction;
     const bool backwards;
     const Kernels<T>& kernels;
     const PackedLayer<T>& weights;
     const DirectionTape<T>& tape;
-    T* const gates;     // [row-step][gate gradients][hidden]
-    T* const dh_proj;   // [row-step][proj], or null
+    T* const gates;     // [place in windows][gate gradients][hidden]
+    T* const dh_proj;   // [place in windows][proj], or null
     T* const dc_carry;  // [batch][hidden]
     T* const dh_carry;  // [batch][recurrent]
     const Index hidden, recurrent, gates_width;
 
-    DirectionBackward(const LayerBackward<T>& call_, Workspace<T>& workspace_, Index direction_)
-        : call(call_), spec(call_.spec), schedule(call_.schedule), workspace(workspace_), direction(direction_),
-          backwards(spec.runs_backwards(direction_)), kernels(call_.kernels),
+    DirectionBackward(const LayerBackward<T>& call_, const Windows& windows_, Workspace<T>& workspace_, Index direction_)
+        : call(call_), spec(call_.spec), schedule(call_.schedule), windows(windows_), workspace(workspace_),
+          direction(direction_), backwards(spec.runs_backwards(direction_)), kernels(call_.kernels),
           weights(*call_.weights[direction_]), tape(*call_.tape[direction_]),
           gates(workspace_.gates[direction_].data()), dh_proj(workspace_.dh_proj[direction_].data()),
           dc_carry(workspace_.dc_carry[direction_].data()), dh_carry(workspace_.dh_carry[direction_].data()),
@@ -35,7 +37,9 @@ struct DirectionBackward {
     const T* zeros() const { return workspace.zeros.data(); }
     Index batch(Index row) const { return schedule.batch_row(row); }
     Index time(Index step, Index row) const { return schedule.time(backwards, step, row); }
-    T* gates_at(Index step, Index row) const { return gates + schedule.packed(step, row) * gates_width; }
+    T* gates_at(Index step, Index row) const { return gates + windows.place(step, row) * gates_width; }
+    T* dh_proj_at(Index step, Index row) const { return dh_proj + windows.place(step, row) * spec.proj_size; }
+    const T* units_at(Index step, Index row) const { return tape.units.data() + schedule.packed(step, row) * hidden; }
     T* recurrent_gates_at(Index step, Index row) const {
         return gates_at(step, row) + spec.traits().recurrent_offset * hidden;
     }

@@ -10,18 +10,32 @@
 namespace fusedrnn {
 namespace {
 
-// dx of the row-steps whose sorted row is in `part`. The second direction adds to what the first one left.
+// A thread's part of a window's row-steps: those of its own rows, whose gate gradients are in its caches; or where rows
+// are not what the threads share out, as many as any other thread has.
+template <class T, class Visit>
+void for_each_of_share(const DirectionBackward<T>& d, StepRange steps, const ThreadShare& share, const Team& team,
+                       Visit visit) {
+    if (share.row_step > 1) {
+        for (Index s = steps.begin; s < steps.end; ++s)
+            for (Index i = 0; i < share.rows(d.schedule.active(s)); ++i) visit(s, share.row(i));
+        return;
+    }
+    const Index first = d.schedule.packed(steps.begin, 0);
+    const Index count = d.schedule.packed(steps.end - 1, d.schedule.active(steps.end - 1)) - first;
+    const Part part = part_of(count, team.index, team.size);
+    d.schedule.for_each(first + part.begin, first + part.end, visit);
+}
+
+// dx of a window. The second direction adds to what the first one left.
 template <class T>
-void input_gradient(const DirectionBackward<T>& d, ThreadScratch<T>& scratch, const ThreadShare& share,
-                    bool add) {
+void input_gradient(const DirectionBackward<T>& d, StepRange steps, const ThreadShare& share, ThreadScratch<T>& scratch,
+                    const Team& team) {
     scratch.left.clear();
     scratch.out.clear();
-    for (Index s = 0; s < d.schedule.steps(); ++s)
-        for (Index i = 0; i < share.rows(d.schedule.active(s)); ++i) {
-            const Index row = share.row(i);
-            scratch.left.push_back(d.gates_at(s, row));
-            scratch.out.push_back(d.call.dx.at(d.time(s, row), d.batch(row)));
-        }
+    for_each_of_share(d, steps, share, team, [&](Index s, Index row) {
+        scratch.left.push_back(d.gates_at(s, row));
+        scratch.out.push_back(d.call.dx.at(d.time(s, row), d.batch(row)));
+    });
     LinearArgs<T> args = {};
     args.rows = static_cast<Index>(scratch.left.size());
     if (args.rows == 0) return;
@@ -31,20 +45,41 @@ void input_gradient(const DirectionBackward<T>& d, ThreadScratch<T>& scratch, co
     args.columns = d.call.input_size;
     args.panel = d.weights.w_ih_backward.data();
     args.by_chains = true;
-    args.add_to_out = add;
+    args.add_to_out = d.direction > 0;
     args.block_end = ceil_div(d.call.input_size, unit_block<T>);
     d.kernels.linear(args);
 }
 
+// What follows from a window's gate gradients.
 template <class T>
-void reserve_gradients(const LayerBackward<T>& call, Workspace<T>& workspace) {
+void finish_window(const DirectionBackward<T>& d, Index window, const ThreadShare& share, ThreadScratch<T>& scratch,
+                   const Team& team) {
+    if (window + 1 == d.windows.count())
+        initial_state_gradient(d, scratch, part_of(d.schedule.rows(), team.index, team.size));
+    if (d.call.dx) input_gradient(d, d.windows.steps(window), share, scratch, team);
+    WeightGradient<T>(d, window, team, scratch).run();
+}
+
+// Row-steps of a window. Each reads the weights again, and writes their gradients: where they are large that should be
+// for more rows. Directions that go at once take the whole way as one: the second adds to the first one's dx.
+template <class T>
+Index rows_of_window(const LayerBackward<T>& call, SplitBy by) {
+    constexpr Index large = 512 * 1024, steps = 4;
+    if (by == SplitBy::directions) return call.schedule.total();
+    const NetworkSpec& spec = call.spec;
+    const Index weights = spec.traits().gates * spec.hidden_size * spec.recurrent_size() * static_cast<Index>(sizeof(T));
+    return std::max(weights > large ? 2 * reduction_block : reduction_block, steps * call.schedule.batch());
+}
+
+template <class T>
+void reserve_gradients(const LayerBackward<T>& call, const Windows& windows, Workspace<T>& workspace) {
     const NetworkSpec& spec = call.spec;
     const CellTraits& traits = spec.traits();
-    const Index total = call.schedule.total() + (call.pending ? reduction_block : 0), batch = call.schedule.batch();
+    const Index rows = windows.capacity(), batch = call.schedule.batch();
     for (Index direction = 0; direction < spec.directions(); ++direction) {
-        workspace.gates[direction].reserve(total * traits.gate_gradients * spec.hidden_size);
+        workspace.gates[direction].reserve(rows * traits.gate_gradients * spec.hidden_size);
         workspace.dh_carry[direction].reserve(batch * spec.recurrent_size());
-        if (spec.proj_size) workspace.dh_proj[direction].reserve(total * spec.proj_size);
+        if (spec.proj_size) workspace.dh_proj[direction].reserve(rows * spec.proj_size);
         if (traits.has_cell) workspace.dc_carry[direction].reserve(batch * spec.hidden_size);
     }
 }
@@ -70,37 +105,36 @@ template <class T>
 void layer_backward(const LayerBackward<T>& call, Workspace<T>& workspace, int threads) {
     const NetworkSpec& spec = call.spec;
     const Schedule& schedule = call.schedule;
-    reserve_gradients(call, workspace);
+    const Split split = choose_split(spec, call.input_size, schedule.rows(), schedule.steps(), threads, sizeof(T));
+    const Windows windows(schedule, rows_of_window(call, split.by));
+    reserve_gradients(call, windows, workspace);
     for (Index direction = 0; direction < spec.directions(); ++direction) pass_through_empty_rows(call, direction);
     if (schedule.total() == 0) return;
 
-    const Split split = choose_split(spec, call.input_size, schedule.rows(), schedule.steps(), threads, sizeof(T));
     workspace.prepare(split.threads, std::max(spec.recurrent_size(), spec.traits().gates * spec.hidden_size));
     std::vector<DirectionBackward<T>> directions;
     std::vector<std::vector<StepRange>> spans;
     for (Index direction = 0; direction < spec.directions(); ++direction) {
-        directions.emplace_back(call, workspace, direction);
+        directions.emplace_back(call, windows, workspace, direction);
         spans.push_back(schedule.spans(spec.runs_backwards(direction), call.truncate));
         load_carries(directions.back());
     }
+    const Index at_once = split.by == SplitBy::directions ? spec.directions() : 1;
 
     auto body = [&](const Team& team) {
         ThreadScratch<T>& scratch = workspace.threads[static_cast<std::size_t>(team.index)];
         const ThreadShare share = share_of<T>(spec, split.by, team);
-        for (const DirectionBackward<T>& d : directions)
-            if (share.takes(d.direction))
-                BackThroughTime<T>(d, share, scratch).run(spans[static_cast<std::size_t>(d.direction)]);
-        if (team.index == 0)
-            for (const DirectionBackward<T>& d : directions) append_pending(d);
-        team.barrier->wait();
-        ThreadShare rows;  // from here on everything splits by rows or by outputs
-        rows.first_row = team.index;
-        rows.row_step = team.size;
-        for (const DirectionBackward<T>& d : directions) {
-            initial_state_gradient(d, scratch, part_of(schedule.rows(), team.index, team.size));
-            if (call.dx) input_gradient(d, scratch, rows, d.direction > 0);
-            WeightGradient<T>(d, team, scratch).run();
-        }
+        for (auto first = directions.begin(); first != directions.end(); first += at_once)
+            for (Index window = 0; window < windows.count(); ++window) {
+                for (auto d = first; d != first + at_once; ++d)
+                    if (share.takes(d->direction))
+                        BackThroughTime<T>(*d, share, scratch)
+                            .run(spans[static_cast<std::size_t>(d->direction)], windows.steps(window));
+                for (auto d = first; d != first + at_once; ++d) {
+                    team.barrier->wait();
+                    finish_window(*d, window, share, scratch, team);
+                }
+            }
     };
     parallel(split.threads, body);
     for (const DirectionBackward<T>& d : directions) keep_pending(d);

@@ -4,6 +4,7 @@
 // Rows are sorted by length, longest first, so that the active rows of a step are the first ones.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -29,6 +30,14 @@ public:
     Index active(Index step) const { return active_[static_cast<std::size_t>(step)]; }
     // Packed arrays hold step after step the active rows of each.
     Index packed(Index step, Index row) const { return offset_[static_cast<std::size_t>(step)] + row; }
+    // visit(step, row) for the row-steps [begin, end) of packed arrays.
+    template <class Visit>
+    void for_each(Index begin, Index end, Visit visit) const {
+        if (begin >= end) return;
+        const auto after = std::upper_bound(offset_.begin(), offset_.end(), begin);
+        for (Index step = after - offset_.begin() - 1; begin < end; ++step)
+            for (Index row = begin - packed(step, 0); row < active(step) && begin < end; ++row, ++begin) visit(step, row);
+    }
     Index time(bool backwards, Index step, Index row) const { return backwards ? length(row) - 1 - step : step; }
 
     // The carried state is zeroed before this step.

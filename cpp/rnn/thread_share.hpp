@@ -35,7 +35,6 @@ ThreadShare share_of(const NetworkSpec& spec, SplitBy by, const Team& team) {
             share.row_step = team.size;
             break;
         case SplitBy::directions:
-            if (team.index >= 2) share.row_step = share.first_row = Index{1} << 60;  // a spare thread: no rows
             share.only_direction = team.index;
             break;
         case SplitBy::layers:

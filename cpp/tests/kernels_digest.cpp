@@ -198,7 +198,7 @@ class KernelRun {
                          ceil_div(shape_.input, unit_block<T>)});
         const OuterTarget<T> targets[] = {{x.data(), shape_.input, dw_ih.data()}, {h.data(), recurrent_, dw_hh.data()}};
         std::vector<T> scratch = nan(outer_scratch(targets, 2));
-        kernels_.outer({count, gates_.data(), width, 0, gates, targets, 2, {db.data(), nullptr}, scratch.data()});
+        kernels_.outer({count, left.data(), 0, 0, gates, targets, 2, {db.data(), nullptr}, scratch.data()});
         for (const std::vector<T>* result : {&dx, &dw_ih, &dw_hh, &db}) digest.add(*result);
     }
 

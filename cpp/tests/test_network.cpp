@@ -12,7 +12,9 @@
 #include "check.hpp"
 #include "fusedrnn/network.hpp"
 #include "fusedrnn/runtime.hpp"
+#include "kernels/kernel_table.hpp"
 #include "random.hpp"
+#include "rnn/windows.hpp"
 
 namespace {
 
@@ -397,6 +399,44 @@ void test_bits(Checks& checks) {
     }
 }
 
+// Windows follow one another from the last step to the first, each a reduction block at least unless there are fewer
+// row-steps, and no two of three neighbours keep their values at the same place.
+void test_windows(Checks& checks) {
+    for (Index longest : {1, 9, 700, 2000})
+        for (Index batch : {1, 3, 70, 600})
+            for (bool ragged : {false, true}) {
+                std::vector<Index> lengths;
+                for (Index b = 0; b < batch; ++b) lengths.push_back(ragged ? longest * (b + 1) / batch : longest);
+                BatchShape shape = {};
+                shape.steps = longest;
+                shape.rows = batch;
+                shape.lengths = lengths.data();
+                const Schedule schedule(shape, true, false);
+                const Windows windows(schedule, reduction_block);
+                Index end = schedule.steps();
+                for (Index window = 0; window < windows.count(); ++window) {
+                    const StepRange steps = windows.steps(window);
+                    const Index rows = schedule.packed(steps.end - 1, schedule.active(steps.end - 1)) -
+                                       schedule.packed(steps.begin, 0);
+                    checks.check(steps.end == end && steps.begin < steps.end, "window %td begins elsewhere", window);
+                    checks.check(rows >= reduction_block || window + 1 == windows.count(), "window %td: %td row-steps",
+                                 window, rows);
+                    end = steps.begin;
+                }
+                checks.check(end == 0, "the windows end at step %td", end);
+                for (Index window = 0; window < windows.count(); ++window) {
+                    std::vector<bool> taken(static_cast<std::size_t>(windows.capacity()));
+                    for (Index near = window; near < std::min(window + 3, windows.count()); ++near)
+                        for (Index s = windows.steps(near).begin; s < windows.steps(near).end; ++s)
+                            for (Index row = 0; row < schedule.active(s); ++row) {
+                                const auto place = static_cast<std::size_t>(windows.place(s, row));
+                                checks.check(place < taken.size() && !taken[place], "step %td row %td at %zu", s, row, place);
+                                if (place < taken.size()) taken[place] = true;
+                            }
+                }
+            }
+}
+
 template <class T>
 void test_isas(Checks& checks) {
     for (const Case& one : cases(17, 33)) {
@@ -426,6 +466,7 @@ int main() {
         test_bits<float>(checks);
         test_bits<double>(checks);
     }
+    test_windows(checks);
     test_threads<float>(checks);
     test_threads<double>(checks);
     test_isas<float>(checks);

@@ -497,9 +497,10 @@ struct OuterProduct {
 template <class T>
 [[gnu::noinline]] void test_outer(Checks& checks, OuterShape shape, Numbers numbers, Index m_begin, Index m_end) {
     Random random(static_cast<std::uint64_t>(shape.rows + shape.count * 7 + shape.columns * 31));
-    const Index a_stride = shape.count + 5;  // a lies in a wider array and ends at the guard page
-    Guarded<T> a(shape.rows ? (shape.rows - 1) * a_stride + shape.count : 0);
-    fill(a, numbers, random);
+    constexpr Index a_first = 5;  // a row ends at the guard page
+    std::vector<Guarded<T>> a = filled_rows<T>(shape.rows, a_first + shape.count, numbers, random);
+    const std::vector<const T*> a_rows = pointers<const T*>(a);
+    const auto a_at = [&](Index row, Index m) { return a_rows[static_cast<std::size_t>(row)][a_first + m]; };
     std::vector<OuterProduct<T>> products;
     std::vector<fusedrnn::OuterTarget<T>> targets;
     for (Index columns : {shape.columns, Index{3}}) {
@@ -510,8 +511,8 @@ template <class T>
 
     fusedrnn::OuterArgs<T> args = {};
     args.rows = shape.rows;
-    args.a = a.data();
-    args.a_stride = a_stride;
+    args.a = a_rows.data();
+    args.a_first = a_first;
     args.m_begin = m_begin;
     args.m_end = m_end;
     args.targets = targets.data();
@@ -532,7 +533,7 @@ template <class T>
                 T want = was;
                 if (m >= m_begin && m < m_end)
                     want = expected_block_sums(
-                        numbers, was, shape.rows, [&](Index row) { return a[row * a_stride + m]; },
+                        numbers, was, shape.rows, [&](Index row) { return a_at(row, m); },
                         [&](Index row) { return product.b[static_cast<std::size_t>(row)][n]; });
                 const T got = product.out[m * columns + n];
                 checks.check(same(got, want),
@@ -546,7 +547,7 @@ template <class T>
         T want = sums_before[static_cast<std::size_t>(m)];
         if (m >= m_begin && m < m_end)
             want = expected_block_sums(
-                numbers, want, shape.rows, [&](Index row) { return a[row * a_stride + m]; }, [](Index) { return T(1); });
+                numbers, want, shape.rows, [&](Index row) { return a_at(row, m); }, [](Index) { return T(1); });
         checks.check(same(sums[m], want), "Outer<%s> %td rows, %td to %td of %td, %s numbers: sum [%td] is %a, expected %a",
                      type_name<T>, shape.rows, m_begin, m_end, shape.count, name_of(numbers), m, double(sums[m]),
                      double(want));

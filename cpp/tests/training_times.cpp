@@ -122,7 +122,7 @@ struct Layer {
 
     fusedrnn::OuterArgs<T> outer(const fusedrnn::OuterTarget<T> (&targets)[2]) {
         packed.resize(size(fusedrnn::outer_scratch(targets, 2)));
-        return {count, gates.data(), width, 0, traits.gates * hidden, targets, 2, {db.data(), nullptr}, packed.data()};
+        return {count, gate_rows.data(), 0, 0, traits.gates * hidden, targets, 2, {db.data(), nullptr}, packed.data()};
     }
 
     // All that Outer packs, in its order.
@@ -136,7 +136,7 @@ struct Layer {
                 for (Index n = 0; n < hidden; n += panel)
                     Outer::pack_right(args.targets[i].b + k, n, std::min(hidden - n, panel), depth, to);
             for (Index m = 0; m < args.m_end; m += chunk)
-                Outer::pack_left(args.a + k * width + m, width, depth, std::min(args.m_end - m, chunk), to, db.data() + m);
+                Outer::pack_left(args.a + k, m, depth, std::min(args.m_end - m, chunk), to, db.data() + m);
         }
     }
 };

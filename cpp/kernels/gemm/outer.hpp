@@ -73,28 +73,28 @@ struct Outer {
     // of `a` feeds up to three tiles, and rows a power of two apart must not push each other out. Each row of a tile is
     // written in whole vectors; the next row covers what was too much.
     // What passes by is summed: sums[m] += a[k][m], k in order.
-    static void pack_left(const T* a, Index stride, Index depth, Index count, T* out, T* sums) {
+    static void pack_left(const T* const* a, Index column, Index depth, Index count, T* out, T* sums) {
         constexpr Index rows_at_once = 8;
         for (Index k0 = 0; k0 < depth; k0 += rows_at_once) {
             const Index k1 = k0 + rows_at_once < depth ? k0 + rows_at_once : depth;
-            if (sums) add_rows(a + k0 * stride, stride, k1 - k0, count, sums);
+            if (sums) add_rows(a + k0, column, k1 - k0, count, sums);
             for_each_row_tile(count, max_rows, [&](Index first, Index rows) FUSEDRNN_LAMBDA {
                 T* to = packed_tile(out, first, rows, depth) + k0 * rows;
                 if (k1 < depth && first + max_vectors_of_a_row * V::width <= count)
                     for (Index k = k0; k < k1; ++k, to += rows)
                         for (Index j = 0; j < max_vectors_of_a_row; ++j)
-                            V::load(a + k * stride + first + j * V::width).store(to + j * V::width);
+                            V::load(a[k] + column + first + j * V::width).store(to + j * V::width);
                 else
                     for (Index k = k0; k < k1; ++k, to += rows)
-                        for (Index r = 0; r < rows; ++r) to[r] = a[k * stride + first + r];
+                        for (Index r = 0; r < rows; ++r) to[r] = a[k][column + first + r];
             });
         }
     }
 
-    static void add_rows(const T* a, Index stride, Index rows, Index count, T* sums) {
+    static void add_rows(const T* const* a, Index column, Index rows, Index count, T* sums) {
         for (Index m = 0; m < count; m += V::width) {
             V sum = load_lanes<V>(sums + m, count - m);
-            for (Index k = 0; k < rows; ++k) sum = sum + load_lanes<V>(a + k * stride + m, count - m);
+            for (Index k = 0; k < rows; ++k) sum = sum + load_lanes<V>(a[k] + column + m, count - m);
             store_lanes(sum, sums + m, count - m);
         }
     }
@@ -146,10 +146,11 @@ struct Outer {
         for (Index m = p.m_begin; m < p.m_end; m += outer_chunk<T>) {
             const Index count = p.m_end - m < outer_chunk<T> ? p.m_end - m : outer_chunk<T>;
             alignas(cache_line) T sums[outer_chunk<T>] = {};
+            const T* const one_row = sums;
             const bool summed = with_sums && (p.sums[0] || p.sums[1]);
-            pack_left(p.a + k * p.a_stride + m, p.a_stride, depth, count, left, summed ? sums : nullptr);
+            pack_left(p.a + k, p.a_first + m, depth, count, left, summed ? sums : nullptr);
             for (T* out : p.sums)
-                if (out && summed) add_rows(sums, 0, 1, count, out + m);
+                if (out && summed) add_rows(&one_row, 0, 1, count, out + m);
             for (Index i = 0; i < panel_count; ++i) chunk(panels[i], m, count, depth, left, right + i * panel_size);
         }
     }
