@@ -112,7 +112,7 @@ struct BackwardRow {
     const T* c;
     const T* h_prev_last;  // h_{t-1}, c_{t-1} of the span's earliest step; else they are the neighbours of h and c
     const T* c_prev_last;
-    T* gates;              // gate gradients of this step
+    T* gates;              // gate gradients of this step; may be where `saved` is: of a unit that is read first
     T* dh_proj;            // gradient of the projected output, kept for dW_hr
 };
 

@@ -19,7 +19,7 @@ struct DirectionBackward {
     const Kernels<T>& kernels;
     const PackedLayer<T>& weights;
     const DirectionTape<T>& tape;
-    T* const gates;     // [place in windows][gate gradients][hidden]
+    T* const gates;     // [row-step, or where they do not replace what was saved: place in windows][gate gradients][hidden]
     T* const dh_proj;   // [place in windows][proj], or null
     T* const dc_carry;  // [batch][hidden]
     T* const dh_carry;  // [batch][recurrent]
@@ -29,7 +29,8 @@ struct DirectionBackward {
         : call(call_), spec(call_.spec), schedule(call_.schedule), windows(windows_), workspace(workspace_),
           direction(direction_), backwards(spec.runs_backwards(direction_)), kernels(call_.kernels),
           weights(*call_.weights[direction_]), tape(*call_.tape[direction_]),
-          gates(workspace_.gates[direction_].data()), dh_proj(workspace_.dh_proj[direction_].data()),
+          gates(spec.traits().replaces_saved() ? tape.saved.data() : workspace_.gates[direction_].data()),
+          dh_proj(workspace_.dh_proj[direction_].data()),
           dc_carry(workspace_.dc_carry[direction_].data()), dh_carry(workspace_.dh_carry[direction_].data()),
           hidden(spec.hidden_size), recurrent(spec.recurrent_size()),
           gates_width(spec.traits().gate_gradients * spec.hidden_size) {}
@@ -37,7 +38,10 @@ struct DirectionBackward {
     const T* zeros() const { return workspace.zeros.data(); }
     Index batch(Index row) const { return schedule.batch_row(row); }
     Index time(Index step, Index row) const { return schedule.time(backwards, step, row); }
-    T* gates_at(Index step, Index row) const { return gates + windows.place(step, row) * gates_width; }
+    T* gates_at(Index step, Index row) const {
+        const bool in_tape = spec.traits().replaces_saved();
+        return gates + (in_tape ? schedule.packed(step, row) : windows.place(step, row)) * gates_width;
+    }
     T* dh_proj_at(Index step, Index row) const { return dh_proj + windows.place(step, row) * spec.proj_size; }
     const T* units_at(Index step, Index row) const { return tape.units.data() + schedule.packed(step, row) * hidden; }
     T* recurrent_gates_at(Index step, Index row) const {

@@ -77,7 +77,8 @@ void reserve_gradients(const LayerBackward<T>& call, const Windows& windows, Wor
     const CellTraits& traits = spec.traits();
     const Index rows = windows.capacity(), batch = call.schedule.batch();
     for (Index direction = 0; direction < spec.directions(); ++direction) {
-        workspace.gates[direction].reserve(rows * traits.gate_gradients * spec.hidden_size);
+        if (!traits.replaces_saved())
+            workspace.gates[direction].reserve(rows * traits.gate_gradients * spec.hidden_size);
         workspace.dh_carry[direction].reserve(batch * spec.recurrent_size());
         if (spec.proj_size) workspace.dh_proj[direction].reserve(rows * spec.proj_size);
         if (traits.has_cell) workspace.dc_carry[direction].reserve(batch * spec.hidden_size);

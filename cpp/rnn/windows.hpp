@@ -1,6 +1,6 @@
 // A long walk back through time goes in windows of steps: once a window's gate gradients are known, dx and the weights'
-// gradients of its row-steps follow, while those are in a near cache. So the memory for gate gradients does not grow with
-// the sequence.
+// gradients of its row-steps follow, while those are in a near cache. And so the memory for gate gradients that have no
+// place in the tape does not grow with the sequence.
 #pragma once
 
 #include <algorithm>

@@ -15,6 +15,9 @@ struct CellTraits {
     int gate_gradients;   // pre-activation gradients per unit and step
     int recurrent_offset; // where W_hh's gradients start among them (in multiples of the hidden size); W_ih's start at 0
     bool carries_dh;      // h_{t-1} reaches h_t also past the matrix product
+
+    // A step's gate gradients take the place of what was saved for them, which nothing reads after.
+    constexpr bool replaces_saved() const { return saved == gate_gradients; }
 };
 
 // Orders. LSTM gates i,f,g,o. GRU gates r,z,n; saved r,z,n,(R h + b_hn); gate gradients n,r,z,(r * n), so that both
