@@ -1,5 +1,6 @@
-// What a forward step's stages take, for docs/performance.md: the kernel as it is, and the same kernel with a cell that
-// stores its sums and computes no activation. Shares of the FMA peak measured beside them; not a test.
+// What a forward step's stages take, for docs/performance.md: the kernel as it is; the same kernel with a cell that stores its
+// sums and computes no activation; and with products of depth one, so that the cell and what a tile costs to begin and to
+// end are left. Shares of the FMA peak measured beside them; not a test.
 //
 //     cmake --preset dev && cmake --build --preset dev --target stage_times_avx2
 //     taskset -c 1 build/dev/cpp/tests/stage_times_avx2
@@ -36,69 +37,124 @@ template <class T>
 using BareGru = Bare<T, isa::Gru>;
 
 // A sequence of one layer, weights packed or not: their values do not matter.
+template <class T>
 struct Sequence {
     const Index steps = 50, rows, hidden, gates;
-    std::vector<float> x, y, c, w_ih, w_hh, bias, zeros;
-    std::vector<ForwardRow<float>> row;
+    std::vector<T> x, y, c, w_ih, w_hh, bias, zeros;
+    std::vector<ForwardRow<T>> row;
 
     Sequence(Index rows_, Index hidden_, Index gates_)
-        : rows(rows_), hidden(hidden_), gates(gates_), x(size(steps * rows * hidden), 0.25f), y(x), c(size(rows * hidden)),
-          w_ih(size(gates * hidden * hidden), 1e-3f), w_hh(w_ih), bias(size(4 * hidden)), zeros(size(hidden)),
-          row(size(rows)) {}
+        : rows(rows_), hidden(hidden_), gates(gates_), x(size(steps * rows * gates * hidden), T(0.25)), y(x),
+          c(size(rows * hidden)), w_ih(size(gates * hidden * hidden), T(1e-3)), w_hh(w_ih), bias(size(4 * hidden)),
+          zeros(size(hidden)), row(size(rows)) {}
 
+    struct Left {
+        bool input, products;  // what is left out
+    };
+
+    // Seconds a step.
     template <class Run>
-    double seconds(Run run, bool has_cell) {
-        return fusedrnn_test::least_seconds(9, [&] {
+    double seconds(Run run, bool has_cell, Left out = {}) {
+        const Index width = out.input ? gates * hidden : hidden;
+        const double all = fusedrnn_test::least_seconds(rows == 1 ? 400 : 25, [&] {
             for (Index r = 0; r < rows; ++r) {
-                ForwardRow<float>& at = row[size(r)];
+                ForwardRow<T>& at = row[size(r)];
                 at = {};
-                at.x = x.data() + r * hidden;
+                at.x = x.data() + r * width;
                 at.h_prev = zeros.data();
                 at.h = at.units = y.data() + r * hidden;
                 if (has_cell) at.c_prev = at.c = c.data() + r * hidden;
             }
-            ForwardSpan<float> span = {};
+            ForwardSpan<T> span = {};
             span.steps = steps;
             span.rows = rows;
             span.row = row.data();
-            span.stride.x = span.stride.h = span.stride.units = rows * hidden;
-            span.input_size = span.hidden_size = hidden;
+            span.stride.x = rows * width;
+            span.stride.h = span.stride.units = rows * hidden;
+            span.input_projected = out.input;
+            span.input_size = out.products ? 0 : hidden;
+            span.hidden_size = hidden;
+            span.proj_size = out.products;  // of one output, which is the depth of the recurrent product
             span.bias = bias.data();
             span.w_ih = w_ih.data();
             span.w_hh = w_hh.data();
-            span.block_end = hidden / fusedrnn::unit_block<float>;
+            span.block_end = fusedrnn::ceil_div(hidden, fusedrnn::unit_block<T>);
             run(span);
         });
+        return all / static_cast<double>(steps);
     }
 };
 
-template <class Whole, class Without>
+template <class T, class Whole, class Without>
 void report(const char* cell, Index gates, bool has_cell, Whole whole, Without without) {
-    for (Index rows : {1, 8, 32})
-        for (Index hidden : {16, 32, 64, 128, 256}) {
-            Sequence sequence(rows, hidden, gates);
-            const double peak = fusedrnn_test::fma_peak<float>(), all = sequence.seconds(whole, has_cell);
+    for (Index rows : {8, 32})
+        for (Index hidden : {64, 128, 256}) {
+            Sequence<T> sequence(rows, hidden, gates);
+            const double peak = fusedrnn_test::fma_peak<T>(), all = sequence.seconds(whole, has_cell);
             const double bare = sequence.seconds(without, has_cell);
-            const double operations = 4.0 * static_cast<double>(gates * hidden * hidden * rows * sequence.steps);
-            std::printf("%-4s %2td x %3td  a step %8.2f us  %5.1f %% of the peak  without activations %5.1f %%\n", cell, rows,
-                        hidden, all / static_cast<double>(sequence.steps) * 1e6, 100 * operations / all / peak,
-                        100 * operations / bare / peak);
+            const double rest = sequence.seconds(whole, has_cell, {false, true});
+            const double operations = 4.0 * static_cast<double>(gates * hidden * hidden * rows);
+            std::printf("%-4s %2td x %3td  a step %8.2f us  %5.1f %% of the peak  without activations %5.1f %%  "
+                        "without products %6.2f us\n",
+                        cell, rows, hidden, all * 1e6, 100 * operations / all / peak, 100 * operations / bare / peak,
+                        rest * 1e6);
         }
 }
 
-[[gnu::noinline]] int run() {
-    const auto rnn = [](fusedrnn::Nonlinearity nonlinearity) {
-        return [nonlinearity](ForwardSpan<float>& span) {
-            span.nonlinearity = nonlinearity;
-            isa::RnnForward<float>::run(span);
-        };
-    };
-    report("lstm", 4, true, isa::GatedForward<float, isa::Lstm>::run, isa::GatedForward<float, BareLstm>::run);
-    report("gru", 3, false, isa::GatedForward<float, isa::Gru>::run, isa::GatedForward<float, BareGru>::run);
-    report("rnn", 1, false, rnn(fusedrnn::Nonlinearity::tanh), rnn(fusedrnn::Nonlinearity::identity));
-    return 0;
+// Seconds of a fused multiply-add that waits for the one before.
+template <class T>
+double fma_latency() {
+    using V = isa::Vec<T>;
+    constexpr Index length = 1000000;
+    V sum = V::zero();
+    const V x = V::broadcast(T(0.5));
+    const double seconds = fusedrnn_test::least_seconds(5, [&] {
+        for (Index i = 0; i < length; ++i) sum = fma(sum, x, x);
+    });
+    alignas(64) T out[V::width];
+    sum.store(out);
+    const volatile T keep = out[0];
+    (void)keep;
+    return seconds / static_cast<double>(length);
 }
 
+// The recurrence of one row whose input is projected. A step's products wait for the step before, and the cell for them:
+// the chain of `hidden` multiply-adds, or where there are many all of them at the peak, and then the cell.
+template <class T, class Whole>
+void report_row(const char* cell, Index gates, bool has_cell, Whole whole) {
+    for (Index hidden : {16, 32, 64}) {
+        Sequence<T> sequence(1, hidden, gates);
+        const double all = sequence.seconds(whole, has_cell, {true, false});
+        const double rest = sequence.seconds(whole, has_cell, {true, true});
+        const double chain = static_cast<double>(hidden) * fma_latency<T>();
+        const double product = 2.0 * static_cast<double>(gates * hidden * hidden) / fusedrnn_test::fma_peak<T>();
+        std::printf("%-4s  1 x %3td  a step of the recurrence %6.0f ns  without products %5.0f ns  the product's chain %4.0f ns, "
+                    "at the peak %4.0f ns\n",
+                    cell, hidden, all * 1e9, rest * 1e9, chain * 1e9, product * 1e9);
+    }
+}
+
+template <class T>
+void report_all(const char* type) {
+    const auto rnn = [](fusedrnn::Nonlinearity nonlinearity) {
+        return [nonlinearity](ForwardSpan<T>& span) {
+            span.nonlinearity = nonlinearity;
+            isa::RnnForward<T>::run(span);
+        };
+    };
+    std::puts(type);
+    report<T>("lstm", 4, true, isa::GatedForward<T, isa::Lstm>::run, isa::GatedForward<T, BareLstm>::run);
+    report<T>("gru", 3, false, isa::GatedForward<T, isa::Gru>::run, isa::GatedForward<T, BareGru>::run);
+    report<T>("rnn", 1, false, rnn(fusedrnn::Nonlinearity::tanh), rnn(fusedrnn::Nonlinearity::identity));
+    report_row<T>("lstm", 4, true, isa::GatedForward<T, isa::Lstm>::run);
+    report_row<T>("gru", 3, false, isa::GatedForward<T, isa::Gru>::run);
+}
+
+[[gnu::noinline]] int run() {
+    report_all<float>("float32");
+    report_all<double>("float64");
+    return 0;
+}
 }  // namespace
 
 int main() { return fusedrnn_test::cpu_has_compiled_isa() ? run() : fusedrnn_test::skipped; }
