@@ -98,13 +98,19 @@ WIDE = [
 ]
 
 
-# More row-steps than backward takes at a time, in one direction and in two, split by rows and by units.
+# More row-steps than backward takes at a time.
 LONG = [
     Problem("rnn tanh", steps=1700, batch=1, inputs=3, hidden=9),
     Problem("lstm proj", steps=180, batch=10, inputs=3, hidden=9, layers=2, lengths="ragged", reset=True),
     Problem("gru", steps=70, batch=30, inputs=3, hidden=9, bidirectional=True, lengths="ragged", truncate=20),
     Problem("lstm", steps=7, batch=520, inputs=3, hidden=9, bidirectional=True),
     Problem("gru", steps=700, batch=2, inputs=9, hidden=65),
+]
+# The same with enough work for two threads, which share out rows, or units, or directions.
+LONG_ON_THREADS = [
+    Problem("rnn tanh", steps=60, batch=40, inputs=17, hidden=65, lengths="ragged", reset=True),
+    Problem("lstm proj", steps=600, batch=2, inputs=9, hidden=261),
+    Problem("gru", steps=400, batch=3, inputs=9, hidden=161, bidirectional=True),
 ]
 
 
@@ -167,9 +173,14 @@ def test_wide(problem: Problem, dtype: Any, isa: str) -> None:
 
 @every_dtype
 @pytest.mark.parametrize("problem", LONG, ids=str)
-@pytest.mark.parametrize("threads", [1, 2])
-def test_long(problem: Problem, dtype: Any, threads: int, isa: str) -> None:
-    with fr.threads(threads):
+def test_long(problem: Problem, dtype: Any, isa: str) -> None:
+    check(problem, dtype)
+
+
+@every_dtype
+@pytest.mark.parametrize("problem", LONG_ON_THREADS, ids=str)
+def test_long_on_threads(problem: Problem, dtype: Any) -> None:
+    with fr.threads(2):
         check(problem, dtype)
 
 

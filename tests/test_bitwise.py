@@ -181,6 +181,7 @@ SPLITS = {
         Problem("gru", steps=9, batch=1, inputs=33, hidden=256, bidirectional=True, layout="unbatched"),
         Problem("rnn tanh", steps=30, batch=1, inputs=33, hidden=385, reset=True, truncate=11),
         Problem("rnn tanh", steps=30, batch=2, inputs=33, hidden=320, layers=2, lengths="ragged"),
+        Problem("rnn tanh", steps=300, batch=3, inputs=33, hidden=257, bidirectional=True, truncate=100),
     ],
     "layers": [
         Problem("lstm", steps=60, batch=1, inputs=33, hidden=64, layers=4),
@@ -310,7 +311,11 @@ CHECKPOINTED_ON_THREADS = [
     Problem("gru", steps=12, batch=1, inputs=33, hidden=257, layers=2),
     Problem("lstm", steps=120, batch=1, inputs=33, hidden=64, layers=3, reset=True),
     Problem("lstm", steps=60, batch=33, inputs=17, hidden=33, lengths="ragged", reset=True, truncate=25),
+    # More row-steps than backward takes at a time, shared out by rows and by units.
     Problem("gru", steps=600, batch=3, inputs=33, hidden=129),
+    Problem("rnn tanh", steps=60, batch=40, inputs=17, hidden=65, lengths="ragged", reset=True),
+    Problem("rnn tanh", steps=1100, batch=1, inputs=9, hidden=321),
+    Problem("lstm proj", steps=600, batch=2, inputs=9, hidden=261),
 ]
 
 

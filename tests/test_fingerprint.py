@@ -1,4 +1,7 @@
-"""What tells a layer that its parameters changed, and a tape that its x did: no small change may be missed."""
+"""What tells a layer that its parameters changed, and a tape that its x did.
+
+A change of one word is never missed, nor what training and its users do to several.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-// The walk back through the steps: gate gradients of all row-steps, and the gradient of the initial state.
+// The walk back through the steps, which gives the gate gradients, and the gradient of the initial state.
 #pragma once
 
 #include <algorithm>
@@ -34,9 +34,10 @@ public:
         : d_(d), share_(share), scratch_(scratch) {}
 
     void run(const std::vector<StepRange>& spans, StepRange window) {
-        for (auto span = spans.rbegin(); span != spans.rend(); ++span)
-            if (span->end > window.begin && span->begin < window.end)
-                this->span({std::max(span->begin, window.begin), std::min(span->end, window.end)});
+        const auto begins_before = [](StepRange span, Index step) { return span.begin < step; };
+        auto span = std::lower_bound(spans.begin(), spans.end(), window.end, begins_before);
+        while (span != spans.begin() && (--span)->end > window.begin)
+            this->span({std::max(span->begin, window.begin), std::min(span->end, window.end)});
     }
 
 private:
