@@ -13,7 +13,7 @@ float32
     at most twice NumPy's. It is four times where a product has more than 1024 terms (I + H forward; gates times H
     backward, where every gate's gradient flows into one h): there one chain's error grows as the root of the length,
     and that of the several partial sums in NumPy's BLAS more slowly. (With few inputs and hundreds of units it does so
-    before: docs/design/kernels.md has figures. No problem of that kind is among the tests in float32.)
+    before: docs/design/kernels.md. The problems here do not.)
 
     Where an array has many elements this holds for the root mean square of their errors, but for one rounding of a
     value of the array's scale. The largest error of an array is a matter of luck, and NumPy's in an array of a few

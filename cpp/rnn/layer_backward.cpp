@@ -64,11 +64,11 @@ void finish_window(const DirectionBackward<T>& d, Index window, const ThreadShar
 // for more rows. Directions that go at once take the whole way as one: the second adds to the first one's dx.
 template <class T>
 Index rows_of_window(const LayerBackward<T>& call, SplitBy by) {
-    constexpr Index large = 512 * 1024, steps = 4;
+    constexpr Index steps = 4;
     if (by == SplitBy::directions) return call.schedule.total();
     const NetworkSpec& spec = call.spec;
     const Index weights = spec.traits().gates * spec.hidden_size * spec.recurrent_size() * static_cast<Index>(sizeof(T));
-    return std::max(weights > large ? 2 * reduction_block : reduction_block, steps * call.schedule.batch());
+    return std::max(weights > cached_bytes ? 2 * reduction_block : reduction_block, steps * call.schedule.batch());
 }
 
 template <class T>

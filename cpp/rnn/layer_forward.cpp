@@ -72,7 +72,6 @@ private:
     // read less, against the sums of `rows` rows to store and to load again, each of which costs as much as six columns
     // (measured).
     bool saves_reading(Index steps, Index rows) const {
-        constexpr Index cached_bytes = 512 * 1024;
         constexpr Index cost_of_storing = 6;
         const Index units = (share_.block_end - share_.block_begin) * unit_block<T>;
         const Index columns = call_.input_size + spec_.recurrent_size();
