@@ -151,25 +151,32 @@ struct LinearArgs {
     Index block_begin, block_end;
 };
 
-// out[m][n] += sum over rows of a[row][m] * b[row][n], in chains of `reduction_block` rows, the blocks added last to first.
+// out[m][n] += sum over rows of a[row][m] * b[row][n], in chains of `reduction_block` rows, the blocks added last to first,
+// for up to two right operands b that share a, of which each may see other columns.
+inline constexpr int outer_most_rights = 2;
 template <class T>
-struct OuterTarget {
+struct OuterRight {
     const T* const* b;
     Index columns;
-    T* out;  // rows of `columns` elements
 };
 
-// The targets share `a`, which is packed once for all of them; m counts from a's column a_first. sums[i][m] += sum over rows
-// of a[row][m], the same blocks, for those of the two that are not null.
+// Columns [first, first + count) of a: where they go. out[i] is what right operand i makes of them, `count` rows of its
+// columns, or null if it does not see them. sums[i][m] += sum over rows of a[row][first + m], the same blocks, or null.
+template <class T>
+struct OuterLeft {
+    Index first, count;
+    T* out[outer_most_rights];
+    T* sums[outer_most_rights];
+};
+
 template <class T>
 struct OuterArgs {
     Index rows;
     const T* const* a;
-    Index a_first;
-    Index m_begin, m_end;
-    const OuterTarget<T>* targets;
-    int target_count;
-    T* sums[2];
+    const OuterLeft<T>* left;
+    int left_count;
+    const OuterRight<T>* right;
+    int right_count;
     T* scratch;  // outer_scratch() elements
 };
 
@@ -178,18 +185,14 @@ inline constexpr Index outer_chunk = 6 * unit_block<T>;  // columns of `a` packe
 inline constexpr Index outer_panel_blocks = 4;           // unit blocks of `b` in a packed panel
 inline constexpr Index outer_panels = 16;                // most panels of `b` that are packed at a time
 
-// Panels of all targets; no panel holds columns of two.
+// Room for a chunk of `a`, and for the panels of all right operands, none of which holds columns of two.
 template <class T>
-[[gnu::always_inline]] constexpr Index outer_panel_count(const OuterTarget<T>* targets, int count) {
+[[gnu::always_inline]] constexpr Index outer_scratch(const OuterRight<T>* right, int count) {
+    constexpr Index columns = outer_panel_blocks * unit_block<T>;
     Index panels = 0;
-    for (int i = 0; i < count; ++i) panels += ceil_div(targets[i].columns, outer_panel_blocks * unit_block<T>);
-    return panels;
-}
-template <class T>
-[[gnu::always_inline]] constexpr Index outer_scratch(const OuterTarget<T>* targets, int count) {
-    const Index panels = outer_panel_count(targets, count) < outer_panels ? outer_panel_count(targets, count) : outer_panels;
-    return reduction_block * (outer_chunk<T> + panels * outer_panel_blocks * unit_block<T>) + outer_chunk<T> * unit_block<T> +
-           cache_line;
+    for (int i = 0; i < count; ++i) panels += ceil_div(right[i].columns, columns);
+    if (panels > outer_panels) panels = outer_panels;
+    return reduction_block * (outer_chunk<T> + panels * columns) + outer_chunk<T> * unit_block<T> + cache_line;
 }
 
 enum class MathFunction : int { exp, tanh, sigmoid };

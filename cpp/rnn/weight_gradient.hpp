@@ -49,27 +49,18 @@ public:
                [&](Index s, Index row) { return d_.h_before(s, row); });
         gather(scratch_.gates, pending_ ? pending_->gates.data() : nullptr, d_.gates_width,
                [&](Index s, Index row) { return d_.gates_at(s, row); });
-        const OuterTarget<T> input = {scratch_.left.data(), d_.call.input_size, out.w_ih};
-        const OuterTarget<T> recurrent = {scratch_.left_too.data(), d_.recurrent, out.w_hh};
-        if (d_.spec.traits().recurrent_offset == 0) {  // both weights see the same gradients
-            const OuterTarget<T> both[] = {input, recurrent};
-            outer(0, d_.gates_width, both, 2, out.b_ih, out.b_hh);
-        } else {
-            by_runs(false, input, out.b_ih);
-            by_runs(true, recurrent, out.b_hh);
-        }
+        const OuterRight<T> both[] = {{scratch_.left.data(), d_.call.input_size}, {scratch_.left_too.data(), d_.recurrent}};
+        outer(parts(out), both, 2);
         if (!out.w_hr) return;
         gather(scratch_.left, pending_ ? pending_->units.data() : nullptr, d_.hidden,
                [&](Index s, Index row) { return d_.units_at(s, row); });
         gather(scratch_.gates, pending_ ? pending_->dh_proj.data() : nullptr, d_.spec.proj_size,
                [&](Index s, Index row) { return d_.dh_proj_at(s, row); });
-        const OuterTarget<T> projection = {scratch_.left.data(), d_.hidden, out.w_hr};
-        outer(0, d_.spec.proj_size, &projection, 1);
+        const OuterRight<T> units = {scratch_.left.data(), d_.hidden};
+        outer({{0, d_.spec.proj_size, {out.w_hr, nullptr}, {}}}, &units, 1);
     }
 
 private:
-    Part part(Index count) const { return part_of(count, team_.index, team_.size); }
-
     template <class RowOf>
     void gather(std::vector<const T*>& rows, const T* pending, Index width, RowOf row_of) {
         rows.clear();
@@ -79,30 +70,48 @@ private:
         for (Index i = std::max(ready_.begin, total); i < ready_.end; ++i) rows.push_back(pending + (i - total) * width);
     }
 
-    // Where the gate gradients stand in another order than the rows of the parameter.
-    void by_runs(bool recurrent, const OuterTarget<T>& target, T* bias) {
-        const GradientRuns runs = gradient_runs(d_.spec.cell, recurrent);
-        for (int r = 0; r < runs.count; ++r) {
-            const Index row = runs.run[r].gate * d_.hidden, count = runs.run[r].count * d_.hidden;
-            const OuterTarget<T> rows = {target.b, target.columns, target.out + row * target.columns};
-            outer(runs.run[r].slot * d_.hidden, count, &rows, 1, bias ? bias + row : nullptr);
+    // Gate gradients in the longest runs that are neighbours in every parameter that sees them.
+    std::vector<OuterLeft<T>> parts(const LayerGradients<T>& out) const {
+        const GradientRuns input = gradient_runs(d_.spec.cell, false), recurrent = gradient_runs(d_.spec.cell, true);
+        std::vector<OuterLeft<T>> parts;
+        for (int slot = 0; slot < d_.spec.traits().gate_gradients; ++slot) {
+            if (slot > 0 && input.goes_on_at(slot) && recurrent.goes_on_at(slot)) {
+                parts.back().count += d_.hidden;
+                continue;
+            }
+            parts.push_back({slot * d_.hidden, d_.hidden, {}, {}});
+            enters(parts.back(), 0, input.gate_of(slot), out.w_ih, d_.call.input_size, out.b_ih);
+            enters(parts.back(), 1, recurrent.gate_of(slot), out.w_hh, d_.recurrent, out.b_hh);
         }
+        return parts;
     }
 
-    // Columns [first, first + count) of the gathered gradients times the targets.
-    void outer(Index first, Index count, const OuterTarget<T>* targets, int target_count, T* sums = nullptr,
-               T* sums_too = nullptr) {
+    void enters(OuterLeft<T>& part, int right, int gate, T* w, Index columns, T* b) const {
+        if (gate < 0) return;
+        const Index row = gate * d_.hidden;
+        part.out[right] = w + row * columns;
+        part.sums[right] = b ? b + row : nullptr;
+    }
+
+    // Each thread takes its share of every part.
+    void outer(std::vector<OuterLeft<T>> left, const OuterRight<T>* right, int right_count) {
+        for (OuterLeft<T>& part : left) {
+            const Part share = part_of(part.count, team_.index, team_.size);
+            part.first += share.begin;
+            part.count = share.end - share.begin;
+            for (int i = 0; i < right_count; ++i) {
+                if (part.out[i]) part.out[i] += share.begin * right[i].columns;
+                if (part.sums[i]) part.sums[i] += share.begin;
+            }
+        }
         OuterArgs<T> args = {};
         args.rows = ready_.count();
         args.a = scratch_.gates.data();
-        args.a_first = first;
-        args.m_begin = part(count).begin;
-        args.m_end = part(count).end;
-        args.targets = targets;
-        args.target_count = target_count;
-        args.sums[0] = sums;
-        args.sums[1] = sums_too;
-        args.scratch = scratch_.sums.reserve(outer_scratch(targets, target_count));
+        args.left = left.data();
+        args.left_count = static_cast<int>(left.size());
+        args.right = right;
+        args.right_count = right_count;
+        args.scratch = scratch_.sums.reserve(outer_scratch(right, right_count));
         d_.kernels.outer(args);
     }
 

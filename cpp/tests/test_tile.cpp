@@ -479,7 +479,7 @@ struct OuterShape {
     Index rows, count, columns;  // the product is count x columns
 };
 
-// One of the products that share a left operand: what is multiplied with it, and what it is added to.
+// A right operand, and what its product is added to.
 template <class T>
 struct OuterProduct {
     std::vector<Guarded<T>> b;
@@ -494,62 +494,71 @@ struct OuterProduct {
     }
 };
 
+// Columns [first, end) of the left operand, and which right operands see them.
+struct OuterPart {
+    Index first, end;
+    bool seen[2];
+};
+
 template <class T>
-[[gnu::noinline]] void test_outer(Checks& checks, OuterShape shape, Numbers numbers, Index m_begin, Index m_end) {
+[[gnu::noinline]] void test_outer(Checks& checks, OuterShape shape, Numbers numbers, const std::vector<OuterPart>& parts) {
     Random random(static_cast<std::uint64_t>(shape.rows + shape.count * 7 + shape.columns * 31));
     constexpr Index a_first = 5;  // a row ends at the guard page
     std::vector<Guarded<T>> a = filled_rows<T>(shape.rows, a_first + shape.count, numbers, random);
     const std::vector<const T*> a_rows = pointers<const T*>(a);
     const auto a_at = [&](Index row, Index m) { return a_rows[static_cast<std::size_t>(row)][a_first + m]; };
     std::vector<OuterProduct<T>> products;
-    std::vector<fusedrnn::OuterTarget<T>> targets;
+    std::vector<fusedrnn::OuterRight<T>> right;
     for (Index columns : {shape.columns, Index{3}}) {
         products.emplace_back(shape.rows, shape.count, columns, numbers, random);
-        targets.push_back({products.back().b_rows.data(), columns, products.back().out.data()});
+        right.push_back({products.back().b_rows.data(), columns});
     }
-    const Guarded<T> scratch(fusedrnn::outer_scratch(targets.data(), static_cast<int>(targets.size())));
-
-    fusedrnn::OuterArgs<T> args = {};
-    args.rows = shape.rows;
-    args.a = a_rows.data();
-    args.a_first = a_first;
-    args.m_begin = m_begin;
-    args.m_end = m_end;
-    args.targets = targets.data();
-    args.target_count = static_cast<int>(targets.size());
     Guarded<T> sums(shape.count);
     fill(sums, numbers, random);
     const std::vector<T> sums_before(sums.begin(), sums.end());
-    args.sums[shape.rows % 2] = sums.data();
-    args.scratch = scratch.data();
-    isa::Outer<T>::run(args);
 
-    for (std::size_t target = 0; target < products.size(); ++target) {
-        const OuterProduct<T>& product = products[target];
-        const Index columns = targets[target].columns;
+    std::vector<fusedrnn::OuterLeft<T>> left;
+    for (const OuterPart& part : parts) {
+        left.push_back({a_first + part.first, part.end - part.first, {}, {}});
+        for (std::size_t i = 0; i < products.size(); ++i)
+            if (part.seen[i]) left.back().out[i] = products[i].out.data() + part.first * right[i].columns;
+        left.back().sums[shape.rows % 2] = sums.data() + part.first;
+    }
+    const Guarded<T> scratch(fusedrnn::outer_scratch(right.data(), static_cast<int>(right.size())));
+    isa::Outer<T>::run({shape.rows, a_rows.data(), left.data(), static_cast<int>(left.size()), right.data(),
+                        static_cast<int>(right.size()), scratch.data()});
+
+    const auto part_of = [&](Index m) {
+        for (const OuterPart& part : parts)
+            if (m >= part.first && m < part.end) return part;
+        return OuterPart{};
+    };
+    for (std::size_t i = 0; i < products.size(); ++i) {
+        const OuterProduct<T>& product = products[i];
+        const Index columns = right[i].columns;
         for (Index m = 0; m < shape.count; ++m)
             for (Index n = 0; n < columns; ++n) {
                 const T was = product.before[static_cast<std::size_t>(m * columns + n)];
                 T want = was;
-                if (m >= m_begin && m < m_end)
+                if (part_of(m).seen[i])
                     want = expected_block_sums(
                         numbers, was, shape.rows, [&](Index row) { return a_at(row, m); },
                         [&](Index row) { return product.b[static_cast<std::size_t>(row)][n]; });
                 const T got = product.out[m * columns + n];
                 checks.check(same(got, want),
-                             "Outer<%s> %td rows, %td to %td of %td x %td, target %zu, %s numbers: [%td][%td] is %a, expected %a",
-                             type_name<T>, shape.rows, m_begin, m_end, shape.count, columns, target, name_of(numbers),
-                             m, n, double(got), double(want));
+                             "Outer<%s> %td rows, %td x %td in %zu parts, right %zu, %s numbers: [%td][%td] is %a, expected %a",
+                             type_name<T>, shape.rows, shape.count, columns, parts.size(), i, name_of(numbers), m, n,
+                             double(got), double(want));
             }
-        checks.check(product.out.intact(), "Outer<%s> wrote before target %zu", type_name<T>, target);
+        checks.check(product.out.intact(), "Outer<%s> wrote before product %zu", type_name<T>, i);
     }
     for (Index m = 0; m < shape.count; ++m) {
         T want = sums_before[static_cast<std::size_t>(m)];
-        if (m >= m_begin && m < m_end)
+        if (part_of(m).end > 0)
             want = expected_block_sums(
                 numbers, want, shape.rows, [&](Index row) { return a_at(row, m); }, [](Index) { return T(1); });
-        checks.check(same(sums[m], want), "Outer<%s> %td rows, %td to %td of %td, %s numbers: sum [%td] is %a, expected %a",
-                     type_name<T>, shape.rows, m_begin, m_end, shape.count, name_of(numbers), m, double(sums[m]),
+        checks.check(same(sums[m], want), "Outer<%s> %td rows, %td in %zu parts, %s numbers: sum [%td] is %a, expected %a",
+                     type_name<T>, shape.rows, shape.count, parts.size(), name_of(numbers), m, double(sums[m]),
                      double(want));
     }
     checks.check(sums.intact(), "Outer<%s> wrote before its sums", type_name<T>);
@@ -569,8 +578,13 @@ void test_outer_shapes(Checks& checks) {
     for (Index columns : {at_once - 1, at_once, at_once + 1, 2 * at_once}) shapes.push_back({9, 7, columns});
     for (const OuterShape& shape : shapes)
         for (Numbers numbers : both_numbers) {
-            test_outer<T>(checks, shape, numbers, 0, shape.count);
-            if (shape.count > 2) test_outer<T>(checks, shape, numbers, 1, shape.count - 1);
+            const Index count = shape.count;
+            test_outer<T>(checks, shape, numbers, {{0, count, {true, true}}});
+            if (count < 6) continue;
+            test_outer<T>(checks, shape, numbers, {{1, count - 1, {true, true}}});
+            const OuterPart last = {count - 1, count, {false, true}};
+            test_outer<T>(checks, shape, numbers, {{0, 2, {true, false}}, {2, count - 1, {true, true}}, last});
+            test_outer<T>(checks, shape, numbers, {{0, 1, {false, true}}, {3, 3, {true, true}}, {4, count, {true, false}}});
         }
 }
 

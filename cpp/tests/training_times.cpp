@@ -48,6 +48,8 @@ struct Layer {
     std::vector<T> x, y, c, saved, gates, dx, dw_ih, dw_hh, db, w, bias, zeros, carry, sums, packed;
     std::vector<const T*> x_rows, y_rows, gate_rows;
     std::vector<T*> dx_rows;
+    std::vector<fusedrnn::OuterLeft<T>> left;
+    fusedrnn::OuterRight<T> right[2];
 
     Layer(Index rows_, Index hidden_)
         : rows(rows_), hidden(hidden_), x(size(count * hidden), 0.25f), y(x), c(x), saved(size(count * traits.saved * hidden)),
@@ -60,6 +62,8 @@ struct Layer {
             gate_rows.push_back(gates.data() + i * width);
             dx_rows.push_back(dx.data() + i * hidden);
         }
+        right[0] = {x_rows.data(), hidden};
+        right[1] = {y_rows.data(), hidden};
     }
 
     T* at(std::vector<T>& of, Index step, Index row, Index per_row) { return of.data() + (step * rows + row) * per_row; }
@@ -120,9 +124,17 @@ struct Layer {
                              false, 0, hidden / fusedrnn::unit_block<T>});
     }
 
-    fusedrnn::OuterArgs<T> outer(const fusedrnn::OuterTarget<T> (&targets)[2]) {
-        packed.resize(size(fusedrnn::outer_scratch(targets, 2)));
-        return {count, gate_rows.data(), 0, 0, traits.gates * hidden, targets, 2, {db.data(), nullptr}, packed.data()};
+    // Both weights see the same gate gradients; for GRU the first and the last only one of them.
+    fusedrnn::OuterArgs<T> outer() {
+        const Index n = 2 * hidden;
+        if (traits.recurrent_offset == 0)
+            left = {{0, width, {dw_ih.data(), dw_hh.data()}, {db.data(), nullptr}}};
+        else
+            left = {{0, hidden, {dw_ih.data() + n * hidden, nullptr}, {db.data() + n, nullptr}},
+                    {hidden, n, {dw_ih.data(), dw_hh.data()}, {db.data(), nullptr}},
+                    {hidden + n, hidden, {nullptr, dw_hh.data() + n * hidden}, {}}};
+        packed.resize(size(fusedrnn::outer_scratch(right, 2)));
+        return {count, gate_rows.data(), left.data(), static_cast<int>(left.size()), right, 2, packed.data()};
     }
 
     // All that Outer packs, in its order.
@@ -132,11 +144,12 @@ struct Layer {
         T* const to = Outer::align(packed.data());
         for (Index k = 0; k < count; k += block) {
             const Index depth = std::min(count - k, block);
-            for (int i = 0; i < args.target_count; ++i)
+            for (const auto& operand : right)
                 for (Index n = 0; n < hidden; n += panel)
-                    Outer::pack_right(args.targets[i].b + k, n, std::min(hidden - n, panel), depth, to);
-            for (Index m = 0; m < args.m_end; m += chunk)
-                Outer::pack_left(args.a + k, m, depth, std::min(args.m_end - m, chunk), to, db.data() + m);
+                    Outer::pack_right(operand.b + k, n, std::min(hidden - n, panel), depth, to);
+            for (const fusedrnn::OuterLeft<T>& part : left)
+                for (Index m = 0; m < part.count; m += chunk)
+                    Outer::pack_chunk(args.a + k, part, m, depth, std::min(part.count - m, chunk), to, true);
         }
     }
 };
@@ -146,9 +159,7 @@ void report(const char* cell) {
     for (Index rows : {8, 32})
         for (Index hidden : {64, 128, 256}) {
             Layer<CellOf> layer(rows, hidden);
-            const fusedrnn::OuterTarget<T> targets[] = {{layer.x_rows.data(), hidden, layer.dw_ih.data()},
-                                                        {layer.y_rows.data(), hidden, layer.dw_hh.data()}};
-            const fusedrnn::OuterArgs<T> args = layer.outer(targets);
+            const fusedrnn::OuterArgs<T> args = layer.outer();
             const double peak = fusedrnn_test::fma_peak<T>();
             const double forward = least_seconds(rounds, [&] { layer.forward(); });
             const double bare = least_seconds(rounds, [&] { layer.template through_time<Bare>(); });

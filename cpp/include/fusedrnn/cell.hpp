@@ -39,6 +39,18 @@ struct GradientRun {
 struct GradientRuns {
     GradientRun run[2];
     int count;
+
+    // -1: the parameter does not see the slot.
+    constexpr int gate_of(int slot) const {
+        for (int i = 0; i < count; ++i)
+            if (slot >= run[i].slot && slot < run[i].slot + run[i].count) return run[i].gate + slot - run[i].slot;
+        return -1;
+    }
+    // Whether a slot's gate is the neighbour of the one before, or neither has one.
+    constexpr bool goes_on_at(int slot) const {
+        const int before = gate_of(slot - 1);
+        return gate_of(slot) == (before < 0 ? before : before + 1);
+    }
 };
 
 // How the gate gradients map to the rows of W_hh (`recurrent`) or W_ih.

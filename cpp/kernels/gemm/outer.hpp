@@ -115,55 +115,69 @@ struct Outer {
             block(p, k, p.rows - k < reduction_block ? p.rows - k : reduction_block);
     }
 
-    // Columns [first, first + lanes) of a target.
+    // Columns [first, first + lanes) of right operand `right`, whose rows of a result are `stride` long.
     struct Panel {
-        const OuterTarget<T>* target;
-        Index first, lanes;
+        int right;
+        Index first, lanes, stride;
     };
 
     static void block(const OuterArgs<T>& p, Index k, Index depth) {
-        T* right = align(p.scratch);
+        T* packed = align(p.scratch);
         Panel panels[outer_panels];
         Index count = 0;
-        bool first = true;
-        for (int i = 0; i < p.target_count; ++i)
-            for (Index n = 0; n < p.targets[i].columns; n += panel_columns) {
-                const Index left = p.targets[i].columns - n;
-                panels[count] = {p.targets + i, n, left < panel_columns ? left : panel_columns};
-                pack_right(p.targets[i].b + k, n, panels[count].lanes, depth, right + count * panel_size);
+        bool with_sums = true;
+        for (int i = 0; i < p.right_count; ++i)
+            for (Index n = 0; n < p.right[i].columns; n += panel_columns) {
+                const Index left = p.right[i].columns - n;
+                panels[count] = {i, n, left < panel_columns ? left : panel_columns, p.right[i].columns};
+                pack_right(p.right[i].b + k, n, panels[count].lanes, depth, packed + count * panel_size);
                 if (++count < outer_panels) continue;
-                times_panels(p, k, depth, panels, count, right, first);
+                times_panels(p, k, depth, panels, count, with_sums);
                 count = 0;
-                first = false;
+                with_sums = false;
             }
-        if (count > 0 || first) times_panels(p, k, depth, panels, count, right, first);
+        if (count > 0 || with_sums) times_panels(p, k, depth, panels, count, with_sums);
     }
 
     // Chunk after chunk of a times the packed panels.
     static void times_panels(const OuterArgs<T>& p, Index k, Index depth, const Panel* panels, Index panel_count,
-                             const T* right, bool with_sums) {
-        T* left = align(p.scratch) + panel_count * panel_size;
-        for (Index m = p.m_begin; m < p.m_end; m += outer_chunk<T>) {
-            const Index count = p.m_end - m < outer_chunk<T> ? p.m_end - m : outer_chunk<T>;
-            alignas(cache_line) T sums[outer_chunk<T>] = {};
-            const T* const one_row = sums;
-            const bool summed = with_sums && (p.sums[0] || p.sums[1]);
-            pack_left(p.a + k, p.a_first + m, depth, count, left, summed ? sums : nullptr);
-            for (T* out : p.sums)
-                if (out && summed) add_rows(&one_row, 0, 1, count, out + m);
-            for (Index i = 0; i < panel_count; ++i) chunk(panels[i], m, count, depth, left, right + i * panel_size);
+                             bool with_sums) {
+        const T* right = align(p.scratch);
+        T* packed = align(p.scratch) + panel_count * panel_size;
+        for (int i = 0; i < p.left_count; ++i) {
+            const OuterLeft<T>& left = p.left[i];
+            bool used = with_sums;
+            for (Index j = 0; j < panel_count; ++j) used = used || left.out[panels[j].right];
+            for (Index m = 0; used && m < left.count; m += outer_chunk<T>) {
+                const Index count = left.count - m < outer_chunk<T> ? left.count - m : outer_chunk<T>;
+                pack_chunk(p.a + k, left, m, depth, count, packed, with_sums);
+                for (Index j = 0; j < panel_count; ++j)
+                    if (left.out[panels[j].right])
+                        chunk(panels[j], left, m, count, depth, packed, right + j * panel_size);
+            }
         }
     }
 
+    static void pack_chunk(const T* const* a, const OuterLeft<T>& left, Index m, Index depth, Index count, T* packed,
+                           bool with_sums) {
+        alignas(cache_line) T sums[outer_chunk<T>] = {};
+        const T* const one_row = sums;
+        const bool summed = with_sums && (left.sums[0] || left.sums[1]);
+        pack_left(a, left.first + m, depth, count, packed, summed ? sums : nullptr);
+        for (T* out : left.sums)
+            if (out && summed) add_rows(&one_row, 0, 1, count, out + m);
+    }
+
     // The tiles of a chunk and a panel.
-    static void chunk(const Panel& panel, Index m, Index count, Index depth, T* left, const T* right) {
-        const Index stride = panel.target->columns;
+    static void chunk(const Panel& panel, const OuterLeft<T>& left, Index m, Index count, Index depth, T* packed,
+                      const T* right) {
+        const Index stride = panel.stride;
         for (Index j = 0; j * V::width < panel.lanes; j += max_vectors) {
-            T* out = panel.target->out + m * stride + panel.first + j * V::width;
+            T* out = left.out[panel.right] + m * stride + panel.first + j * V::width;
             const Index lanes_left = panel.lanes - j * V::width;
             const Index vectors = ceil_div(lanes_left, V::width);
             for_each_row_tile(count, max_rows, [&](Index first, Index rows) FUSEDRNN_LAMBDA {
-                any_tile(rows, vectors < max_vectors ? vectors : max_vectors, packed_tile(left, first, rows, depth),
+                any_tile(rows, vectors < max_vectors ? vectors : max_vectors, packed_tile(packed, first, rows, depth),
                          right + right_offset(j * V::width), depth, out + first * stride, stride, lanes_left);
             });
         }
