@@ -14,7 +14,9 @@ struct Outer {
     using V = Vec<T>;
     static constexpr int max_rows = Blocking<T>::max_rows;
     static constexpr int max_vectors = narrow<T> ? Slices<T>::tile_vectors : Blocking<T>::linear_vectors;
-    static constexpr Index max_vectors_of_a_row = ceil_div(max_rows, V::width);
+    static constexpr Index padded_row = ceil_div(max_rows, V::width) * V::width;  // of a tile
+    static_assert(padded_row <= unit_block<T>);
+    static constexpr Index padded_sums = ceil_div(outer_chunk<T>, max_rows) * padded_row;
     static constexpr Index panel_columns = outer_panel_blocks * unit_block<T>;
     static constexpr Index panel_size = reduction_block * panel_columns;
     static constexpr Index right_k_stride = narrow<T> ? unit_block<T> : panel_columns;
@@ -64,39 +66,50 @@ struct Outer {
         });
     }
 
-    // A tile's packed rows, and room for the last one to be written in whole vectors.
-    FUSEDRNN_INLINE static T* packed_tile(T* packed, Index first, Index rows, Index depth) {
-        return packed + first * depth + first / rows * unit_block<T>;
-    }
+    // From a tile's packed rows to the next tile's: the last row is written in whole vectors too.
+    FUSEDRNN_INLINE static Index packed_size(Index rows, Index depth) { return rows * depth + unit_block<T>; }
 
-    // `depth` rows of a, columns [0, count), as tiles [tile][k][rows of the tile]. A few rows at a time: a cache line
-    // of `a` feeds up to three tiles, and rows a power of two apart must not push each other out. Each row of a tile is
-    // written in whole vectors; the next row covers what was too much.
-    // What passes by is summed: sums[m] += a[k][m], k in order.
+    // `depth` rows of a, columns [column, column + count), as tiles [tile][k][rows of the tile]. A few rows at a time: a cache
+    // line of `a` feeds up to three tiles, and rows a power of two apart must not push each other out.
+    // What passes by is summed: sums[tile][row] += a[k][row of the tile], k in order; padded as the tiles' rows are written.
     static void pack_left(const T* const* a, Index column, Index depth, Index count, T* out, T* sums) {
         constexpr Index rows_at_once = 8;
-        for (Index k0 = 0; k0 < depth; k0 += rows_at_once) {
-            const Index k1 = k0 + rows_at_once < depth ? k0 + rows_at_once : depth;
-            if (sums) add_rows(a + k0, column, k1 - k0, count, sums);
+        for (Index k = 0; k < depth; k += rows_at_once) {
+            const Index now = depth - k < rows_at_once ? depth - k : rows_at_once;
+            T *tile = out, *sum = sums;
             for_each_row_tile(count, max_rows, [&](Index first, Index rows) FUSEDRNN_LAMBDA {
-                T* to = packed_tile(out, first, rows, depth) + k0 * rows;
-                if (k1 < depth && first + max_vectors_of_a_row * V::width <= count)
-                    for (Index k = k0; k < k1; ++k, to += rows)
-                        for (Index j = 0; j < max_vectors_of_a_row; ++j)
-                            V::load(a[k] + column + first + j * V::width).store(to + j * V::width);
+                const T* const* from = a + k;
+                const Index at = column + first, lanes = count - first;
+                if (now == rows_at_once && rows == max_rows && lanes >= padded_row)
+                    pack_rows(rows_at_once, max_rows, tile + k * max_rows, sum, [=](Index i, Index j) FUSEDRNN_LAMBDA {
+                        return V::load(from[i] + at + j);
+                    });
                 else
-                    for (Index k = k0; k < k1; ++k, to += rows)
-                        for (Index r = 0; r < rows; ++r) to[r] = a[k][column + first + r];
+                    pack_rows(now, rows, tile + k * rows, sum, [=](Index i, Index j) FUSEDRNN_LAMBDA {
+                        return lanes > j ? load_lanes<V>(from[i] + at + j, lanes - j) : V::zero();
+                    });
+                tile += packed_size(rows, depth);
+                sum += padded_row;
             });
         }
     }
 
-    static void add_rows(const T* const* a, Index column, Index rows, Index count, T* sums) {
-        for (Index m = 0; m < count; m += V::width) {
-            V sum = load_lanes<V>(sums + m, count - m);
-            for (Index k = 0; k < rows; ++k) sum = sum + load_lanes<V>(a[k] + column + m, count - m);
-            store_lanes(sum, sums + m, count - m);
-        }
+    // Rows of a tile in whole vectors: each covers what was too much of the one before.
+    template <class Load>
+    FUSEDRNN_INLINE static void pack_rows(Index count, Index rows, T* to, T* sums, Load load) {
+        V sum[padded_row / V::width];
+#pragma GCC unroll 8
+        for (Index j = 0; j < padded_row; j += V::width) sum[j / V::width] = V::load(sums + j);
+#pragma GCC unroll 8
+        for (Index i = 0; i < count; ++i)
+#pragma GCC unroll 8
+            for (Index j = 0; j < padded_row; j += V::width) {
+                const V v = load(i, j);
+                v.store(to + i * rows + j);
+                sum[j / V::width] = sum[j / V::width] + v;
+            }
+#pragma GCC unroll 8
+        for (Index j = 0; j < padded_row; j += V::width) sum[j / V::width].store(sums + j);
     }
 
     static void pack_right(const T* const* b, Index column, Index lanes, Index depth, T* out) {
@@ -160,12 +173,17 @@ struct Outer {
 
     static void pack_chunk(const T* const* a, const OuterLeft<T>& left, Index m, Index depth, Index count, T* packed,
                            bool with_sums) {
-        alignas(cache_line) T sums[outer_chunk<T>] = {};
-        const T* const one_row = sums;
-        const bool summed = with_sums && (left.sums[0] || left.sums[1]);
-        pack_left(a, left.first + m, depth, count, packed, summed ? sums : nullptr);
-        for (T* out : left.sums)
-            if (out && summed) add_rows(&one_row, 0, 1, count, out + m);
+        alignas(cache_line) T sums[padded_sums] = {};
+        pack_left(a, left.first + m, depth, count, packed, sums);
+        if (!with_sums) return;
+        for (T* out : left.sums) {
+            if (!out) continue;
+            const T* sum = sums;
+            for_each_row_tile(count, max_rows, [&](Index first, Index rows) FUSEDRNN_LAMBDA {
+                for (Index r = 0; r < rows; ++r) out[m + first + r] += sum[r];
+                sum += padded_row;
+            });
+        }
     }
 
     // The tiles of a chunk and a panel.
@@ -176,9 +194,11 @@ struct Outer {
             T* out = left.out[panel.right] + m * stride + panel.first + j * V::width;
             const Index lanes_left = panel.lanes - j * V::width;
             const Index vectors = ceil_div(lanes_left, V::width);
+            const T* tile = packed;
             for_each_row_tile(count, max_rows, [&](Index first, Index rows) FUSEDRNN_LAMBDA {
-                any_tile(rows, vectors < max_vectors ? vectors : max_vectors, packed_tile(packed, first, rows, depth),
-                         right + right_offset(j * V::width), depth, out + first * stride, stride, lanes_left);
+                any_tile(rows, vectors < max_vectors ? vectors : max_vectors, tile, right + right_offset(j * V::width), depth,
+                         out + first * stride, stride, lanes_left);
+                tile += packed_size(rows, depth);
             });
         }
     }
