@@ -164,7 +164,7 @@ def test_stub_names_parameters_as_the_module_does() -> None:
 
 
 def test_public_names() -> None:
-    """What DESIGN.md promises is there, and `__all__` of every module is true and complete."""
+    """The public names are there, and `__all__` of every module is true and complete."""
     promised = {"LSTM", "GRU", "RNN", "LSTMCell", "GRUCell", "RNNCell", "functional", "reference", "threads", "isa"}
     promised |= {"set_num_threads", "get_num_threads", "build_info", "available_isas", "use_isa"}
     assert promised <= set(fr.__all__)
