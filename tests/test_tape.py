@@ -1,0 +1,202 @@
+"""Tapes: gradients, truncation, checkpoints, and the dropout of a recorded call."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import pickle
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fusedrnn as fr
+from entry_points import (
+    LAYERS,
+    B,
+    H,
+    I,
+    T,
+    arrays_in,
+    assert_close,
+    assert_same,
+    every_dtype,
+    every_layer,
+    normal,
+    state_of,
+    with_reference,
+)
+
+# Tapes and gradients
+
+
+@every_layer
+def test_missing_gradients_are_zeros(kind: str) -> None:
+    layer, x = LAYERS[kind](I, H, rng=0), normal(T, B, I)
+    dy, dstate = normal(T, B, H), state_of(layer, B)
+    zero = tuple(np.zeros_like(part) for part in dstate) if kind == "lstm" else np.zeros_like(dstate)
+
+    def backward(*arguments: Any) -> Any:
+        return layer.record(x)[-1].backward(*arguments)
+
+    assert_same(backward(dy), backward(dy, zero))
+    assert_same(backward(None, dstate), backward(np.zeros_like(dy), dstate))
+    if kind == "lstm":
+        assert_same(backward(dy, (dstate[0], None)), backward(dy, (dstate[0], zero[1])))
+        assert_same(backward(dy, (None, dstate[1])), backward(dy, (zero[0], dstate[1])))
+        assert_same(backward(dy, [None, None]), backward(dy))
+
+
+@every_layer
+def test_gradients_are_named_and_frozen(kind: str) -> None:
+    layer, x = LAYERS[kind](I, H, num_layers=2, rng=0), normal(T, B, I)
+    y, last, tape = layer.record(x)
+    gradients = tape.backward(dy=y, dstate=last, truncate=None)
+    assert list(gradients.params) == list(layer.params)
+    for name, array in gradients.params.items():
+        assert array.shape == layer.params[name].shape
+    assert gradients.x.shape == x.shape
+    assert [part.shape for part in arrays_in(gradients.state)] == [part.shape for part in arrays_in(last)]
+    with pytest.raises(AttributeError, match="frozen"):
+        gradients.x = x
+    with pytest.raises(AttributeError, match="frozen"):
+        del gradients.params
+    assert_same(pickle.loads(pickle.dumps(gradients)), gradients)
+    assert "weight_ih_l0" in repr(gradients)
+
+
+@every_layer
+def test_truncation_at_the_whole_length_is_none(kind: str) -> None:
+    layer, x = LAYERS[kind](I, H, rng=0), normal(T, B, I)
+    y, _, tape = layer.record(x)
+    assert_same(tape.backward(y, truncate=T), layer.record(x)[-1].backward(y))
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+@pytest.mark.parametrize("cut", [np.s_[:], np.s_[::2], np.s_[:, ::2], np.s_[1:, 1:]], ids=str)
+def test_a_tape_with_checkpoints_sees_that_x_has_changed(rows: int, cut: Any) -> None:
+    """It reads x again: wherever the change is, and however x lies, it must not use what it was not recorded with."""
+    whole = np.random.default_rng(0).standard_normal((9, 2 * rows + 1, 5), np.float32)
+    x = whole[cut]
+    layer = fr.LSTM(5, 6, rng=0)
+    dy = np.ones((*x.shape[:2], 6), np.float32)
+    expected = layer.record(x)[-1].backward(dy).x
+    for place in ((0, 0, 0), (-1, -1, -1), (1, -1, 2)):
+        tape = layer.record(x, checkpoint=4)[-1]
+        before = x[place]
+        x[place] += 1
+        with pytest.raises(ValueError, match="x: expected the values it was recorded with"):
+            tape.backward(dy)
+        x[place] = before
+        assert np.array_equal(layer.record(x, checkpoint=4)[-1].backward(dy).x, expected)
+
+
+@every_layer
+@pytest.mark.parametrize("checkpoint", [1, 2, 3, 100])
+def test_checkpoints_change_nothing(kind: str, checkpoint: int) -> None:
+    layer = LAYERS[kind](I, H, num_layers=2, dropout=0.5, rng=0)
+    twin = copy.deepcopy(layer)
+    x, state = normal(T, B, I), state_of(layer, B)
+    y, last, tape = layer.record(x, state)
+    kept_y, kept_last, kept = twin.record(x, state, checkpoint=checkpoint)
+    assert_same((kept_y, kept_last), (y, last))
+    assert_same(kept.backward(y, last), tape.backward(y, last))
+
+
+def test_a_tape_keeps_the_weights_and_inputs_of_its_call() -> None:
+    layer, x = fr.LSTM(I, H, rng=0), normal(T, B, I)
+    y, _, tape = layer.record(x)
+    expected = layer.record(x)[-1].backward(y)
+    for array in layer.params.values():
+        array += 1
+    x[...] = 0
+    assert_same(tape.backward(y), expected)
+
+
+def test_a_tape_outlives_its_layer() -> None:
+    layer, x = fr.LSTM(I, H, rng=0), normal(T, B, I)
+    y, _, tape = layer.record(x)
+    expected = layer.record(x)[-1].backward(y)
+    stream = layer.stream(B)
+    del layer
+    gc.collect()
+    assert_same(tape.backward(y), expected)
+    assert_same(np.stack([stream.step(step) for step in x]), y)
+
+
+# Dropout
+
+
+def test_dropout_only_when_recording() -> None:
+    layer, x = fr.GRU(I, H, num_layers=3, dropout=0.5, rng=0), normal(T, B, I)
+    plain = fr.GRU(I, H, num_layers=3)
+    plain.load_params(layer.params)
+    assert_same(layer(x), plain(x))
+    assert not np.array_equal(layer.record(x)[0], plain(x)[0])
+    assert not np.array_equal(layer.record(x)[0], layer.record(x)[0])  # new masks each time
+    stream = layer.stream(B)
+    assert_same(np.stack([stream.step(step) for step in x]), plain(x)[0])
+
+
+@every_dtype
+@pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
+def test_dropout_statistics(dtype: Any, p: float) -> None:
+    # Identity layers that copy: what comes out is the mask.
+    size, steps, rows = 8, 100, 50
+    layer = fr.RNN(size, size, num_layers=2, nonlinearity="identity", bias=False, dropout=p, dtype=dtype, rng=0)
+    for name, array in layer.params.items():
+        array[...] = np.eye(size) if name.startswith("weight_ih") else 0
+    y, _, _ = layer.record(np.ones((steps, rows, size), dtype))
+    kept = y != 0
+    np.testing.assert_array_equal(y[kept], dtype(1 / (1 - p)))
+    n = y.size
+    assert abs(kept.mean() - (1 - p)) < 5 * np.sqrt(p * (1 - p) / n)
+    assert kept.mean(axis=(0, 1)).min() > 0
+    assert kept.mean(axis=(0, 1)).max() < 1
+
+
+def test_dropout_of_one_passes_nothing() -> None:
+    layer, x = fr.LSTM(I, H, num_layers=2, dropout=1.0, rng=0), normal(T, B, I)
+    y, _, tape = layer.record(x)
+    assert_same(y, layer.record(x * 2)[0])
+    gradients = tape.backward(y)
+    assert (gradients.x == 0).all()
+    assert (gradients.params["weight_ih_l0"] == 0).all()
+    assert (gradients.params["weight_ih_l1"] == 0).all()
+    assert (gradients.params["bias_ih_l1"] != 0).any()
+
+
+@every_layer
+def test_dropout_is_seeded_and_equals_reference(kind: str) -> None:
+    options: dict[str, Any] = {"num_layers": 3, "dropout": 0.4, "bidirectional": True}
+    layer, oracle = with_reference(kind, **options)
+    twin = LAYERS[kind](I, H, dtype=np.float64, rng=0, batch_first=True, **options)
+    single = LAYERS[kind](I, H, dtype=np.float32, rng=0, **options)
+    generator = copy.deepcopy(layer.rng)
+    x = normal(T, B, I, dtype=float)
+    y, last, tape = layer.record(x)
+    # The same seed drops the same units whatever the layout or the precision.
+    assert_same(twin.record(x.swapaxes(0, 1))[:2], (y.swapaxes(0, 1), last))
+    np.testing.assert_allclose(single.record(x.astype(np.float32))[0], y, atol=1e-4)
+    masks = [(generator.random((T, B, 2 * H), dtype=np.float32) >= 0.4) / (1 - 0.4) for _ in range(2)]
+    expected_y, expected_last, expected_tape = oracle.record(x, dropout_masks=masks)
+    assert_close((y, last), (expected_y, expected_last))
+    assert_close(tape.backward(y), expected_tape.backward(y))
+
+
+def test_dropout_unbatched() -> None:
+    layer = fr.GRU(I, H, num_layers=2, dropout=0.5, rng=0)
+    twin = copy.deepcopy(layer)
+    x = normal(T, I)
+    assert_same(layer.record(x)[0], twin.record(x[:, None])[0][:, 0])
+
+
+def test_dropout_warning() -> None:
+    with pytest.warns(UserWarning, match="num_layers=1") as caught:
+        fr.LSTM(I, H, dropout=0.5)
+    assert caught[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fr.LSTM(I, H, num_layers=2, dropout=0.5)
+        fr.LSTM(I, H)
