@@ -174,6 +174,15 @@ def test_public_names() -> None:
         assert all(hasattr(module, name) for name in module.__all__)
 
 
+def test_every_public_name_is_there_and_documented() -> None:
+    for name in fr.__all__:
+        assert name in dir(fr)
+        assert getattr(fr, name).__doc__
+    assert fr.reference is sys.modules["fusedrnn.reference"]
+    with pytest.raises(AttributeError, match="nonsense"):
+        _ = fr.nonsense  # type: ignore[attr-defined]
+
+
 # Instruction sets
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import fusedrnn as fr
-from entry_points import CELLS, LAYERS, B, H, I, T, assert_same, every_dtype, every_layer, normal, unaligned
+from small_layers import CELLS, LAYERS, B, H, I, T, assert_same, every_dtype, every_layer, normal, unaligned
 
 # Constructors
 

@@ -1,11 +1,7 @@
-"""Many callers at once, the settings of the process, and the package from outside: commands, import, names."""
+"""Many callers at once, and the settings of the process."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -13,10 +9,7 @@ import numpy as np
 import pytest
 
 import fusedrnn as fr
-from entry_points import LAYERS, B, H, I, T, arrays_in, assert_close, assert_same, every_layer, normal
-from fusedrnn import reference
-
-# Many threads, settings
+from small_layers import LAYERS, B, H, I, T, arrays_in, assert_close, assert_same, every_layer, normal
 
 
 @every_layer
@@ -88,67 +81,3 @@ def test_build_info() -> None:
     info = fr.build_info()
     assert info
     assert all(isinstance(key, str) for key in info)
-
-
-# The package
-
-
-def python(*arguments: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=env)
-
-
-def test_info_command() -> None:
-    result = python("-m", "fusedrnn", "info")
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.isascii()
-    lines = dict(line.split(maxsplit=1) for line in result.stdout.splitlines())
-    assert lines["numpy"] == np.__version__
-    assert fr.__version__ in lines["fusedrnn"]
-    assert all(name in result.stdout for name in fr.available_isas())
-
-
-@pytest.mark.parametrize("arguments", [(), ("nonsense",), ("info", "--nonsense"), ("info", "extra")])
-def test_command_line_errors(arguments: tuple[str, ...]) -> None:
-    result = python("-m", "fusedrnn", *arguments)
-    assert result.returncode == 2
-    assert "usage: python -m fusedrnn" in result.stderr
-
-
-def test_bench_gets_its_own_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
-    from types import ModuleType
-
-    from fusedrnn.__main__ import main
-
-    seen: list[list[str]] = []
-    bench = ModuleType("fusedrnn.bench")
-    bench.main = seen.append  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "fusedrnn.bench", bench)
-    assert main(["bench", "--help", "lstm", "--repeat", "3"]) == 0
-    assert seen == [["--help", "lstm", "--repeat", "3"]]
-
-
-def test_bench_without_its_extra(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    from fusedrnn.__main__ import main
-
-    monkeypatch.setitem(sys.modules, "fusedrnn.bench", None)
-    assert main(["bench"]) == 1
-    assert "fusedrnn[bench]" in capsys.readouterr().err
-
-
-@pytest.mark.skipif("asan" in os.environ.get("LD_PRELOAD", ""), reason="a sanitizer's run says nothing about time")
-def test_import_stays_light() -> None:
-    """The reference, its dataclasses and everything else a call does not need are left for when they are asked for."""
-    code = "import numpy, sys; b = set(sys.modules); import fusedrnn; print(*sorted(set(sys.modules) - b))"
-    loaded = set(python("-c", code).stdout.split())
-    assert not {name for name in loaded if name.startswith(("fusedrnn.reference", "fusedrnn.__main__", "argparse"))}
-    assert not {"dataclasses", "inspect", "importlib.metadata"} & loaded
-
-
-def test_every_public_name_is_there_and_documented() -> None:
-    for name in fr.__all__:
-        assert name in dir(fr)
-        assert getattr(fr, name).__doc__
-    assert fr.reference is reference
-    with pytest.raises(AttributeError, match="nonsense"):
-        _ = fr.nonsense  # type: ignore[attr-defined]

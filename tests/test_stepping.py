@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import fusedrnn as fr
-from entry_points import (
+from small_layers import (
     CELLS,
     LAYERS,
     VIEWS,

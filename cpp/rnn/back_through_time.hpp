@@ -122,7 +122,7 @@ template <class T>
 void initial_state_gradient(const DirectionBackward<T>& d, ThreadScratch<T>& scratch, Part part) {
     T* const dh0 = d.call.dh0[d.direction];
     T* const dc0 = d.call.dc0[d.direction];
-    scratch.left.clear();
+    scratch.rows.clear();
     scratch.out.clear();
     for (Index row = part.begin; row < part.end; ++row) {
         const Index b = d.batch(row);
@@ -131,13 +131,13 @@ void initial_state_gradient(const DirectionBackward<T>& d, ThreadScratch<T>& scr
         if (dc0 && cut) std::fill_n(dc0 + b * d.hidden, d.hidden, T(0));
         if (dc0 && !cut) std::copy_n(d.dc_carry + b * d.hidden, d.hidden, dc0 + b * d.hidden);
         if (cut) continue;
-        scratch.left.push_back(d.recurrent_gates_at(0, row));
+        scratch.rows.push_back(d.recurrent_gates_at(0, row));
         scratch.out.push_back(dh0 + b * d.recurrent);
     }
     LinearArgs<T> args = {};
-    args.rows = static_cast<Index>(scratch.left.size());
+    args.rows = static_cast<Index>(scratch.rows.size());
     if (args.rows == 0) return;
-    args.a = scratch.left.data();
+    args.a = scratch.rows.data();
     args.out = scratch.out.data();
     args.depth = d.spec.traits().gates * d.hidden;
     args.columns = d.recurrent;

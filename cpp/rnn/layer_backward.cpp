@@ -30,16 +30,16 @@ void for_each_of_share(const DirectionBackward<T>& d, StepRange steps, const Thr
 template <class T>
 void input_gradient(const DirectionBackward<T>& d, StepRange steps, const ThreadShare& share, ThreadScratch<T>& scratch,
                     const Team& team) {
-    scratch.left.clear();
+    scratch.rows.clear();
     scratch.out.clear();
     for_each_of_share(d, steps, share, team, [&](Index s, Index row) {
-        scratch.left.push_back(d.gates_at(s, row));
+        scratch.rows.push_back(d.gates_at(s, row));
         scratch.out.push_back(d.call.dx.at(d.time(s, row), d.batch(row)));
     });
     LinearArgs<T> args = {};
-    args.rows = static_cast<Index>(scratch.left.size());
+    args.rows = static_cast<Index>(scratch.rows.size());
     if (args.rows == 0) return;
-    args.a = scratch.left.data();
+    args.a = scratch.rows.data();
     args.out = scratch.out.data();
     args.depth = d.spec.traits().gates * d.hidden;
     args.columns = d.call.input_size;

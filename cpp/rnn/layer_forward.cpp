@@ -174,8 +174,8 @@ private:
     const T* project(StepRange steps, Index count) {
         const Index width = projected_width();
         T* const to = scratch_.projected.reserve(count * width);
-        scratch_.left.resize(static_cast<std::size_t>(count));
-        const T** left = scratch_.left.data();
+        scratch_.rows.resize(static_cast<std::size_t>(count));
+        const T** left = scratch_.rows.data();
         Index rows = rows_at(steps.begin);
         for (Index i = 0; i < rows; ++i) left[i] = call_.x.at(time(steps.begin, i), batch(i));
         for (Index step = steps.begin + 1; step < steps.end; ++step) {
@@ -186,7 +186,7 @@ private:
         }
         ProjectArgs<T> args = {};
         args.rows = count;
-        args.x = scratch_.left.data();
+        args.x = scratch_.rows.data();
         args.out = to;
         args.out_stride = width;
         args.input_size = call_.input_size;

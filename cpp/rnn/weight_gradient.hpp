@@ -43,20 +43,20 @@ public:
     void run() {
         if (ready_.count() == 0) return;
         const LayerGradients<T>& out = d_.call.gradients[d_.direction];
-        gather(scratch_.left, pending_ ? pending_->x.data() : nullptr, d_.call.input_size,
+        gather(scratch_.rows, pending_ ? pending_->x.data() : nullptr, d_.call.input_size,
                [&](Index s, Index row) { return d_.call.x.at(d_.time(s, row), d_.batch(row)); });
-        gather(scratch_.left_too, pending_ ? pending_->h_prev.data() : nullptr, d_.recurrent,
+        gather(scratch_.rows_too, pending_ ? pending_->h_prev.data() : nullptr, d_.recurrent,
                [&](Index s, Index row) { return d_.h_before(s, row); });
         gather(scratch_.gates, pending_ ? pending_->gates.data() : nullptr, d_.gates_width,
                [&](Index s, Index row) { return d_.gates_at(s, row); });
-        const OuterRight<T> both[] = {{scratch_.left.data(), d_.call.input_size}, {scratch_.left_too.data(), d_.recurrent}};
+        const OuterRight<T> both[] = {{scratch_.rows.data(), d_.call.input_size}, {scratch_.rows_too.data(), d_.recurrent}};
         outer(parts(out), both, 2);
         if (!out.w_hr) return;
-        gather(scratch_.left, pending_ ? pending_->units.data() : nullptr, d_.hidden,
+        gather(scratch_.rows, pending_ ? pending_->units.data() : nullptr, d_.hidden,
                [&](Index s, Index row) { return d_.units_at(s, row); });
         gather(scratch_.gates, pending_ ? pending_->dh_proj.data() : nullptr, d_.spec.proj_size,
                [&](Index s, Index row) { return d_.dh_proj_at(s, row); });
-        const OuterRight<T> units = {scratch_.left.data(), d_.hidden};
+        const OuterRight<T> units = {scratch_.rows.data(), d_.hidden};
         outer({{0, d_.spec.proj_size, {out.w_hr, nullptr}, {}}}, &units, 1);
     }
 

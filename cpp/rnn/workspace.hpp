@@ -14,7 +14,7 @@ template <class T>
 struct ThreadScratch {
     std::vector<ForwardRow<T>> forward_rows;
     std::vector<BackwardRow<T>> backward_rows;
-    std::vector<const T*> left, left_too, gates;
+    std::vector<const T*> rows, rows_too, gates;  // of a product's operands, where they lie
     std::vector<T*> out;
     Buffer<T> projected;  // the input product of a chunk of steps
     Buffer<T> sums;       // tiles in progress, packed operands

@@ -10,6 +10,7 @@ import pytest
 
 import fusedrnn as fr
 from fusedrnn import reference
+from tolerances import FLOAT64
 
 T, B, I, H = 5, 3, 4, 6  # noqa: E741
 
@@ -59,11 +60,11 @@ def assert_same(ours: Any, theirs: Any) -> None:
 
 
 def assert_close(ours: Any, theirs: Any) -> None:
-    """Equal to 1e-12 of the largest value, float64 (the issue's bound)."""
+    """Float64, equal to its bound times the largest value."""
     for a, b in zip(arrays_in(ours), arrays_in(theirs), strict=True):
         assert a.shape == b.shape
         assert a.dtype == b.dtype == np.float64
-        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12 * float(np.abs(b).max(initial=0.0)))
+        np.testing.assert_allclose(a, b, rtol=FLOAT64, atol=FLOAT64 * float(np.abs(b).max(initial=0.0)))
 
 
 def with_reference(kind: str, **options: Any) -> tuple[Any, Any]:

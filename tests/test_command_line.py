@@ -1,0 +1,54 @@
+"""The commands of `python -m fusedrnn`: what they print, and what they refuse."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import fusedrnn as fr
+
+
+def python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_info_command() -> None:
+    result = python("-m", "fusedrnn", "info")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.isascii()
+    lines = dict(line.split(maxsplit=1) for line in result.stdout.splitlines())
+    assert lines["numpy"] == np.__version__
+    assert fr.__version__ in lines["fusedrnn"]
+    assert all(name in result.stdout for name in fr.available_isas())
+
+
+@pytest.mark.parametrize("arguments", [(), ("nonsense",), ("info", "--nonsense"), ("info", "extra")])
+def test_command_line_errors(arguments: tuple[str, ...]) -> None:
+    result = python("-m", "fusedrnn", *arguments)
+    assert result.returncode == 2
+    assert "usage: python -m fusedrnn" in result.stderr
+
+
+def test_bench_gets_its_own_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
+    from types import ModuleType
+
+    from fusedrnn.__main__ import main
+
+    seen: list[list[str]] = []
+    bench = ModuleType("fusedrnn.bench")
+    bench.main = seen.append  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "fusedrnn.bench", bench)
+    assert main(["bench", "--help", "lstm", "--repeat", "3"]) == 0
+    assert seen == [["--help", "lstm", "--repeat", "3"]]
+
+
+def test_bench_without_its_extra(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    from fusedrnn.__main__ import main
+
+    monkeypatch.setitem(sys.modules, "fusedrnn.bench", None)
+    assert main(["bench"]) == 1
+    assert "fusedrnn[bench]" in capsys.readouterr().err
