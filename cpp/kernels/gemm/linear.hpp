@@ -214,10 +214,12 @@ struct Linear {
         const T* left[Slices<T>::max_rows];
         for (Index r = 0; r < rows; ++r) left[r] = p.a[first + r] + k;
         const Index at_once = Slices<T>::at_once(rows, false), stride = p.depth * line;
+        const bool fetches = Slices<T>::worth_fetching(rows, (p.block_end - p.block_begin) * stride);
         for (Index block = p.block_begin; block < p.block_end;) {
             const Index slices = p.block_end - block < at_once ? p.block_end - block : at_once;
             const T* slice = p.panel + block * stride + k * line;
-            const typename Slices<T>::Product products[] = {{left, slice, depth, stride, slice + slices * stride}};
+            const T* next = fetches ? slice + slices * stride : nullptr;
+            const typename Slices<T>::Product products[] = {{left, slice, depth, stride, next}};
             const Index lanes = p.columns - block * line < slices * line ? p.columns - block * line : slices * line;
             Slices<T>::multiply(rows, {slices, Slices<T>::is_half(lanes)}, products,
                                 {p.start ? p.start + block * line : zeros, 0, buffer, tile_width});

@@ -1,8 +1,8 @@
 // Products of several rows with slices, for vectors narrower than a cache line. A tile of 6 rows takes one cache line of
 // columns at a time: whole lines are used as they come, and the panel's traffic is half that of 3 rows times two lines.
-// All rows pass over a piece of a slice while it is in the L1 cache; meanwhile they fetch the next piece, each tile its
-// share, so that panels in the L3 cache or in memory arrive while there is arithmetic to do. Sums wait in memory
-// between pieces and go on from there: the chain, and so every bit, is that of one pass.
+// All rows pass over a piece of a slice while it is in the L1 cache. Of large panels they fetch the next piece meanwhile,
+// each tile its share, so that what lies in the L3 cache or in memory arrives while there is arithmetic to do. Sums wait in
+// memory between pieces and go on from there: the chain, and so every bit, is that of one pass.
 #pragma once
 
 #include "gemm/tile.hpp"
@@ -21,6 +21,14 @@ struct Slices {
     static constexpr int rows_of_k = 2;         // from one fetch to the next: a line, where there are two tiles of rows
     static constexpr Index width = most_at_once * line;
     static_assert(piece >= gradient_chain);
+
+    // Whether a walk through panels of so many elements gains by fetching the next piece. One tile of rows reads them as they
+    // lie, which the processor fetches by itself. With more, what lies in L2 or early in L3 comes in time too, and a fetched
+    // piece only takes the room of the one in use; the more tiles, the rarer are the fetches. (Measured on Zen 3.)
+    FUSEDRNN_INLINE static bool worth_fetching(Index rows, Index elements) {
+        const Index tiles = ceil_div(rows, Blocking<T>::max_rows), bytes = elements * static_cast<Index>(sizeof(T));
+        return tiles > 1 && bytes >= (tiles == 2 ? Index{4} << 20 : Index{2} << 20);
+    }
 
     // The last slice of a matrix may hold no more columns than half a line.
     FUSEDRNN_INLINE static bool is_half(Index columns) { return columns <= line / 2; }
@@ -42,7 +50,7 @@ struct Slices {
         const T* slice;  // at this product's first k
         Index depth;
         Index stride;     // from one slice to the next
-        const T* next;    // what to fetch meanwhile: `depth` lines
+        const T* next;    // what to fetch meanwhile: `depth` lines; null: nothing
     };
 
     // Row r begins at begin + r * begin_stride and ends at out + r * out_stride; a slice's sums are one line.
@@ -71,7 +79,7 @@ struct Slices {
                 const T* left[max_rows];
                 for (Index r = 0; r < rows; ++r) left[r] = product.rows[r] + k;
                 const T* slice = product.slice + k * line;
-                const bool last = k + now >= product.depth;
+                const bool last = k + now >= product.depth || !product.next;
                 const Product one[] = {{left, slice, now, product.stride, last ? product.next : slice + now * line}};
                 if (sums.begin == sums.out)
                     tiles(rows, part, one, sums, Nothing{});
@@ -134,11 +142,15 @@ private:
         });
     }
 
-    // `share`: elements of a line of the next piece for this tile to fetch, for every k.
+    // `share`: elements of a line of the next piece for this tile to fetch, for every k. Where there is nothing to fetch it
+    // fetches one line at hand again and again: that costs nothing, and a second loop would cost code.
     template <int MR, int S, int Vectors, Index Products>
     FUSEDRNN_INLINE static void tile(const Product (&products)[Products], Index first, Index within,
                                      const Sums& sums, Index share) {
         constexpr int columns = S * Vectors;
+        // An unrolled loop would spill where the registers are full. So few rows have nothing to fetch anyway.
+        constexpr Index unroll = fills_registers<MR, columns> ? 1 : rows_of_k;
+        static_assert(unroll > 1 || MR <= few_rows);
         const auto offset = [](int j) FUSEDRNN_LAMBDA { return j / Vectors * line + j % Vectors * V::width; };
         const T* begin = sums.begin + first * sums.begin_stride + within;
         V sum[MR][columns];
@@ -151,13 +163,14 @@ private:
             Rows<T> a;
             for (int r = 0; r < MR; ++r) a.pointer[r] = product.rows[first + r];
             const Index stride = product.stride;
-            const T* next = product.next + first / MR * (product.depth * share);
-            accumulate<V, MR, columns, rows_of_k>(
+            const T* next = product.next ? product.next + first / MR * (product.depth * share) : product.slice;
+            const Index ahead = product.next ? rows_of_k * share : 0;
+            accumulate<V, MR, columns, unroll>(
                 sum, a, product.slice + within, product.depth, line,
                 [stride](int j) FUSEDRNN_LAMBDA { return j / Vectors * stride + j % Vectors * V::width; },
-                SameSlot{}, [&next, share]() FUSEDRNN_LAMBDA {
+                SameSlot{}, [&next, ahead]() FUSEDRNN_LAMBDA {
                     __builtin_prefetch(next);
-                    next += rows_of_k * share;
+                    next += ahead;
                 });
         }
         const Index out_stride = sums.out_stride;

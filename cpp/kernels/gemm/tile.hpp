@@ -34,6 +34,9 @@ struct Blocking {
 // Rows up to this many fill the latency of fma only with two slices at once.
 inline constexpr int few_rows = 3;
 
+// Sums and a row of the panel leave no register over.
+template <int MR, int NV>
+inline constexpr bool fills_registers = (MR + 1) * NV >= FUSEDRNN_VECTOR_REGISTERS;
 
 // Rows of the left operand where they lie: one pointer each, k contiguous.
 template <class T>
@@ -63,7 +66,11 @@ FUSEDRNN_INLINE void accumulate(V (&sum)[MR][NSums], const Left& a, const T* pan
     const auto step = [&](Index k) FUSEDRNN_LAMBDA {
         V b[NV];
 #pragma GCC unroll 16
-        for (int j = 0; j < NV; ++j) b[j] = V::load(panel + offset(j));
+        for (int j = 0; j < NV; ++j) {
+            b[j] = V::load(panel + offset(j));
+            // Or GCC loads it again for each of a few rows, and loads are what bounds those.
+            if constexpr (MR > 1 && MR <= few_rows && !fills_registers<MR, NV>) hold(b[j]);
+        }
 #pragma GCC unroll 8
         for (int r = 0; r < MR; ++r) {
             const V x = V::broadcast(a(r, k));

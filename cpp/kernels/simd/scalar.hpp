@@ -52,6 +52,8 @@ struct Vec {
 };
 
 template <class T>
+FUSEDRNN_INLINE void hold(Vec<T>&) {}
+template <class T>
 FUSEDRNN_INLINE Vec<T> operator+(Vec<T> a, Vec<T> b) { return {a.v + b.v}; }
 template <class T>
 FUSEDRNN_INLINE Vec<T> operator-(Vec<T> a, Vec<T> b) { return {a.v - b.v}; }

@@ -17,6 +17,7 @@
 //   low_bits_to_exponent(t)   the low bits of t's representation moved into its sign and exponent field
 //   multiply_by_exponent(a, power)  a * power by integer addition of the exponents: leaves the multipliers to others.
 //                             a and the result normal, power a power of two. Not for NaN: gives another NaN or a number
+//   hold(a)                   a is in a register from here on: its load is not folded into the instructions that use it
 #pragma once
 
 #ifndef FUSEDRNN_ISA

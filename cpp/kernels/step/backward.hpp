@@ -69,6 +69,7 @@ struct Backward {
         using S = Slices<T>;
         const Index stride = panel_depth * S::line;
         const Index most = S::at_once(p.rows, false);
+        const bool fetches = S::worth_fetching(p.rows, (block_end - block_begin) * stride);
         in_turn(ceil_div(block_end - block_begin, most), down, [&](Index i) FUSEDRNN_LAMBDA {
             const Index block = block_begin + i * most;
             const Index slices = block_end - block < most ? block_end - block : most, column = block * S::line;
@@ -82,7 +83,8 @@ struct Backward {
                     const T* rows_now[S::max_rows];
                     for (Index r = 0; r < rows; ++r) rows_now[r] = left(p.row[first + r]) + k;
                     const T* slice = panels + block * stride + k * S::line;
-                    const typename S::Product product = {rows_now, slice, now, stride, slice + now * S::line};
+                    const T* next = fetches ? slice + now * S::line : nullptr;
+                    const typename S::Product product = {rows_now, slice, now, stride, next};
                     if (k == 0)
                         S::multiply_from_zero(rows, part, product, sums, tile_width,
                                               [&](Index from, Index count) FUSEDRNN_LAMBDA {

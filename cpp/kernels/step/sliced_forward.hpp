@@ -52,13 +52,15 @@ struct SlicedForward {
         const T* bias = p.bias + block * row_sums;
         const Index projected_stride = rows > 1 ? row[1].x - row[0].x : 0;
         const bool half = S::is_half(p.hidden_size - block * line);
+        const bool fetches = S::worth_fetching(rows, (p.block_end - p.block_begin) * Cell::gates * line *
+                                                     (recurrent + (p.input_projected ? 0 : p.input_size)));
         for_each_gates(rows, half, [&](Index gate, Index now) FUSEDRNN_LAMBDA {
             const typename S::Part part = {now, half};
             const Index slice = block * Cell::gates + gate;
             const Index input = Cell::input_slot(static_cast<int>(gate)) * line;
             const Index own = Cell::recurrent_slot(static_cast<int>(gate)) * line;
             const bool back = down && gate + now == Cell::gates;
-            const Index next = back ? slice + now - 2 * Cell::gates : slice + now;
+            const Index next = !fetches ? none : back ? slice + now - 2 * Cell::gates : slice + now;
             const auto from_x = product(x, p.w_ih, p.input_size, slice, next);
             const auto from_h = product(h, p.w_hh, recurrent, slice, next);
             const auto ahead = [&, gate](Index first, Index count) FUSEDRNN_LAMBDA {
@@ -81,19 +83,22 @@ struct SlicedForward {
     }
 
     static void project(const ProjectArgs<T>& p) {
+        const bool fetches = S::worth_fetching(p.rows, (p.block_end - p.block_begin) * Cell::gates * line * p.input_size);
         for (Index block = p.block_begin; block < p.block_end; ++block)
             for_each_row_tile(p.rows, S::max_rows, [&](Index first, Index rows) FUSEDRNN_LAMBDA {
                 T* out = p.out + first * p.out_stride;
                 const bool half = S::is_half(p.hidden_size - block * line);
                 for_each_gates(rows, half, [&](Index gate, Index now) FUSEDRNN_LAMBDA {
-                    const Index slice = block * Cell::gates + gate;
-                    S::multiply(rows, {now, half}, {product(p.x + first, p.w_ih, p.input_size, slice, slice + now)},
+                    const Index slice = block * Cell::gates + gate, next = fetches ? slice + now : none;
+                    S::multiply(rows, {now, half}, {product(p.x + first, p.w_ih, p.input_size, slice, next)},
                                 {p.bias + block * row_sums + gate * line, 0, out + slice * line, p.out_stride});
                 });
             });
     }
 
 private:
+    static constexpr Index none = -1;  // no slice
+
     // visit(gate, gates at once): neighbours whose sums are neighbours too.
     template <class Visit>
     FUSEDRNN_INLINE static void for_each_gates(Index rows, bool half, Visit visit) {
@@ -106,11 +111,11 @@ private:
         }
     }
 
-    // `next`: the slice after these.
+    // `next`: the slice to fetch meanwhile, if any.
     FUSEDRNN_INLINE static typename S::Product product(const T* const* rows, const T* panels, Index depth, Index slice,
                                                        Index next) {
         const Index stride = depth * line;
-        return {rows, panels + slice * stride, depth, stride, panels + (next < 0 ? 0 : next) * stride};
+        return {rows, panels + slice * stride, depth, stride, next < 0 ? nullptr : panels + next * stride};
     }
 
     static void copy_lines(const T* from, Index stride, Index rows, T* to) {
