@@ -397,6 +397,8 @@ void test_bits(Checks& checks) {
         }
         test_chunks<T>(checks, one);
     }
+    // A whole block of units and part of one.
+    for (const Case& one : cases(3, unit_block<T> + 3)) test_rows<T>(checks, one, true);
 }
 
 // Windows follow one another from the last step to the first, each a reduction block at least unless there are fewer

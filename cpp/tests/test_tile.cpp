@@ -327,6 +327,7 @@ void test_gate_shapes(Checks& checks) {
 
 struct SliceShape {
     Index rows, slices;
+    Index apart;             // elements from one slice's sums to the next's
     bool half;               // half of every line is wanted
     Index depth, depth_too;  // depth_too: of the second product, or -1 without one
 };
@@ -337,7 +338,8 @@ template <class T>
     using Slices = isa::Slices<T>;
     constexpr Index line = Slices::line;
     Random random(static_cast<std::uint64_t>(shape.rows + shape.depth * 7 + shape.depth_too * 31));
-    const Index out_stride = shape.slices * line + 3, begin_stride = shape.slices * line;
+    const Index begin_slice = shape.apart + line, begin_stride = shape.slices * begin_slice;
+    const Index out_stride = shape.slices * shape.apart + 3;
     const Index depths[] = {shape.depth, std::max<Index>(shape.depth_too, 0)};
     std::vector<std::vector<Guarded<T>>> left;
     std::vector<Guarded<T>> panels;
@@ -353,7 +355,7 @@ template <class T>
     const auto product = [&](std::size_t i, const std::vector<const T*>& at) {
         return typename Slices::Product{at.data(), panels[i].data(), depths[i], depths[i] * line, panels[i].data()};
     };
-    const typename Slices::Sums sums = {begin.data(), begin_stride, out.data(), out_stride};
+    const typename Slices::Sums sums = {{begin.data(), begin_stride, begin_slice}, {out.data(), out_stride, shape.apart}};
     const typename Slices::Part part = {shape.slices, shape.half};
     if (shape.depth_too < 0)
         Slices::multiply(shape.rows, part, {product(0, rows)}, sums);
@@ -363,12 +365,13 @@ template <class T>
     for (Index r = 0; r < shape.rows; ++r)
         for (Index column = 0; column < shape.slices * line; ++column) {
             if (shape.half && !Slices::is_half(column % line + 1)) continue;
-            T want = begin[r * begin_stride + column];
+            const Index slice = column / line, within = column % line;
+            T want = begin[r * begin_stride + slice * begin_slice + within];
             for (std::size_t i = 0; i < 2; ++i)
                 want = expected_sum(
                     numbers, want, depths[i], [&](Index k) { return left[i][static_cast<std::size_t>(r)][k]; },
-                    [&](Index k) { return panels[i][(column / line * depths[i] + k) * line + column % line]; });
-            const T got = out[r * out_stride + column];
+                    [&](Index k) { return panels[i][(slice * depths[i] + k) * line + within]; });
+            const T got = out[r * out_stride + slice * shape.apart + within];
             checks.check(same(got, want),
                          "Slices<%s> %td rows, %td %s, depths %td and %td, %s numbers: row %td column %td is %a, expected %a",
                          type_name<T>, shape.rows, shape.slices, shape.half ? "halves" : "slices", shape.depth, shape.depth_too, name_of(numbers), r, column,
@@ -379,17 +382,19 @@ template <class T>
 
 template <class T>
 void test_slice_shapes(Checks& checks) {
+    constexpr Index line = isa::Slices<T>::line, piece = isa::Slices<T>::piece;
     if constexpr (isa::narrow<T>)
         for (Numbers numbers : both_numbers)
             for (Index rows : {1, 2, 3, 4, 5, 6, 7, 13, 48}) {
                 for (const bool half : {false, true})
-                    for (Index slices = 1; slices <= isa::Slices<T>::at_once(rows, half); ++slices) {
-                        for (const auto& [depth, too] : {std::pair<Index, Index>{9, -1}, {0, -1}, {0, 5}, {17, 3}})
-                            test_slices<T>(checks, {rows, slices, half, depth, too}, numbers);
-                        // In pieces.
-                        test_slices<T>(checks, {rows, slices, half, isa::Slices<T>::piece + 1, -1}, numbers);
-                        test_slices<T>(checks, {rows, slices, half, isa::Slices<T>::piece, 3}, numbers);
-                    }
+                    for (Index slices = 1; slices <= isa::Slices<T>::at_once(rows, half); ++slices)
+                        for (Index apart : {line, 3 * line}) {
+                            for (const auto& [depth, too] : {std::pair<Index, Index>{9, -1}, {0, -1}, {0, 5}, {17, 3}})
+                                test_slices<T>(checks, {rows, slices, apart, half, depth, too}, numbers);
+                            // In pieces.
+                            test_slices<T>(checks, {rows, slices, apart, half, piece + 1, -1}, numbers);
+                            test_slices<T>(checks, {rows, slices, apart, half, piece, 3}, numbers);
+                        }
             }
 }
 

@@ -222,7 +222,7 @@ struct Linear {
             const typename Slices<T>::Product products[] = {{left, slice, depth, stride, next}};
             const Index lanes = p.columns - block * line < slices * line ? p.columns - block * line : slices * line;
             Slices<T>::multiply(rows, {slices, Slices<T>::is_half(lanes)}, products,
-                                {p.start ? p.start + block * line : zeros, 0, buffer, tile_width});
+                                {{p.start ? p.start + block * line : zeros, 0}, {buffer, tile_width}});
             put(p, first, rows, block * line, ceil_div(lanes, V::width), buffer, p.by_chains && (k > 0 || p.add_to_out));
             block += slices;
         }

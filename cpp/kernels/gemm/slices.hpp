@@ -53,12 +53,17 @@ struct Slices {
         const T* next;    // what to fetch meanwhile: `depth` lines; null: nothing
     };
 
-    // Row r begins at begin + r * begin_stride and ends at out + r * out_stride; a slice's sums are one line.
+    // Where row r's sums with slice s are, one line: from first + r * row + s * slice on.
+    template <class Element>
+    struct Lines {
+        Element* first;
+        Index row;
+        Index slice = line;
+    };
+
     struct Sums {
-        const T* begin;
-        Index begin_stride;
-        T* out;
-        Index out_stride;
+        Lines<const T> begin;
+        Lines<T> out;
     };
 
     struct Nothing {
@@ -67,12 +72,31 @@ struct Slices {
 
     // The rows, no more than max_rows, times a part of the panels, product after product. ahead(first, count) is called before
     // each tile's first sums are begun: to fetch, a few lines at a time, what will be needed once the sums are done.
+    // Products and sums are to be made in the call: one store a word, read word by word. Copied, they would be read by vectors
+    // of two words, which must wait until both stores have left the store buffer.
     template <Index Products, class Ahead = Nothing>
-    FUSEDRNN_INLINE static void multiply(Index rows, Part part, const Product (&products)[Products], Sums sums,
-                                         Ahead ahead = {}) {
+    FUSEDRNN_INLINE static void multiply(Index rows, Part part, const Product (&products)[Products], const Sums& sums,
+                                         const Ahead& ahead = {}) {
         Index depth = 0;
         for (const Product& product : products) depth += product.depth;
-        if (depth <= piece) return tiles(rows, part, products, sums, ahead);
+        if (depth <= piece)
+            tiles(rows, part, products, sums, ahead);
+        else
+            pieces(rows, part, products, sums, ahead);
+    }
+
+    // One product as a chain of its own: the sums start from zero.
+    template <class Ahead = Nothing>
+    FUSEDRNN_INLINE static void multiply_from_zero(Index rows, Part part, const Product (&product)[1], T* out,
+                                                   Index out_stride, const Ahead& ahead = {}) {
+        alignas(cache_line) static constexpr T zeros[width] = {};
+        multiply(rows, part, product, {{zeros, 0}, {out, out_stride}}, ahead);
+    }
+
+private:
+    template <Index Products, class Ahead>
+    static void pieces(Index rows, Part part, const Product (&products)[Products], Sums sums,
+                       const Ahead& ahead) {
         for (const Product& product : products)
             for (Index k = 0; k < product.depth; k += piece) {
                 const Index now = product.depth - k < piece ? product.depth - k : piece;
@@ -81,27 +105,17 @@ struct Slices {
                 const T* slice = product.slice + k * line;
                 const bool last = k + now >= product.depth || !product.next;
                 const Product one[] = {{left, slice, now, product.stride, last ? product.next : slice + now * line}};
-                if (sums.begin == sums.out)
+                if (sums.begin.first == sums.out.first)
                     tiles(rows, part, one, sums, Nothing{});
                 else
                     tiles(rows, part, one, sums, ahead);
-                sums.begin = sums.out;
-                sums.begin_stride = sums.out_stride;
+                sums.begin = {sums.out.first, sums.out.row, sums.out.slice};
             }
     }
 
-    // One product as a chain of its own: the sums start from zero.
-    template <class Ahead = Nothing>
-    FUSEDRNN_INLINE static void multiply_from_zero(Index rows, Part part, const Product& product, T* out,
-                                                   Index out_stride, Ahead ahead = {}) {
-        alignas(cache_line) static constexpr T zeros[width] = {};
-        const Product products[] = {product};
-        multiply(rows, part, products, {zeros, 0, out, out_stride}, ahead);
-    }
-
-private:
     template <Index Products, class Ahead>
-    static void tiles(Index rows, Part part, const Product (&products)[Products], const Sums& sums, Ahead ahead) {
+    static void tiles(Index rows, Part part, const Product (&products)[Products], const Sums& sums,
+                      const Ahead& ahead) {
         constexpr Index most = Blocking<T>::max_rows;
         if constexpr (most > few_rows)
             if (part.slices == 2 && !part.half) {  // few rows, one tile
@@ -128,10 +142,9 @@ private:
             tile<MR, S, tile_vectors>(products, first, within, sums, share);
     }
 
-    // A function of its own: once a network, and once in the binary whatever is fetched ahead.
     template <Index Products>
-    [[gnu::noinline]] static void half_lines(Index slices, Index rows, const Product (&products)[Products], Index first,
-                                             const Sums& sums, Index share) {
+    static void half_lines(Index slices, Index rows, const Product (&products)[Products], Index first, const Sums& sums,
+                           Index share) {
         constexpr Index half = line / 2, vectors = half / V::width < tile_vectors ? half / V::width : tile_vectors;
         with_constant<Blocking<T>::max_rows>(rows, [&](auto n) FUSEDRNN_LAMBDA {
             for (Index within = 0; within < half; within += vectors * V::width)
@@ -144,20 +157,21 @@ private:
 
     // `share`: elements of a line of the next piece for this tile to fetch, for every k. Where there is nothing to fetch it
     // fetches one line at hand again and again: that costs nothing, and a second loop would cost code.
+    // A function of its own: what its loops need stays in registers, and it is in the binary once, whatever is fetched ahead.
     template <int MR, int S, int Vectors, Index Products>
-    FUSEDRNN_INLINE static void tile(const Product (&products)[Products], Index first, Index within,
-                                     const Sums& sums, Index share) {
+    [[gnu::noinline]] static void tile(const Product (&products)[Products], Index first, Index within, const Sums& sums,
+                                       Index share) {
         constexpr int columns = S * Vectors;
         // An unrolled loop would spill where the registers are full. So few rows have nothing to fetch anyway.
         constexpr Index unroll = fills_registers<MR, columns> ? 1 : rows_of_k;
         static_assert(unroll > 1 || MR <= few_rows);
-        const auto offset = [](int j) FUSEDRNN_LAMBDA { return j / Vectors * line + j % Vectors * V::width; };
-        const T* begin = sums.begin + first * sums.begin_stride + within;
+        const auto offset = [](int j, Index slice) FUSEDRNN_LAMBDA { return j / Vectors * slice + j % Vectors * V::width; };
+        const T* begin = sums.begin.first + first * sums.begin.row + within;
         V sum[MR][columns];
 #pragma GCC unroll 8
-        for (int r = 0; r < MR; ++r, begin += sums.begin_stride)
+        for (int r = 0; r < MR; ++r, begin += sums.begin.row)
 #pragma GCC unroll 8
-            for (int j = 0; j < columns; ++j) sum[r][j] = V::load(begin + offset(j));
+            for (int j = 0; j < columns; ++j) sum[r][j] = V::load(begin + offset(j, sums.begin.slice));
 #pragma GCC unroll 2
         for (const Product& product : products) {
             Rows<T> a;
@@ -167,18 +181,18 @@ private:
             const Index ahead = product.next ? rows_of_k * share : 0;
             accumulate<V, MR, columns, unroll>(
                 sum, a, product.slice + within, product.depth, line,
-                [stride](int j) FUSEDRNN_LAMBDA { return j / Vectors * stride + j % Vectors * V::width; },
-                SameSlot{}, [&next, ahead]() FUSEDRNN_LAMBDA {
+                [stride, offset](int j) FUSEDRNN_LAMBDA { return offset(j, stride); }, SameSlot{},
+                [&next, ahead]() FUSEDRNN_LAMBDA {
                     __builtin_prefetch(next);
                     next += ahead;
                 });
         }
-        const Index out_stride = sums.out_stride;
-        T* out = sums.out + first * out_stride + within;
+        const Lines<T> to = sums.out;
+        T* out = to.first + first * to.row + within;
 #pragma GCC unroll 8
-        for (int r = 0; r < MR; ++r, out += out_stride)
+        for (int r = 0; r < MR; ++r, out += to.row)
 #pragma GCC unroll 8
-            for (int j = 0; j < columns; ++j) sum[r][j].store(out + offset(j));
+            for (int j = 0; j < columns; ++j) sum[r][j].store(out + offset(j, to.slice));
     }
 };
 

@@ -84,15 +84,14 @@ struct Backward {
                     for (Index r = 0; r < rows; ++r) rows_now[r] = left(p.row[first + r]) + k;
                     const T* slice = panels + block * stride + k * S::line;
                     const T* next = fetches ? slice + now * S::line : nullptr;
-                    const typename S::Product product = {rows_now, slice, now, stride, next};
                     if (k == 0)
-                        S::multiply_from_zero(rows, part, product, sums, tile_width,
+                        S::multiply_from_zero(rows, part, {{rows_now, slice, now, stride, next}}, sums, tile_width,
                                               [&](Index from, Index count) FUSEDRNN_LAMBDA {
                                                   for (Index r = 0; r < count; ++r)
                                                       fetch(p, p.row[first + from + r], column);
                                               });
                     else
-                        S::multiply_from_zero(rows, part, product, chain, tile_width);
+                        S::multiply_from_zero(rows, part, {{rows_now, slice, now, stride, next}}, chain, tile_width);
                     if (k) add_tile(chain, rows, ceil_div(lanes, V::width), sums);
                     k += now;
                 } while (k < depth);

@@ -16,12 +16,22 @@ struct SlicedForward {
     // finish(p, row, rows, block, sums) takes a block's sums: [row][sum][unit].
     template <class Finish>
     FUSEDRNN_INLINE static void step(const ForwardSpan<T>& p, bool down, Finish finish) {
-        in_turn(p.block_end - p.block_begin, down, [&](Index i) FUSEDRNN_LAMBDA {
-            const Index block = p.block_begin + i;
+        if constexpr (has_lone_gate())
+            if (S::at_once(p.rows, false) == 2) return step_by<2>(p, down, finish);
+        step_by<1>(p, down, finish);
+    }
+
+    // Several blocks at once are for few rows.
+    template <Index Blocks, class Finish>
+    FUSEDRNN_INLINE static void step_by(const ForwardSpan<T>& p, bool down, Finish finish) {
+        in_turn(ceil_div(p.block_end - p.block_begin, Blocks), down, [&](Index i) FUSEDRNN_LAMBDA {
+            const Index block = p.block_begin + i * Blocks;
+            const Index left = p.block_end - block, blocks = Blocks == 1 || left > Blocks ? Blocks : left;
             for_each_row_tile(p.rows, S::max_rows, [&](Index first, Index rows) FUSEDRNN_LAMBDA {
                 alignas(cache_line) T sums[S::max_rows * row_sums];
-                products(p, p.row + first, rows, block, down, sums);
-                finish(p, p.row + first, rows, block, sums);
+                products<Blocks>(p, p.row + first, rows, block, blocks, down, sums);
+                for (Index b = 0; b < blocks; ++b)
+                    finish(p, p.row + first, rows, block + b, sums + b * rows * row_sums);
             });
         });
     }
@@ -40,45 +50,48 @@ struct SlicedForward {
         }
     }
 
-    // All sums of a unit block.
-    static void products(const ForwardSpan<T>& p, const ForwardRow<T>* row, Index rows, Index block, bool down,
-                         T* sums) {
+    // All sums of `blocks` unit blocks: [block][row][sum][unit].
+    template <Index Blocks>
+    [[gnu::noinline]] static void products(const ForwardSpan<T>& p, const ForwardRow<T>* row, Index rows,
+                                           Index first_block, Index blocks, bool down, T* sums) {
+        if (Blocks == 1) blocks = 1;  // known when compiled
         const T *x[S::max_rows], *h[S::max_rows];
         for (Index r = 0; r < rows; ++r) {
             x[r] = row[r].x;
             h[r] = row[r].h_prev;
         }
         const Index recurrent = p.proj_size ? p.proj_size : p.hidden_size;
-        const T* bias = p.bias + block * row_sums;
         const Index projected_stride = rows > 1 ? row[1].x - row[0].x : 0;
-        const bool half = S::is_half(p.hidden_size - block * line);
         const bool fetches = S::worth_fetching(rows, (p.block_end - p.block_begin) * Cell::gates * line *
                                                      (recurrent + (p.input_projected ? 0 : p.input_size)));
-        for_each_gates(rows, half, [&](Index gate, Index now) FUSEDRNN_LAMBDA {
-            const typename S::Part part = {now, half};
-            const Index slice = block * Cell::gates + gate;
-            const Index input = Cell::input_slot(static_cast<int>(gate)) * line;
-            const Index own = Cell::recurrent_slot(static_cast<int>(gate)) * line;
-            const bool back = down && gate + now == Cell::gates;
-            const Index next = !fetches ? none : back ? slice + now - 2 * Cell::gates : slice + now;
-            const auto from_x = product(x, p.w_ih, p.input_size, slice, next);
-            const auto from_h = product(h, p.w_hh, recurrent, slice, next);
-            const auto ahead = [&, gate](Index first, Index count) FUSEDRNN_LAMBDA {
-                if (gate == 0) fetch(p, row + first, count, block);
+        for_each_group(rows, p.hidden_size, first_block, blocks, [&](Group at) FUSEDRNN_LAMBDA {
+            const typename S::Part part = {at.slices, at.half};
+            const Index input = Cell::input_slot(at.gate) * line, own = Cell::recurrent_slot(at.gate) * line;
+            const Index next = fetches ? at.next(down) : none;
+            const auto from_x = [&]() FUSEDRNN_LAMBDA { return product(x, p.w_ih, p.input_size, at, next); };
+            const auto from_h = [&]() FUSEDRNN_LAMBDA { return product(h, p.w_hh, recurrent, at, next); };
+            const T* bias = p.bias + at.block * row_sums;
+            T* block_sums = sums + (at.block - first_block) * rows * row_sums;
+            const Index bias_step = at.across ? row_sums : line, sums_step = at.across ? rows * row_sums : line;
+            const auto bias_of = [&](Index sum) FUSEDRNN_LAMBDA { return Start{bias + sum, 0, bias_step}; };
+            const auto out = [&](Index sum) FUSEDRNN_LAMBDA { return Out{block_sums + sum, row_sums, sums_step}; };
+            const auto ahead = [&, at](Index first, Index count) FUSEDRNN_LAMBDA {
+                if (at.gate == 0)
+                    for (Index b = 0; b < (at.across ? at.slices : 1); ++b) fetch(p, row + first, count, at.block + b);
             };
             if (p.input_projected) {
-                const T* begin = row[0].x + slice * line;
-                if (input != own) copy_lines(begin, projected_stride, rows, sums + input);
-                if (input != own)
-                    S::multiply(rows, part, {from_h}, {bias + own, 0, sums + own, row_sums});
-                else
-                    S::multiply(rows, part, {from_h}, {begin, projected_stride, sums + own, row_sums}, ahead);
+                const T* begin = row[0].x + at.slice() * line;
+                const Index step = at.step() * line;
+                if (input == own)
+                    return S::multiply(rows, part, {from_h()}, {{begin, projected_stride, step}, out(own)}, ahead);
+                for (Index s = 0; s < at.slices; ++s)
+                    copy_lines(begin + s * step, projected_stride, rows, block_sums + s * sums_step + input);
             } else if (input == own) {
-                S::multiply(rows, part, {from_x, from_h}, {bias + own, 0, sums + own, row_sums}, ahead);
+                return S::multiply(rows, part, {from_x(), from_h()}, {bias_of(own), out(own)}, ahead);
             } else {
-                S::multiply(rows, part, {from_x}, {bias + input, 0, sums + input, row_sums});
-                S::multiply(rows, part, {from_h}, {bias + own, 0, sums + own, row_sums});
+                S::multiply(rows, part, {from_x()}, {bias_of(input), out(input)});
             }
+            S::multiply(rows, part, {from_h()}, {bias_of(own), out(own)});
         });
     }
 
@@ -87,35 +100,67 @@ struct SlicedForward {
         for (Index block = p.block_begin; block < p.block_end; ++block)
             for_each_row_tile(p.rows, S::max_rows, [&](Index first, Index rows) FUSEDRNN_LAMBDA {
                 T* out = p.out + first * p.out_stride;
-                const bool half = S::is_half(p.hidden_size - block * line);
-                for_each_gates(rows, half, [&](Index gate, Index now) FUSEDRNN_LAMBDA {
-                    const Index slice = block * Cell::gates + gate, next = fetches ? slice + now : none;
-                    S::multiply(rows, {now, half}, {product(p.x + first, p.w_ih, p.input_size, slice, next)},
-                                {p.bias + block * row_sums + gate * line, 0, out + slice * line, p.out_stride});
+                for_each_group(rows, p.hidden_size, block, 1, [&](Group at) FUSEDRNN_LAMBDA {
+                    const Index next = fetches ? at.next(false) : none;
+                    S::multiply(rows, {at.slices, at.half}, {product(p.x + first, p.w_ih, p.input_size, at, next)},
+                                {{p.bias + block * row_sums + at.gate * line, 0}, {out + at.slice() * line, p.out_stride}});
                 });
             });
     }
 
 private:
+    using Start = typename S::template Lines<const T>;
+    using Out = typename S::template Lines<T>;
     static constexpr Index none = -1;  // no slice
 
-    // visit(gate, gates at once): neighbours whose sums are neighbours too.
+    // Slices that are multiplied with at a time: neighbouring gates of a block or, across blocks, the same gate.
+    struct Group {
+        Index block;
+        int gate;
+        Index slices;
+        bool across;
+        bool half;
+
+        FUSEDRNN_INLINE Index slice() const { return block * Cell::gates + gate; }
+        FUSEDRNN_INLINE Index step() const { return across ? Cell::gates : 1; }
+
+        // The slice after a group of one block: the next block's or, on the way down, the one's before.
+        FUSEDRNN_INLINE Index next(bool down) const {
+            const bool back = down && gate + slices == Cell::gates;
+            return back ? slice() + slices - 2 * Cell::gates : slice() + slices;
+        }
+    };
+
+    // Whether the sums of this gate and the next are neighbours.
+    static constexpr bool has_neighbour(int gate) {
+        return gate + 1 < Cell::gates && Cell::recurrent_slot(gate + 1) == gate + 1;
+    }
+
+    static constexpr bool has_lone_gate() {
+        int gate = 0;
+        while (has_neighbour(gate)) gate += 2;
+        return gate < Cell::gates;
+    }
+
+    // Calls visit(group) until all slices of the blocks, no more than blocks_at_once, are taken.
     template <class Visit>
-    FUSEDRNN_INLINE static void for_each_gates(Index rows, bool half, Visit visit) {
-        const Index at_once = S::at_once(rows, half);
-        for (Index gate = 0; gate < Cell::gates;) {
-            const bool two = at_once == 2 && gate + 1 < Cell::gates &&
-                             Cell::recurrent_slot(static_cast<int>(gate + 1)) == gate + 1;
-            visit(gate, two ? 2 : 1);
-            gate += two ? 2 : 1;
+    FUSEDRNN_INLINE static void for_each_group(Index rows, Index hidden_size, Index first, Index blocks, Visit visit) {
+        const bool last_half = S::is_half(hidden_size - (first + blocks - 1) * line);
+        const bool two = S::at_once(rows, last_half) == 2;
+        for (int gate = 0; gate < Cell::gates;) {
+            const int gates = two && has_neighbour(gate) ? 2 : 1;
+            const bool across = gates == 1 && blocks > 1 && !last_half;
+            for (Index b = 0; b < blocks; b += across ? blocks : 1)
+                visit(Group{first + b, gate, across ? blocks : gates, across, last_half && b + 1 == blocks});
+            gate += gates;
         }
     }
 
     // `next`: the slice to fetch meanwhile, if any.
-    FUSEDRNN_INLINE static typename S::Product product(const T* const* rows, const T* panels, Index depth, Index slice,
+    FUSEDRNN_INLINE static typename S::Product product(const T* const* rows, const T* panels, Index depth, Group at,
                                                        Index next) {
         const Index stride = depth * line;
-        return {rows, panels + slice * stride, depth, stride, next < 0 ? nullptr : panels + next * stride};
+        return {rows, panels + at.slice() * stride, depth, at.step() * stride, next < 0 ? nullptr : panels + next * stride};
     }
 
     static void copy_lines(const T* from, Index stride, Index rows, T* to) {
