@@ -1,11 +1,14 @@
-// What the instruments among the tests share: the least time of several runs, and the FMA peak beside it.
+// What the instruments among the tests share: the least time of several runs, the FMA peak beside it, and memory as the
+// library's.
 #pragma once
 
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
+#include <vector>
 
 #include "ceilings.hpp"
+#include "rnn/buffer.hpp"
 
 namespace fusedrnn_test {
 
@@ -14,6 +17,20 @@ inline double now() {
 }
 
 inline std::size_t size(fusedrnn::Index n) { return static_cast<std::size_t>(n); }
+
+// At cache lines, and on huge pages where it is large.
+template <class T>
+struct Allocator {
+    using value_type = T;
+    Allocator() = default;
+    template <class U>
+    Allocator(const Allocator<U>&) {}
+    T* allocate(std::size_t count) { return static_cast<T*>(fusedrnn::allocate_aligned(count * sizeof(T))); }
+    void deallocate(T* memory, std::size_t) { fusedrnn::free_aligned(memory); }
+    friend bool operator==(Allocator, Allocator) { return true; }
+};
+template <class T>
+using Array = std::vector<T, Allocator<T>>;
 
 template <class Run>
 double least_seconds(int rounds, Run run) {

@@ -40,7 +40,7 @@ using BareGru = Bare<T, isa::Gru>;
 template <class T>
 struct Sequence {
     const Index steps = 50, rows, hidden, gates;
-    std::vector<T> x, y, c, w_ih, w_hh, bias, zeros;
+    fusedrnn_test::Array<T> x, y, c, w_ih, w_hh, bias, zeros;
     std::vector<ForwardRow<T>> row;
 
     Sequence(Index rows_, Index hidden_, Index gates_)

@@ -20,6 +20,7 @@ namespace isa = fusedrnn::FUSEDRNN_ISA;
 using fusedrnn::BackwardRow;
 using fusedrnn::ForwardRow;
 using fusedrnn::Index;
+using fusedrnn_test::Array;
 using fusedrnn_test::least_seconds;
 using fusedrnn_test::size;
 using T = float;
@@ -45,7 +46,7 @@ template <template <class> class CellOf>
 struct Layer {
     static constexpr fusedrnn::CellTraits traits = fusedrnn::cell_traits(CellOf<T>::kind);
     const Index steps = 50, rows, hidden, count = steps * rows, width = traits.gate_gradients * hidden;
-    std::vector<T> x, y, c, saved, gates, dx, dw_ih, dw_hh, db, w, bias, zeros, carry, sums, packed;
+    Array<T> x, y, c, saved, gates, dx, dw_ih, dw_hh, db, w_ih, w_hh, bias, zeros, carry, sums, packed;
     std::vector<const T*> x_rows, y_rows, gate_rows;
     std::vector<T*> dx_rows;
     std::vector<fusedrnn::OuterLeft<T>> left;
@@ -54,7 +55,7 @@ struct Layer {
     Layer(Index rows_, Index hidden_)
         : rows(rows_), hidden(hidden_), x(size(count * hidden), 0.25f), y(x), c(x), saved(size(count * traits.saved * hidden)),
           gates(size(count * width), 1e-3f), dx(x), dw_ih(size(traits.gates * hidden * hidden)), dw_hh(dw_ih),
-          db(size(traits.gates * hidden)), w(size(traits.gates * hidden * hidden), 1e-3f),
+          db(size(traits.gates * hidden)), w_ih(size(traits.gates * hidden * hidden), 1e-3f), w_hh(w_ih),
           bias(size(traits.accumulators * hidden)), zeros(size(width)), carry(size(rows * hidden)) {
         for (Index i = 0; i < count; ++i) {
             x_rows.push_back(x.data() + i * hidden);
@@ -66,7 +67,7 @@ struct Layer {
         right[1] = {y_rows.data(), hidden};
     }
 
-    T* at(std::vector<T>& of, Index step, Index row, Index per_row) { return of.data() + (step * rows + row) * per_row; }
+    T* at(Array<T>& of, Index step, Index row, Index per_row) { return of.data() + (step * rows + row) * per_row; }
 
     void forward() {
         std::vector<ForwardRow<T>> row(size(rows));
@@ -86,7 +87,8 @@ struct Layer {
                        rows * traits.saved * hidden};
         span.input_size = span.hidden_size = hidden;
         span.bias = bias.data();
-        span.w_ih = span.w_hh = w.data();
+        span.w_ih = w_ih.data();
+        span.w_hh = w_hh.data();
         span.block_end = hidden / fusedrnn::unit_block<T>;
         isa::GatedForward<T, CellOf>::run(span);
     }
@@ -112,7 +114,7 @@ struct Layer {
         span.row = row.data();
         span.stride = {-rows * hidden, -rows * traits.saved * hidden, -rows * hidden, -rows * hidden, -rows * width, 0};
         span.hidden_size = hidden;
-        span.w_hh = w.data();
+        span.w_hh = w_hh.data();
         span.block_end = hidden / fusedrnn::unit_block<T>;
         sums.resize(size(rows * fusedrnn::linear_tile_columns<T>));
         span.scratch = sums.data();
@@ -120,7 +122,7 @@ struct Layer {
     }
 
     void input_gradient() {
-        isa::Linear<T>::run({count, gate_rows.data(), dx_rows.data(), traits.gates * hidden, hidden, w.data(), nullptr, true,
+        isa::Linear<T>::run({count, gate_rows.data(), dx_rows.data(), traits.gates * hidden, hidden, w_ih.data(), nullptr, true,
                              false, 0, hidden / fusedrnn::unit_block<T>});
     }
 
