@@ -15,6 +15,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import pytest
 
 import fusedrnn as fr
 from fusedrnn import reference
@@ -25,6 +26,11 @@ KINDS = (*(f"rnn {name}" for name in NONLINEARITIES), "gru", "lstm", "lstm proj"
 """Every cell there is: the simple RNN by nonlinearity, the LSTM also with projection."""
 ONE_OF_EACH = ("rnn tanh", "gru", "lstm", "lstm proj")
 DTYPES = (np.float32, np.float64)
+STACKS: tuple[dict[str, Any], ...] = ({}, {"layers": 2, "bidirectional": True})
+
+every_kind = pytest.mark.parametrize("kind", ONE_OF_EACH)
+every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=["float32", "float64"])
+every_stack = pytest.mark.parametrize("stack", STACKS, ids=["one layer", "two layers, bidirectional"])
 
 FUSED: dict[str, Callable[..., Any]] = {"rnn": fr.RNN, "gru": fr.GRU, "lstm": fr.LSTM}
 REFERENCE: dict[str, Callable[..., Any]] = {"rnn": reference.RNN, "gru": reference.GRU, "lstm": reference.LSTM}

@@ -19,7 +19,6 @@ CELLS: dict[str, Callable[..., Any]] = {"rnn": fr.RNNCell, "gru": fr.GRUCell, "l
 REFERENCES: dict[str, Callable[..., Any]] = {"rnn": reference.RNN, "gru": reference.GRU, "lstm": reference.LSTM}
 
 every_layer = pytest.mark.parametrize("kind", LAYERS)
-every_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
 
 
 def normal(*shape: int, dtype: Any = np.float32, seed: int = 1) -> np.ndarray:

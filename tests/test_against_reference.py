@@ -17,13 +17,13 @@ import pytest
 import fusedrnn as fr
 import shapes
 from problems import (
-    DTYPES,
     KINDS,
     ONE_OF_EACH,
     Arrays,
     Problem,
     check_all_same_bits,
     covering,
+    every_dtype,
     forward,
     record,
     record_reference,
@@ -141,9 +141,6 @@ def check(problem: Problem, dtype: Any) -> None:
         return
     numpys = expected(problem, np.float32)
     check_all_float32(ours, exact, numpys, problem.terms, problem.terms_backward, problem.layers)
-
-
-every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=["float32", "float64"])
 
 
 @every_dtype

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import fusedrnn as fr
-from problems import DTYPES, Arrays, Problem, check_all_same_bits, covering, parts, record
+from problems import Arrays, Problem, check_all_same_bits, covering, every_dtype, parts, record
 from tolerances import check_same_numbers
 
 if os.environ.get("CI"):
@@ -49,8 +49,6 @@ PROBLEMS = [
     *(Problem(kind, steps=3, batch=7, inputs=5, hidden=129, bidirectional=True) for kind in KINDS),
     *(Problem(kind, steps=200, batch=2, inputs=5, hidden=17) for kind in KINDS),
 ]
-
-every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=["float32", "float64"])
 
 
 def tensor(array: np.ndarray | None, grad: bool = False) -> Any:

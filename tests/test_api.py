@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import fusedrnn as fr
+from problems import every_dtype
 from small_layers import (
     LAYERS,
     VIEWS,
@@ -23,7 +24,6 @@ from small_layers import (
     arrays_in,
     assert_close,
     assert_same,
-    every_dtype,
     every_layer,
     normal,
     state_of,

@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 
 import fusedrnn as fr
-from problems import DTYPES, check_same_bits, use_isa
+from problems import check_same_bits, every_dtype, use_isa
 from tolerances import MATH_ULP
 
-every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=["float32", "float64"])
 every_function = pytest.mark.parametrize("function", ["exp", "tanh", "sigmoid"])
 
 # Each evaluated in more precision than is tested: float64 for float32, and for float64 the x87's or binary128.

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import fusedrnn as fr
-from small_layers import CELLS, LAYERS, B, H, I, T, assert_same, every_dtype, every_layer, normal, unaligned
+from problems import every_dtype
+from small_layers import CELLS, LAYERS, B, H, I, T, assert_same, every_layer, normal, unaligned
 
 # Constructors
 

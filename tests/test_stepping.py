@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import fusedrnn as fr
+from problems import every_dtype
 from small_layers import (
     CELLS,
     LAYERS,
@@ -18,7 +19,6 @@ from small_layers import (
     T,
     arrays_in,
     assert_same,
-    every_dtype,
     every_layer,
     normal,
     state_of,

@@ -20,11 +20,18 @@ import numpy as np
 import pytest
 
 import fusedrnn as fr
-from problems import DTYPES, ONE_OF_EACH, Problem, check_all_same_bits, check_same_bits, forward, record
+from problems import (
+    Problem,
+    check_all_same_bits,
+    check_same_bits,
+    every_dtype,
+    every_kind,
+    forward,
+    record,
+)
 from test_bitwise import SPLITS
 from tolerances import check_float64, check_same_numbers
 
-every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=["float32", "float64"])
 needs_proc = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="counts threads in /proc")
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 
@@ -109,7 +116,7 @@ print(threads())
 # Many callers
 
 
-@pytest.mark.parametrize("kind", ONE_OF_EACH)
+@every_kind
 @pytest.mark.parametrize("team", [1, 2])
 def test_one_layer_for_many_callers(kind: str, team: int) -> None:
     """Forward, recorded and backward at once, of shapes that differ, some large enough for a team."""
@@ -351,7 +358,7 @@ def denormals_work(dtype: Any) -> None:
 
 
 @every_dtype
-@pytest.mark.parametrize("kind", ONE_OF_EACH)
+@every_kind
 @pytest.mark.parametrize("threads", [1, 2])
 def test_the_callers_arithmetic_keeps_denormals(kind: str, threads: int, dtype: Any, isa: str) -> None:
     problem = Problem(kind, steps=20, batch=16, inputs=33, hidden=65, lengths="ragged")
@@ -385,7 +392,7 @@ def test_the_callers_arithmetic_keeps_denormals_after_an_error() -> None:
 
 
 @every_dtype
-@pytest.mark.parametrize("kind", ONE_OF_EACH)
+@every_kind
 def test_denormal_input_is_as_good_as_zero(kind: str, dtype: Any, isa: str) -> None:
     problem = Problem(kind, steps=9, batch=7, inputs=5, hidden=17)
     layer = problem.fused(dtype)
