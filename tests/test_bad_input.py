@@ -30,6 +30,10 @@ def lstm(**options: Any) -> Any:
     return fr.LSTM(I, H, rng=0, **options)
 
 
+def lstm_of(hidden_size: int) -> Any:
+    return fr.LSTM(I, hidden_size)
+
+
 def gru(**options: Any) -> Any:
     return fr.GRU(I, H, rng=0, **options)
 
@@ -123,6 +127,8 @@ CONSTRUCTORS = [
     Case("dtype byte-swapped", lambda: lstm(dtype=np.dtype(F32).newbyteorder()), TE, "dtype"),
     Case("dtype nonsense", lambda: lstm(dtype="floaty"), TE, "dtype", ("floaty",)),
     Case("rng str", lambda: fr.LSTM(4, 3, rng="seed"), TE, "rng"),
+    Case("hidden_size beyond 64 bits", lambda: lstm_of(2**70), V, "hidden_size", (str(2**70),)),
+    Case("hidden_size beyond any memory", lambda: lstm_of(2**62), V, "hidden_size", (str(2**62),)),
     Case("rng negative", lambda: fr.LSTM(4, 3, rng=-1), V, "rng"),
 ]
 
@@ -149,6 +155,12 @@ INPUTS = [
     Case("record: checkpoint 0", lambda: lstm().record(X, checkpoint=0), V, "checkpoint", ("got 0",)),
     Case("record: checkpoint float", lambda: lstm().record(X, checkpoint=2.0), TE, "checkpoint"),
     Case("record: checkpoint, both ways", lambda: gru(bidirectional=True).record(X, checkpoint=2), V, "checkpoint"),
+    Case("record: checkpoint beyond 64 bits", lambda: lstm().record(X, checkpoint=2**70), V, "checkpoint"),
+    Case("return_cell str", lambda: lstm()(X, return_cell="no"), TE, "return_cell", ("bool", "'no'")),
+    Case("return_cell array", lambda: lstm()(X, return_cell=zeros(2)), TE, "return_cell", ("bool",)),
+    Case("record: return_cell int", lambda: lstm().record(X, return_cell=1), TE, "return_cell", ("bool", "got 1")),
+    Case("return_cell int of a GRU", lambda: gru()(X, return_cell=0), TE, "return_cell", ("bool", "got 0")),
+    Case("record: return_cell array of a GRU", lambda: gru().record(X, return_cell=zeros(2)), TE, "return_cell"),
     Case("return_cell of a GRU", lambda: gru()(X, return_cell=True), V, "return_cell", ("GRU",)),
     Case("return_cell of an RNN", lambda: fr.RNN(I, H).record(X, return_cell=True), V, "return_cell", ("RNN",)),
 ]
@@ -186,6 +198,8 @@ MASKS = [
     Case("lengths too long", lambda: lstm()(X, lengths=[1, T + 1, 2]), V, "lengths", (str(T + 1), str(T))),
     Case("lengths float", lambda: lstm()(X, lengths=[1.0, 2.0, 3.0]), TE, "lengths", ("float64",)),
     Case("lengths bool", lambda: lstm()(X, lengths=np.ones(B, bool)), TE, "lengths", ("bool",)),
+    Case("lengths with a bool", lambda: lstm()(X, lengths=[1, True, 3]), TE, "lengths", ("True at index 1",)),
+    Case("lengths ragged", lambda: lstm()(X, lengths=[1, [2], 3]), TE, "lengths", ("integers", "list")),
     Case("lengths str", lambda: lstm()(X, lengths=["1", "2", "3"]), TE, "lengths"),
     Case("lengths too few", lambda: lstm()(X, lengths=[1, 2]), V, "lengths", (f"({B},)", "(2,)")),
     Case("lengths (B, 1)", lambda: gru()(X, lengths=[[1], [2], [3]]), V, "lengths", (f"({B},)", f"({B}, 1)")),
@@ -196,6 +210,7 @@ MASKS = [
     Case("record: lengths too long", lambda: lstm().record(X, lengths=[1, T + 1, 2]), V, "lengths"),
     Case("reset float", lambda: lstm()(X, reset=zeros(T, B)), TE, "reset", ("bool", "float32")),
     Case("reset int", lambda: lstm()(X, reset=zeros(T, B, dtype=int)), TE, "reset", ("bool", "int64")),
+    Case("reset ragged", lambda: gru()(X, reset=[[True], [True, False]]), TE, "reset", ("bool", "list")),
     Case("reset (T,)", lambda: gru()(X, reset=zeros(T, dtype=bool)), V, "reset", (f"({T}, {B})", f"({T},)")),
     Case("reset (B, T)", lambda: gru()(X, reset=zeros(B, T, dtype=bool)), V, "reset", (f"({T}, {B})", f"({B}, {T})")),
     Case(
@@ -230,6 +245,7 @@ TAPES = [
     Case("truncate 0", lambda: backward(zeros(T, B, H), truncate=0), V, "truncate", ("got 0",)),
     Case("truncate negative", lambda: backward(zeros(T, B, H), truncate=-2), V, "truncate", ("got -2",)),
     Case("truncate float", lambda: backward(zeros(T, B, H), truncate=2.0), TE, "truncate", ("2.0",)),
+    Case("truncate beyond 64 bits", lambda: backward(zeros(T, B, H), truncate=2**70), V, "truncate"),
     Case("truncate bool", lambda: backward(zeros(T, B, H), truncate=True), TE, "truncate"),
 ]
 
@@ -244,7 +260,7 @@ PARAMETERS = [
     ),
     Case("assign: int", lambda: assign("bias_ih_l0", zeros(4 * H, dtype=int)), TE, "bias_ih_l0", ("int64",)),
     Case("assign: complex", lambda: assign("bias_ih_l0", zeros(4 * H, dtype=complex)), TE, "bias_ih_l0"),
-    Case("assign: None", lambda: assign("bias_ih_l0", None), TE, "bias_ih_l0"),
+    Case("assign: None", lambda: assign("bias_ih_l0", None), TE, "bias_ih_l0", ("NoneType",)),
     Case("assign: ragged list", lambda: assign("weight_ih_l0", [[1.0], [1.0, 2.0]]), TE, "weight_ih_l0"),
     Case("delete", lambda: lstm().params.pop("bias_ih_l0"), TE, "bias_ih_l0"),
     Case("load: not a mapping", lambda: lstm().load_params([1, 2]), TE, "mapping", ("list",)),
@@ -274,6 +290,7 @@ CELLS = [
 STREAMS = [
     Case("bidirectional", lambda: lstm(bidirectional=True).stream(), V, "bidirectional"),
     Case("batch_size 0", lambda: lstm().stream(0), V, "batch_size", ("got 0",)),
+    Case("batch_size beyond any memory", lambda: lstm().stream(2**60), V, "batch_size", (str(2**60),)),
     Case("batch_size float", lambda: lstm().stream(2.0), TE, "batch_size"),
     Case("x batch", lambda: step(zeros(7, I)), V, "x", (f"({B}, {I})", f"(7, {I})")),
     Case("x width", lambda: step(zeros(B, 9)), V, "x", (f"({B}, {I})", f"({B}, 9)")),
@@ -287,6 +304,7 @@ STREAMS = [
     Case("out read-only", lambda: step(zeros(B, I), read_only(zeros(B, H))), V, "out"),
     Case("out list", lambda: step(zeros(B, I), [0.0]), TE, "out"),
     Case("rows dtype", lambda: lstm().stream(B).reset([0, 1, 1]), TE, "rows", ("bool", "int64")),
+    Case("rows ragged", lambda: lstm().stream(B).reset([True, [False], True]), TE, "rows", ("bool", "list")),
     Case("rows shape", lambda: lstm().stream(B).reset(zeros(2, dtype=bool)), V, "rows", (f"({B},)", "(2,)")),
     Case("state h only", lambda: set_stream_state(STATE[0]), TE, "state", ("pair",)),
     Case("state pair for a GRU", lambda: set_stream_state(STATE, gru()), TE, "state"),
@@ -309,6 +327,8 @@ FUNCTIONAL = [
     Case("b_ih shape", lambda: fr.functional.gru(X, *weights(3), zeros(H)), V, "b_ih", (f"({3 * H},)", f"({H},)")),
     Case("b_hh list", lambda: fr.functional.gru(X, *weights(3), None, [0.0]), TE, "b_hh", ("list",)),
     Case("w_hr width", lambda: fr.functional.lstm(X, *weights(4), w_hr=zeros(H, H)), V, "w_hr", (f"({H}, {H})",)),
+    Case("w_hr list", lambda: fr.functional.lstm(X, *weights(4), w_hr=[[1.0]]), TE, "w_hr", ("list",)),
+    Case("return_cell", lambda: fr.functional.lstm(X, *weights(4), return_cell="no"), TE, "return_cell", ("bool",)),
     Case("h0 shape", lambda: fr.functional.gru(X, *weights(3), h0=zeros(1, B, H)), V, "h0", (f"({B}, {H})",)),
     Case("c0 dtype", lambda: fr.functional.lstm(X, *weights(4), c0=zeros(B, H, dtype=float)), TE, "c0", ("float64",)),
     Case("lengths float", lambda: fr.functional.gru(X, *weights(3), lengths=[1.0, 1.0, 1.0]), TE, "lengths"),
@@ -320,6 +340,8 @@ FUNCTIONAL = [
 RUNTIME = [
     Case("set_num_threads 0", lambda: fr.set_num_threads(0), V, "n", ("got 0",)),
     Case("set_num_threads float", lambda: fr.set_num_threads(1.5), TE, "n", ("1.5",)),
+    Case("set_num_threads too many", lambda: fr.set_num_threads(4097), V, "n", ("4096", "4097")),
+    Case("threads beyond 64 bits", lambda: fr.threads(2**70), V, "n", ("4096",)),
     Case("threads -1", lambda: fr.threads(-1), V, "n", ("got -1",)),
     Case("use_isa unknown", lambda: fr.use_isa("sse9"), V, "sse9", tuple(fr.available_isas())),
     Case("use_isa not a str", lambda: fr.use_isa(2), TE, "name"),
@@ -412,6 +434,15 @@ def test_bad_backward_leaves_the_tape_usable() -> None:
         with pytest.raises((ValueError, TypeError)):
             tape.backward(*arguments)
     tape.backward(zeros(T, B, H))
+
+
+def test_a_refused_record_draws_no_dropout() -> None:
+    layer, twin = (fr.LSTM(I, H, num_layers=2, dropout=0.5, rng=0) for _ in range(2))
+    for x, options in [(X.astype(float), {}), (X, {"lengths": [T + 1] * B}), (X, {"checkpoint": 0})]:
+        with pytest.raises((ValueError, TypeError)):
+            layer.record(x, **options)
+    np.testing.assert_array_equal(layer.record(X)[0], twin.record(X)[0])
+    assert layer.rng.random() == twin.rng.random()
 
 
 def test_settings_survive_bad_values() -> None:

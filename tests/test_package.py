@@ -121,6 +121,8 @@ def stub_members() -> dict[str, Any]:
     for node in tree.body:
         if isinstance(node, ast.FunctionDef):
             found[node.name] = node.args
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            found[node.target.id] = None
         elif isinstance(node, ast.ClassDef):
             found[node.name] = None
             found |= {f"{node.name}.{part.name}": part.args for part in node.body if isinstance(part, ast.FunctionDef)}

@@ -235,6 +235,15 @@ def test_load_params_copies_in_place(kind: str) -> None:
     assert_same(dict(target.params), mapping)
 
 
+def test_load_params_writes_into_an_assigned_array() -> None:
+    layer, shared = fr.RNN(I, H, rng=0), np.zeros((H, I), np.float32)
+    layer.params["weight_ih_l0"] = shared
+    source = fr.RNN(I, H, rng=1)
+    layer.load_params(source.params)
+    assert layer.params["weight_ih_l0"] is shared
+    assert_same(shared, source.params["weight_ih_l0"])
+
+
 def test_load_params_from_its_own_arrays() -> None:
     layer = fr.RNN(H, H, rng=0)
     a, b = layer.params["weight_ih_l0"].copy(), layer.params["weight_hh_l0"].copy()
@@ -252,6 +261,24 @@ def test_load_params_from_torch() -> None:
 
 
 # Copies
+
+
+def test_copies_of_params_are_dicts() -> None:
+    """Another Params would be a second view of one network, soon out of step with it."""
+    layer, x = fr.LSTM(I, H, rng=0), normal(T, B, I)
+    expected = layer(x)
+    held = copy.copy(layer.params)
+    assert type(held) is dict
+    assert all(held[name] is array for name, array in layer.params.items())
+    held["weight_ih_l0"] = np.zeros((4 * H, I), np.float32)
+    assert_same(layer(x), expected)
+    for snapshot in (copy.deepcopy(layer.params), pickle.loads(pickle.dumps(layer.params))):
+        assert type(snapshot) is dict
+        for array in layer.params.values():
+            array *= 2
+        assert not np.array_equal(layer(x)[0], expected[0])
+        layer.load_params(snapshot)
+        assert_same(layer(x), expected)
 
 
 @every_layer

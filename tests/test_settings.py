@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -38,6 +40,22 @@ def test_streams_and_parameters_from_many_threads() -> None:
     with ThreadPoolExecutor(8) as pool:
         for streamed, called in pool.map(work, range(32)):
             assert_same(streamed, called)
+
+
+def test_a_stream_shared_by_threads_cannot_lock_up() -> None:
+    """While NumPy copies a mask that is not contiguous other threads run, and may want the same stream."""
+    code = """
+import threading, numpy as np, fusedrnn as fr
+stream, mask = fr.GRU(2, 3).stream(4000), np.zeros(8000, bool)[::2]
+def reset():
+    for _ in range(2000): stream.reset(mask)
+def read():
+    for _ in range(2000): stream.state
+threads = [threading.Thread(target=work) for work in (reset, read, reset, read)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
 def test_threads_context() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -151,6 +154,12 @@ def test_stream_state_is_a_copy_both_ways() -> None:
     stream.state = h, c
     h[...] = 8
     assert (stream.state[0] == 7).all()
+
+
+@pytest.mark.parametrize("clone", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_a_stream_cannot_be_copied(clone: Callable[[Any], Any]) -> None:
+    with pytest.raises(TypeError, match=r"^Stream: cannot be copied"):
+        clone(fr.GRU(I, H).stream())
 
 
 def test_stream_keeps_its_weights() -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import copy
 import gc
 import pickle
+import sys
 import warnings
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -89,11 +92,13 @@ def test_a_tape_with_checkpoints_sees_that_x_has_changed(rows: int, cut: Any) ->
         with pytest.raises(ValueError, match="x: expected the values it was recorded with"):
             tape.backward(dy)
         x[place] = before
-        assert np.array_equal(layer.record(x, checkpoint=4)[-1].backward(dy).x, expected)
+        assert np.array_equal(tape.backward(dy).x, expected)  # refused before it began, and good for another try
+        with pytest.raises(ValueError, match="tape: expected one not used yet"):
+            tape.backward(dy)
 
 
 @every_layer
-@pytest.mark.parametrize("checkpoint", [1, 2, 3, 100])
+@pytest.mark.parametrize("checkpoint", [1, 2, 3, 100, sys.maxsize])
 def test_checkpoints_change_nothing(kind: str, checkpoint: int) -> None:
     layer = LAYERS[kind](I, H, num_layers=2, dropout=0.5, rng=0)
     twin = copy.deepcopy(layer)
@@ -112,6 +117,34 @@ def test_a_tape_keeps_the_weights_and_inputs_of_its_call() -> None:
         array += 1
     x[...] = 0
     assert_same(tape.backward(y), expected)
+
+
+@pytest.mark.parametrize("clone", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_a_tape_cannot_be_copied(clone: Callable[[Any], Any]) -> None:
+    for tape in (fr.GRU(I, H).record(normal(T, B, I))[-1], fr.GRUCell(I, H).record(normal(B, I))[-1]):
+        with pytest.raises(TypeError, match=rf"^{type(tape).__name__}: cannot be copied"):
+            clone(tape)
+
+
+def test_one_of_many_threads_gets_the_gradients() -> None:
+    """dy is copied before the core begins, and while NumPy copies other threads may run."""
+    layer, dy = fr.GRU(I, H, rng=0), normal(T, 600, 2 * H)[..., ::2]
+    x = normal(T, 600, I)
+    expected = layer.record(x)[-1].backward(dy).x
+
+    def attempt(tape: Any) -> Any:
+        try:
+            return tape.backward(dy).x
+        except ValueError as error:
+            return error
+
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(100):
+            results = list(pool.map(attempt, [layer.record(x)[-1]] * 8))
+            refused = [str(result) for result in results if isinstance(result, ValueError)]
+            assert len(refused) == 7
+            assert all("not used yet" in message for message in refused)
+            assert_same(next(result for result in results if isinstance(result, np.ndarray)), expected)
 
 
 def test_a_tape_outlives_its_layer() -> None:

@@ -38,8 +38,8 @@ public:
     }
 
     void reset(const py::object& rows) override {
-        const std::lock_guard lock(mutex_);
         if (rows.is_none()) {
+            const std::lock_guard lock(mutex_);
             std::fill_n(stream_->h(), spec_.layers * rows_ * width(), T(0));
             if (stream_->c()) std::fill_n(stream_->c(), spec_.layers * rows_ * spec_.hidden_size, T(0));
             return;
@@ -47,6 +47,7 @@ public:
         const py::array mask = require_array(rows, "rows", type_of<bool>());
         require_shape(mask, "rows", {rows_});
         const py::array flat = contiguous<std::uint8_t>(mask);
+        const std::lock_guard lock(mutex_);
         for (Index row = 0; row < rows_; ++row) {
             if (!data_of<std::uint8_t>(flat)[row]) continue;
             for (Index layer = 0; layer < spec_.layers; ++layer) {
@@ -58,13 +59,15 @@ public:
     }
 
     py::tuple get_state() override {
-        const std::lock_guard lock(mutex_);
         py::array_t<T> h = empty<T>({spec_.layers, rows_, width()});
-        std::copy_n(stream_->h(), h.size(), h.mutable_data());
-        if (!stream_->c()) return py::make_tuple(h, py::none());
-        py::array_t<T> c = empty<T>({spec_.layers, rows_, spec_.hidden_size});
-        std::copy_n(stream_->c(), c.size(), c.mutable_data());
-        return py::make_tuple(h, c);
+        const bool has_cell = spec_.traits().has_cell;
+        py::array_t<T> c = empty<T>({has_cell ? spec_.layers : 0, rows_, spec_.hidden_size});
+        {
+            const std::lock_guard lock(mutex_);
+            std::copy_n(stream_->h(), h.size(), h.mutable_data());
+            if (has_cell) std::copy_n(stream_->c(), c.size(), c.mutable_data());
+        }
+        return py::make_tuple(h, has_cell ? py::object(c) : py::none());
     }
 
     void set_state(const py::object& h, const py::object& c) override {
@@ -106,6 +109,7 @@ private:
     const NetworkSpec spec_;
     const Index rows_;
     std::unique_ptr<Stream<T>> stream_;
+    // Who holds it calls nothing of Python's, which might let another thread run: that one could wait here with the GIL.
     std::mutex mutex_;
 };
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -31,8 +32,7 @@ public:
     std::size_t bytes() const override { return tape_ ? tape_->bytes() : 0; }
 
     py::tuple backward(const py::object& dy, const py::object& dh_n, const py::object& dc_n, Index truncate) override {
-        if (!tape_)
-            throw py::value_error("tape: expected one not used yet, got one whose backward has run; record again");
+        if (!tape_) used_up();
         if (truncate < 0) throw py::value_error("truncate: expected at least 1, got " + std::to_string(truncate));
         Arguments<T> held;
         BackwardInputs<T> in;
@@ -52,6 +52,10 @@ public:
     }
 
 private:
+    [[noreturn]] static void used_up() {
+        throw py::value_error("tape: expected one not used yet, got one whose backward has run; record again");
+    }
+
     std::vector<Index> sequence_shape(Index width) const {
         return batch_first_ ? std::vector<Index>{rows_, steps_, width} : std::vector<Index>{steps_, rows_, width};
     }
@@ -77,10 +81,14 @@ private:
             out.params.push_back(gradient.mutable_data());
             params.append(gradient);
         }
-        const std::unique_ptr<Tape<T>> tape = std::move(tape_);  // from here on it is used
-        {
+        std::unique_ptr<Tape<T>> tape = std::move(tape_);  // from here on it is used
+        if (!tape) used_up();  // by another thread, while the arguments were looked at
+        try {
             const py::gil_scoped_release release;
             tape->backward(in, out);
+        } catch (const std::invalid_argument&) {  // refused before it began
+            tape_ = std::move(tape);
+            throw;
         }
         return py::make_tuple(dx, dh0, dc0, params);
     }

@@ -96,9 +96,9 @@ void configure_from_environment() {
     if (const char* threads = std::getenv("FUSEDRNN_NUM_THREADS"); threads && *threads) {
         char* end = nullptr;
         const long count = std::strtol(threads, &end, 10);
-        if (*end != '\0' || count < 1 || count > 4096)
-            throw std::invalid_argument("FUSEDRNN_NUM_THREADS: expected an integer from 1 to 4096, got '" +
-                                        std::string(threads) + "'");
+        if (*end != '\0' || count < 1 || count > most_threads)
+            throw std::invalid_argument("FUSEDRNN_NUM_THREADS: expected an integer from 1 to " +
+                                        std::to_string(most_threads) + ", got '" + std::string(threads) + "'");
         set_num_threads(static_cast<int>(count));
     }
 }

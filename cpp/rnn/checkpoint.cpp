@@ -21,8 +21,9 @@ template <class T>
 CheckpointTape<T>::CheckpointTape(std::shared_ptr<typename Network<T>::State> state,
                                   std::shared_ptr<const PackedNetwork<T>> packed, const ForwardInputs<T>& in,
                                   const RecordOptions<T>& options)
-    : state_(std::move(state)), packed_(std::move(packed)), spec_(state_->spec), every_(options.checkpoint),
-      steps_(in.shape.steps), batch_(in.shape.rows), h_count_(spec_.layers * batch_ * spec_.recurrent_size()),
+    : state_(std::move(state)), packed_(std::move(packed)), spec_(state_->spec),
+      every_(std::clamp<Index>(in.shape.steps, 1, options.checkpoint)), steps_(in.shape.steps), batch_(in.shape.rows),
+      h_count_(spec_.layers * batch_ * spec_.recurrent_size()),
       c_count_(spec_.traits().has_cell ? spec_.layers * batch_ * spec_.hidden_size : 0), x_(in.x),
       masks_(options.masks), x_print_(fingerprint_of_x()) {
     if (in.shape.lengths) lengths_.assign(in.shape.lengths, in.shape.lengths + batch_);

@@ -8,6 +8,7 @@ before they reach it. Every message reads `argument: expected …, got …`.
 from __future__ import annotations
 
 import operator
+import sys
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,12 @@ def describe(value: object) -> str:
     return type(value).__name__
 
 
-def integer(name: str, value: object, minimum: int) -> int:
-    """`value` as an int of at least `minimum`: TypeError unless integral (bool is not), ValueError when too small."""
+LARGEST_SIZE = 2**31 - 1
+"""Of a layer or a batch: beyond it the core's 64-bit sizes might overflow before any memory ran out."""
+
+
+def integer(name: str, value: object, minimum: int, maximum: int | None = None) -> int:
+    """`value` as an int: TypeError unless integral (bool is not), ValueError when out of range."""
     if type(value) is not int:
         if isinstance(value, (bool, np.bool_)):
             raise TypeError(f"{name}: expected an integer, got {value!r}")
@@ -34,12 +39,19 @@ def integer(name: str, value: object, minimum: int) -> int:
             raise TypeError(f"{name}: expected an integer, got {value!r}") from None
     if value < minimum:
         raise ValueError(f"{name}: expected an integer of at least {minimum}, got {value}")
+    if maximum is not None and value > maximum:
+        raise ValueError(f"{name}: expected an integer of at most {maximum}, got {value}")
     return value
+
+
+def size(name: str, value: object, minimum: int = 1) -> int:
+    """`value` as a number of inputs, units, layers or rows."""
+    return integer(name, value, minimum, LARGEST_SIZE)
 
 
 def optional_count(name: str, value: object) -> int:
     """None as 0 (the core's "off"), anything else as a positive int."""
-    return 0 if value is None else integer(name, value, 1)
+    return 0 if value is None else integer(name, value, 1, sys.maxsize)
 
 
 def boolean(name: str, value: object) -> bool:
@@ -127,11 +139,23 @@ def state_single(name: str, state: object) -> Array:
     return array(name, state)
 
 
+def _as_array(name: str, value: object, expected: str) -> Array:
+    """What `numpy.asarray` makes of it; a ragged list makes nothing."""
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name}: expected {expected}, got {describe(value)} ({error})") from None
+
+
 def lengths_array(lengths: object) -> NDArray[np.int64]:
     """`lengths` as int64. Floats and bools are refused, also when they happen to be whole numbers."""
     if type(lengths) is np.ndarray and lengths.dtype == np.int64:
         return lengths
-    values = np.asarray(lengths)
+    values = _as_array("lengths", lengths, "integers")
+    # Among integers NumPy takes True for 1.
+    for index, value in enumerate(lengths if isinstance(lengths, (list, tuple)) else ()):
+        if isinstance(value, (bool, np.bool_)):
+            raise TypeError(f"lengths: expected integers, got {value} at index {index}")
     if values.dtype.kind not in "iu" and not (values.size == 0 and isinstance(lengths, (list, tuple))):
         raise TypeError(f"lengths: expected integers, got dtype {values.dtype}")
     if values.dtype.kind == "u" and values.size and int(values.max()) > np.iinfo(np.int64).max:
@@ -141,7 +165,7 @@ def lengths_array(lengths: object) -> NDArray[np.int64]:
 
 def mask_array(name: str, mask: object) -> NDArray[np.bool_]:
     """A mask as a bool array. Other dtypes are refused: 0/1 floats are too often something else by mistake."""
-    values = np.asarray(mask)
+    values = _as_array(name, mask, "a bool array")
     if values.dtype != np.bool_:
         raise TypeError(f"{name}: expected a bool array, got dtype {values.dtype}")
     return values

@@ -33,8 +33,8 @@ class Module:
     rng: np.random.Generator
 
     def __init__(self, input_size: object, hidden_size: object, bias: object, dtype: object, rng: object) -> None:
-        self.input_size = _checks.integer("input_size", input_size, 1)
-        self.hidden_size = _checks.integer("hidden_size", hidden_size, 1)
+        self.input_size = _checks.size("input_size", input_size)
+        self.hidden_size = _checks.size("hidden_size", hidden_size)
         self.bias = _checks.boolean("bias", bias)
         self.dtype = _checks.real_dtype(dtype)
         self.rng = _checks.generator(rng)
@@ -77,8 +77,9 @@ class Module:
             ValueError: a name is missing or unexpected, or a shape is wrong.
             TypeError: a value is not an array of floats.
 
-        Everything is checked first: after an error no parameter has changed. The arrays in `params` keep their
-        identity, except those that are read-only or share memory with another parameter.
+        Everything is checked first: after an error no parameter has changed. The values are written into the arrays
+        in `params`, also into one that was assigned (and is kept elsewhere too), except those that are read-only or
+        share memory with another parameter: new arrays take their places.
         """
         self._params.load(mapping)
 

@@ -18,7 +18,8 @@ def as_parameter(name: str, value: object, shape: tuple[int, ...], dtype: np.dty
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"{name}: expected an array of floats, got {describe(value)} ({error})") from None
     if array.dtype.kind != "f":
-        raise TypeError(f"{name}: expected an array of floats, got {describe(array)}")
+        got = describe(value if array.dtype == object else array)
+        raise TypeError(f"{name}: expected an array of floats, got {got}")
     if array.shape != shape:
         raise ValueError(f"{name}: expected shape {shape}, got {array.shape}")
     return np.require(array, dtype, ["C_CONTIGUOUS", "ALIGNED"])
@@ -27,9 +28,11 @@ def as_parameter(name: str, value: object, shape: tuple[int, ...], dtype: np.dty
 class Params(MutableMapping[str, Array]):
     """The named parameters of one layer or cell: plain arrays, in a fixed order, under fixed names.
 
-    Change an array in place, or assign a new one; the next call uses it. An assigned array is kept as it is
-    (not copied, and never written to) when it has the layer's dtype, is C-contiguous and aligned; otherwise a
-    converted copy is kept. Names can be neither added nor deleted.
+    Change an array in place, or assign a new one; the next call uses it. An assigned array is kept as it is, not
+    copied, when it has the layer's dtype, is C-contiguous and aligned; otherwise a converted copy is kept. Only
+    `load_params` writes into it. Names can be neither added nor deleted.
+
+    `copy.deepcopy(params)` is a snapshot: a dict of copies. A shallow copy is a dict of these arrays.
     """
 
     __slots__ = ("_arrays", "_dtype", "_network", "_shapes")
@@ -78,6 +81,10 @@ class Params(MutableMapping[str, Array]):
     def __repr__(self) -> str:
         shapes = ", ".join(f"{name!r}: {shape}" for name, shape in self._shapes.items())
         return f"Params({{{shapes}}}, dtype={self._dtype})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # What copies and pickles are made of. Another Params would be a second view of one network, soon out of step.
+        return dict, (dict(self),)
 
     def load(self, mapping: Mapping[str, object]) -> None:
         """Copy every value of `mapping` in; see `Module.load_params`."""

@@ -56,7 +56,16 @@ def output_gradients(name: str, dstate: object, is_pair: bool) -> tuple[Array | 
     return state_single(name, dstate), None
 
 
-class Tape(Generic[State]):
+class _UsedOnce:
+    """No second tape could stand for the same call: the first one's backward pass uses up what both hold."""
+
+    __slots__ = ()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(f"{type(self).__name__}: cannot be copied or pickled; it is good for one backward pass")
+
+
+class Tape(_UsedOnce, Generic[State]):
     """What `layer.record` kept of one call for its backward pass. Good for one `backward`."""
 
     __slots__ = ("_core", "_dtype", "_is_pair", "_names", "_state_shapes", "_unbatched", "_y_shape")
@@ -123,7 +132,7 @@ class Tape(Generic[State]):
         return None if value is None else shaped(name, value, shape, self._dtype)[:, np.newaxis]
 
 
-class CellTape(Generic[State]):
+class CellTape(_UsedOnce, Generic[State]):
     """What `cell.record` kept of one step for its backward pass. Good for one `backward`."""
 
     __slots__ = ("_core", "_dtype", "_is_pair", "_names", "_shape", "_step")

@@ -42,7 +42,7 @@ class _Weights:
             raise ValueError(f"w_ih: expected shape ({gates}*H, I) with H and I at least 1, got {w_ih.shape}")
         self.proj_size = 0
         if w_hr is not None:
-            self.proj_size = _checks.array("w_hr", w_hr).shape[0] if w_hr.ndim else 0
+            self.proj_size = w_hr.shape[0] if _checks.array("w_hr", w_hr).ndim else 0
             if not 0 < self.proj_size < self.hidden_size:
                 raise ValueError(f"w_hr: expected shape (P, {self.hidden_size}) with 0 < P < H, got {w_hr.shape}")
         self.output_size = self.proj_size or self.hidden_size
@@ -84,6 +84,7 @@ def _run(
     """y, h_n, c_n and cells of any of the three cells."""
     _checks.array("x", x)
     batch_first = _checks.boolean("batch_first", batch_first)
+    return_cell = _checks.boolean("return_cell", return_cell)
     weights = _Weights(cell, x, w_ih, w_hh, b_ih, b_hh, w_hr)
     unbatched = x.ndim == 2
     if x.ndim not in (2, 3) or x.shape[-1] != weights.input_size:

@@ -14,6 +14,8 @@ The equations are those of docs/design/cells.md, which `fusedrnn.reference` foll
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Generic, Literal, SupportsIndex, overload
 
 import numpy as np
@@ -54,11 +56,11 @@ class _Layer(Module, Generic[State]):
         rng: np.random.Generator | int | None,
     ) -> None:
         super().__init__(input_size, hidden_size, bias, dtype, rng)
-        self.num_layers = _checks.integer("num_layers", num_layers, 1)
+        self.num_layers = _checks.size("num_layers", num_layers)
         self.batch_first = _checks.boolean("batch_first", batch_first)
         self.dropout = _checks.probability("dropout", dropout)
         self.bidirectional = _checks.boolean("bidirectional", bidirectional)
-        self.proj_size = _checks.integer("proj_size", proj_size, 0)
+        self.proj_size = _checks.size("proj_size", proj_size, 0)
         if self.proj_size >= self.hidden_size:
             raise ValueError(
                 f"proj_size: expected an integer smaller than hidden_size ({self.hidden_size}), got {self.proj_size}"
@@ -116,7 +118,7 @@ class _Layer(Module, Generic[State]):
         """
         if self.bidirectional:
             raise ValueError("stream: expected a layer of one direction, got bidirectional=True")
-        rows = _checks.integer("batch_size", batch_size, 1)
+        rows = _checks.size("batch_size", batch_size)
         return Stream(self._network.stream(rows))
 
     # Inference
@@ -187,33 +189,44 @@ class _Layer(Module, Generic[State]):
         if unbatched:
             x, h0, c0, reset = self._add_batch(x, h0, c0, lengths, reset)
         batch_first = self.batch_first and not unbatched
-        y, h, c, cells, tape = self._network.record(
-            x,
-            h0,
-            c0,
-            lengths=None if lengths is None else _checks.lengths_array(lengths),
-            reset=None if reset is None else _checks.mask_array("reset", reset),
-            batch_first=batch_first,
-            return_cell=return_cell,
-            dropout_masks=self._draw_dropout_masks(x.shape[1::-1] if batch_first else x.shape[:2]),
-            checkpoint=every,
-        )
+        with self._dropout_masks(x.shape[1::-1] if batch_first else x.shape[:2]) as masks:
+            y, h, c, cells, tape = self._network.record(
+                x,
+                h0,
+                c0,
+                lengths=None if lengths is None else _checks.lengths_array(lengths),
+                reset=None if reset is None else _checks.mask_array("reset", reset),
+                batch_first=batch_first,
+                return_cell=return_cell,
+                dropout_masks=masks,
+                checkpoint=every,
+            )
         if unbatched:
             y, h = y[:, 0], h[:, 0]
             c = None if c is None else c[:, 0]
             cells = None if cells is None else cells[:, 0]
         return y, h, c, cells, Tape(tape, tuple(self._params), y, h, c, unbatched)
 
-    def _draw_dropout_masks(self, steps_and_rows: tuple[int, ...]) -> list[Array] | None:
+    @contextmanager
+    def _dropout_masks(self, steps_and_rows: tuple[int, ...]) -> Iterator[list[Array] | None]:
         """Inverted dropout: what multiplies the output of every layer but the last, 1/(1-p) or 0 with probability p.
 
-        Drawn in float32 whatever the dtype, so one seed drops the same units in float32 and float64.
+        Drawn in float32 whatever the dtype, so one seed drops the same units in float32 and float64. If what follows
+        fails, `rng` is put back: a call that was refused leaves no trace.
         """
         if self.dropout == 0.0 or self.num_layers == 1:
-            return None
+            yield None
+            return
         shape = (*steps_and_rows, (2 if self.bidirectional else 1) * self._output_size)
         scale = self.dtype.type(0.0 if self.dropout == 1.0 else 1.0 / (1.0 - self.dropout))
-        return [(self.rng.random(shape, dtype=np.float32) >= self.dropout) * scale for _ in range(self.num_layers - 1)]
+        before = self.rng.bit_generator.state
+        try:
+            yield [
+                (self.rng.random(shape, dtype=np.float32) >= self.dropout) * scale for _ in range(self.num_layers - 1)
+            ]
+        except BaseException:
+            self.rng.bit_generator.state = before
+            raise
 
 
 class LSTM(_Layer[Pair]):
@@ -314,6 +327,8 @@ class LSTM(_Layer[Pair]):
             ValueError: a wrong shape or rank, or a length out of range; says which argument.
             TypeError: a wrong type or dtype; says which argument.
         """
+        if return_cell is not False:
+            return_cell = _checks.boolean("return_cell", return_cell)
         h0, c0 = (None, None) if state is None else _checks.state_pair("state", state)
         y, h, c, cells = self._run(x, h0, c0, lengths, reset, return_cell)
         return (y, (h, c), cells) if return_cell else (y, (h, c))
@@ -355,15 +370,18 @@ class LSTM(_Layer[Pair]):
         Args:
             x, state, lengths, reset, return_cell: as for a call.
             checkpoint: k, to keep only the states of every k-th step and recompute between them in the backward
-                pass (Gruslys et al. 2016): less memory for about one more forward pass. None keeps everything.
+                pass (Gruslys et al. 2016): less memory for about one more forward pass. x is read again there: until
+                then it must not change, padding included. Not with bidirectional. None keeps everything.
 
         Returns:
             y, (h_n, c_n), tape, or with return_cell y, (h_n, c_n), cells, tape.
             `tape.backward(dy, dstate, truncate)` gives the gradients, once.
 
         Raises:
-            ValueError, TypeError: as for a call, and for checkpoint < 1 or not an integer.
+            ValueError, TypeError: as for a call, and for checkpoint < 1, not an integer, or with bidirectional.
         """
+        if return_cell is not False:
+            return_cell = _checks.boolean("return_cell", return_cell)
         h0, c0 = (None, None) if state is None else _checks.state_pair("state", state)
         y, h, c, cells, tape = self._record(x, h0, c0, lengths, reset, return_cell, checkpoint)
         return (y, (h, c), cells, tape) if return_cell else (y, (h, c), tape)
@@ -372,8 +390,9 @@ class LSTM(_Layer[Pair]):
 class _SingleStateLayer(_Layer[Array]):
     """A layer whose whole state is h."""
 
-    def _refuse_cell(self) -> None:
-        raise ValueError(f"return_cell: expected False, {type(self).__name__} has no cell state (an LSTM has)")
+    def _refuse_cell(self, return_cell: object) -> None:
+        if _checks.boolean("return_cell", return_cell):
+            raise ValueError(f"return_cell: expected False, {type(self).__name__} has no cell state (an LSTM has)")
 
     def __call__(
         self,
@@ -403,8 +422,8 @@ class _SingleStateLayer(_Layer[Array]):
             ValueError: a wrong shape or rank, or a length out of range; says which argument.
             TypeError: a wrong type or dtype; says which argument.
         """
-        if return_cell:
-            self._refuse_cell()
+        if return_cell is not False:
+            self._refuse_cell(return_cell)
         h0 = None if state is None else _checks.state_single("state", state)
         y, h, _, _ = self._run(x, h0, None, lengths, reset, False)
         return y, h
@@ -424,16 +443,17 @@ class _SingleStateLayer(_Layer[Array]):
         Args:
             x, state, lengths, reset, return_cell: as for a call.
             checkpoint: k, to keep only the states of every k-th step and recompute between them in the backward
-                pass (Gruslys et al. 2016): less memory for about one more forward pass. None keeps everything.
+                pass (Gruslys et al. 2016): less memory for about one more forward pass. x is read again there: until
+                then it must not change, padding included. Not with bidirectional. None keeps everything.
 
         Returns:
             y, h_n, tape. `tape.backward(dy, dstate, truncate)` gives the gradients, once.
 
         Raises:
-            ValueError, TypeError: as for a call, and for checkpoint < 1 or not an integer.
+            ValueError, TypeError: as for a call, and for checkpoint < 1, not an integer, or with bidirectional.
         """
-        if return_cell:
-            self._refuse_cell()
+        if return_cell is not False:
+            self._refuse_cell(return_cell)
         h0 = None if state is None else _checks.state_single("state", state)
         y, h, _, _, tape = self._record(x, h0, None, lengths, reset, False, checkpoint)
         return y, h, tape

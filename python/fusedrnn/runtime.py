@@ -21,14 +21,22 @@ __all__ = [
 ]
 
 
+def _count(name: str, value: object) -> int:
+    """A number of threads."""
+    return _checks.integer(name, value, 1, _core.most_threads)
+
+
 def set_num_threads(n: int) -> None:
     """Let each call use up to `n` threads, from now on, in the whole process. Results do not depend on it.
 
+    Before the first call it is FUSEDRNN_NUM_THREADS or, where that is not set, the number of processors this process
+    may run on (its affinity). OMP_NUM_THREADS does not matter.
+
     Raises:
-        ValueError: n < 1.
+        ValueError: n < 1, or n > 4096.
         TypeError: n is not an integer.
     """
-    _core.set_num_threads(_checks.integer("n", n, 1))
+    _core.set_num_threads(_count("n", n))
 
 
 def get_num_threads() -> int:
@@ -43,12 +51,12 @@ class threads:  # noqa: N801 - used like a function, as contextlib's own
     change it for each other.
 
     Raises:
-        ValueError: n < 1.
+        ValueError: n < 1, or n > 4096.
         TypeError: n is not an integer.
     """
 
     def __init__(self, n: int) -> None:
-        self._n = _checks.integer("n", n, 1)
+        self._n = _count("n", n)
         self._before: list[int] = []
 
     def __enter__(self) -> None:

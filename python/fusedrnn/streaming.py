@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Generic, cast
+from typing import Any, Generic, NoReturn, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -39,7 +39,7 @@ class Stream(Generic[State]):
         Args:
             x: (B, I), of the layer's dtype; (I,) as well when B is 1.
             out: where to write y: an array of y's shape and the layer's dtype, writeable. None for a new array.
-                With `out`, nothing is allocated.
+                With `out`, x and out C-contiguous, nothing is allocated.
 
         Returns:
             y of this step: (B, P), or (P,) for an x of (I,). `out` itself when it was given.
@@ -81,6 +81,9 @@ class Stream(Generic[State]):
             self._core.set_state(h, c)
         else:
             self._core.set_state(_checks.state_single("state", value))
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("Stream: cannot be copied or pickled; make another with layer.stream() and assign its state")
 
     def __repr__(self) -> str:
         return f"Stream(batch_size={self.batch_size})"

@@ -15,7 +15,9 @@ void use_isa(const std::string& name);
 
 // Threads a call may use at most. Before the first set: FUSEDRNN_NUM_THREADS, else the processors this process may use.
 int num_threads();
+// Throws std::invalid_argument unless 1 <= count <= most_threads.
 void set_num_threads(int count);
+inline constexpr int most_threads = 4096;
 
 // Reads FUSEDRNN_ISA and FUSEDRNN_NUM_THREADS; throws std::invalid_argument when one is no valid choice.
 void configure_from_environment();

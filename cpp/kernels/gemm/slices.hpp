@@ -53,12 +53,12 @@ struct Slices {
         const T* next;    // what to fetch meanwhile: `depth` lines; null: nothing
     };
 
-    // Where row r's sums with slice s are, one line: from first + r * row + s * slice on.
+    // Where row r's sums with slice s are, one line: from first + r * row_stride + s * slice_stride on.
     template <class Element>
     struct Lines {
         Element* first;
-        Index row;
-        Index slice = line;
+        Index row_stride;
+        Index slice_stride = line;
     };
 
     struct Sums {
@@ -97,6 +97,7 @@ private:
     template <Index Products, class Ahead>
     static void pieces(Index rows, Part part, const Product (&products)[Products], Sums sums,
                        const Ahead& ahead) {
+        bool begun = false;
         for (const Product& product : products)
             for (Index k = 0; k < product.depth; k += piece) {
                 const Index now = product.depth - k < piece ? product.depth - k : piece;
@@ -105,11 +106,12 @@ private:
                 const T* slice = product.slice + k * line;
                 const bool last = k + now >= product.depth || !product.next;
                 const Product one[] = {{left, slice, now, product.stride, last ? product.next : slice + now * line}};
-                if (sums.begin.first == sums.out.first)
+                if (begun)
                     tiles(rows, part, one, sums, Nothing{});
                 else
                     tiles(rows, part, one, sums, ahead);
-                sums.begin = {sums.out.first, sums.out.row, sums.out.slice};
+                begun = true;
+                sums.begin = {sums.out.first, sums.out.row_stride, sums.out.slice_stride};
             }
     }
 
@@ -134,12 +136,12 @@ private:
         });
     }
 
-    // S whole slices, whose lines may be more vectors than a tile takes.
-    template <int MR, int S, Index Products>
+    // Whole slices, whose lines may be more vectors than a tile takes.
+    template <int MR, int Count, Index Products>
     FUSEDRNN_INLINE static void along_line(const Product (&products)[Products], Index first, const Sums& sums,
                                            Index share) {
         for (Index within = 0; within < line; within += tile_vectors * V::width)
-            tile<MR, S, tile_vectors>(products, first, within, sums, share);
+            tile<MR, Count, tile_vectors>(products, first, within, sums, share);
     }
 
     template <Index Products>
@@ -158,20 +160,20 @@ private:
     // `share`: elements of a line of the next piece for this tile to fetch, for every k. Where there is nothing to fetch it
     // fetches one line at hand again and again: that costs nothing, and a second loop would cost code.
     // A function of its own: what its loops need stays in registers, and it is in the binary once, whatever is fetched ahead.
-    template <int MR, int S, int Vectors, Index Products>
+    template <int MR, int Count, int Vectors, Index Products>
     [[gnu::noinline]] static void tile(const Product (&products)[Products], Index first, Index within, const Sums& sums,
                                        Index share) {
-        constexpr int columns = S * Vectors;
+        constexpr int columns = Count * Vectors;
         // An unrolled loop would spill where the registers are full. So few rows have nothing to fetch anyway.
         constexpr Index unroll = fills_registers<MR, columns> ? 1 : rows_of_k;
         static_assert(unroll > 1 || MR <= few_rows);
         const auto offset = [](int j, Index slice) FUSEDRNN_LAMBDA { return j / Vectors * slice + j % Vectors * V::width; };
-        const T* begin = sums.begin.first + first * sums.begin.row + within;
+        const T* begin = sums.begin.first + first * sums.begin.row_stride + within;
         V sum[MR][columns];
 #pragma GCC unroll 8
-        for (int r = 0; r < MR; ++r, begin += sums.begin.row)
+        for (int r = 0; r < MR; ++r, begin += sums.begin.row_stride)
 #pragma GCC unroll 8
-            for (int j = 0; j < columns; ++j) sum[r][j] = V::load(begin + offset(j, sums.begin.slice));
+            for (int j = 0; j < columns; ++j) sum[r][j] = V::load(begin + offset(j, sums.begin.slice_stride));
 #pragma GCC unroll 2
         for (const Product& product : products) {
             Rows<T> a;
@@ -188,11 +190,11 @@ private:
                 });
         }
         const Lines<T> to = sums.out;
-        T* out = to.first + first * to.row + within;
+        T* out = to.first + first * to.row_stride + within;
 #pragma GCC unroll 8
-        for (int r = 0; r < MR; ++r, out += to.row)
+        for (int r = 0; r < MR; ++r, out += to.row_stride)
 #pragma GCC unroll 8
-            for (int j = 0; j < columns; ++j) sum[r][j].store(out + offset(j, to.slice));
+            for (int j = 0; j < columns; ++j) sum[r][j].store(out + offset(j, to.slice_stride));
     }
 };
 

@@ -79,18 +79,18 @@ struct SlicedForward {
                 if (at.gate == 0)
                     for (Index b = 0; b < (at.across ? at.slices : 1); ++b) fetch(p, row + first, count, at.block + b);
             };
-            if (p.input_projected) {
-                const T* begin = row[0].x + at.slice() * line;
-                const Index step = at.step() * line;
-                if (input == own)
-                    return S::multiply(rows, part, {from_h()}, {{begin, projected_stride, step}, out(own)}, ahead);
-                for (Index s = 0; s < at.slices; ++s)
-                    copy_lines(begin + s * step, projected_stride, rows, block_sums + s * sums_step + input);
-            } else if (input == own) {
+            const T* projected = row[0].x + at.slice() * line;
+            const Index step = at.step() * line;
+            if (input == own) {
+                if (p.input_projected)
+                    return S::multiply(rows, part, {from_h()}, {{projected, projected_stride, step}, out(own)}, ahead);
                 return S::multiply(rows, part, {from_x(), from_h()}, {bias_of(own), out(own)}, ahead);
-            } else {
-                S::multiply(rows, part, {from_x()}, {bias_of(input), out(input)});
             }
+            if (p.input_projected)
+                for (Index s = 0; s < at.slices; ++s)
+                    copy_lines(projected + s * step, projected_stride, rows, block_sums + s * sums_step + input);
+            else
+                S::multiply(rows, part, {from_x()}, {bias_of(input), out(input)});
             S::multiply(rows, part, {from_h()}, {bias_of(own), out(own)});
         });
     }
@@ -142,7 +142,7 @@ private:
         return gate < Cell::gates;
     }
 
-    // Calls visit(group) until all slices of the blocks, no more than blocks_at_once, are taken.
+    // Calls visit(group) until all slices of the blocks are taken. Several blocks are for few rows, which take two slices at once.
     template <class Visit>
     FUSEDRNN_INLINE static void for_each_group(Index rows, Index hidden_size, Index first, Index blocks, Visit visit) {
         const bool last_half = S::is_half(hidden_size - (first + blocks - 1) * line);
