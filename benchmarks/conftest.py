@@ -35,7 +35,7 @@ for name, value in machine.worker_environment(THREADS, None).items():
 
 def pytest_report_header() -> str:
     if not PLUGIN:
-        return "benchmarks: nothing is collected without pytest-benchmark (pip install 'fusedrnn[bench]')"
+        return "benchmarks: nothing is collected without pytest-benchmark (pip install '.[bench]')"
     return f"benchmarks: {THREADS} thread(s) (FUSEDRNN_BENCH_THREADS), CPUs {machine.affinity()}, {machine.cpu_model()}"
 
 

@@ -15,4 +15,4 @@ def require(module: str) -> Any:
         package = module.partition(".")[0]
         if error.name is None or error.name.partition(".")[0] != package:
             raise  # the package is there, something it needs is not: its own message says more
-        sys.exit(f"This example needs {package}. Install what the examples use with: pip install 'fusedrnn[examples]'")
+        sys.exit(f"This example needs {package}. Install what the examples use with: pip install '.[examples]'")

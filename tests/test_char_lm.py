@@ -27,7 +27,7 @@ EXAMPLES = Path(training.__file__).parent
 
 needs_extras = pytest.mark.skipif(
     not all(importlib.util.find_spec(name) for name in ("tqdm", "safetensors")),
-    reason="tqdm and safetensors come with fusedrnn[examples]",
+    reason="tqdm and safetensors come with the extra `examples`",
 )
 
 ANIMALS = ("cat", "dog", "owl", "hen", "fox", "cow", "ant")
@@ -201,7 +201,7 @@ def test_a_file_that_is_no_model(tmp_path: Path, suffix: str) -> None:
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "safetensors", None)
-    with pytest.raises(SystemExit, match=re.escape("pip install 'fusedrnn[examples]'")):
+    with pytest.raises(SystemExit, match=re.escape("pip install '.[examples]'")):
         require("safetensors.numpy")
 
 
