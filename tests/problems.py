@@ -30,6 +30,11 @@ STACKS: tuple[dict[str, Any], ...] = ({}, {"layers": 2, "bidirectional": True})
 
 every_kind = pytest.mark.parametrize("kind", ONE_OF_EACH)
 every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=["float32", "float64"])
+FUSED_MULTIPLY_ADD = [name for name in fr.available_isas() if name != "scalar"]
+"""The instruction sets that give the same bits."""
+two_instruction_sets = pytest.mark.skipif(
+    len(FUSED_MULTIPLY_ADD) < 2, reason="one instruction set with fused multiply-add here: nothing to compare it with"
+)
 every_stack = pytest.mark.parametrize("stack", STACKS, ids=["one layer", "two layers, bidirectional"])
 
 FUSED: dict[str, Callable[..., Any]] = {"rnn": fr.RNN, "gru": fr.GRU, "lstm": fr.LSTM}
@@ -109,7 +114,7 @@ class Problem:
     @property
     def terms_backward(self) -> int:
         """Of the longest product backward: all gates' gradients into one input or hidden unit."""
-        return {"rnn": 1, "gru": 3, "lstm": 4}[self.cell] * self.hidden
+        return fr._core.gates[self.cell] * self.hidden
 
     # The two oracles' layers
 
@@ -212,8 +217,8 @@ class Problem:
         """The dropout masks that the layer's next `record` will draw, from a copy of its generator."""
         if not self.dropout:
             return None
-        masks = copy.deepcopy(layer)._draw_dropout_masks((self.steps, self.batch))
-        return [mask[:, 0] for mask in masks] if self.layout == "unbatched" else masks
+        with copy.deepcopy(layer)._dropout_masks((self.steps, self.batch)) as masks:
+            return [mask[:, 0] for mask in masks] if self.layout == "unbatched" else masks
 
 
 @cache

@@ -1,33 +1,13 @@
-"""Sizes, named by what they stress. Every test that sweeps sizes takes them from here.
+"""Sizes to go through one at a time, chosen for the borders at which kernels change what they do.
 
-A register tile is a few batch rows by one block of units. A block is one cache line: 16 float32 or 8 float64. Rows per
-tile are 6 on AVX-512, 3 on AVX2. Below 24 rows the input of several steps is projected at once, from 24 it is not.
+A register tile is up to 6 batch rows by one block of units, 3 on the scalar build. A block is one cache line: 16
+float32 or 8 float64. With 1, 2, 3 or 7 rows, and more than 16 inputs, the input of several steps is projected at once,
+48 rows of (steps x batch) at a time.
 """
 
 from __future__ import annotations
 
-HIDDEN = {
-    "one unit": 1,
-    "block of 16 less one": 15,
-    "block of 16": 16,
-    "block of 16 and one": 17,
-    "two blocks less one": 31,
-    "two blocks and one": 33,
-    "four blocks less one": 63,
-    "four blocks and one": 65,
-    "six blocks and one": 97,
-    "eight blocks and one": 129,
-}
-INPUT = {"one": 1, "odd": 5, "block less one": 15, "block": 16, "blocks and one": 33}
-STEPS = {"none": 0, "one": 1, "two": 2, "several": 9, "more than a chunk": 70, "long": 400}
-BATCH = {
-    "none": 0,
-    "one": 1,
-    "tile less one": 5,
-    "tile": 6,
-    "tile and one": 7,
-    "two tiles and one": 13,
-    "last projected": 23,
-    "first fused": 24,
-    "many": 64,
-}
+HIDDEN = (1, 15, 16, 17, 31, 33, 63, 65, 97, 129)  # around one block, two, four, and beyond six and eight
+INPUTS = (1, 5, 15, 16, 33)
+STEPS = (0, 1, 2, 9, 16, 17, 70, 400)  # 3 rows: 16 steps are projected at once
+BATCH = (0, 1, 2, 3, 4, 5, 6, 7, 12, 13, 64)  # around one tile, two, and many

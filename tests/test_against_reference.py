@@ -73,10 +73,10 @@ OPTIONS = covering(
 )
 
 ALL_SHAPES = [
-    *(Problem(kind, steps=3, batch=7, inputs=5, hidden=h) for kind in ONE_OF_EACH for h in shapes.HIDDEN.values()),
-    *(Problem(kind, steps=3, batch=7, inputs=i, hidden=17) for kind in ONE_OF_EACH for i in shapes.INPUT.values()),
-    *(Problem(kind, steps=5, batch=b, inputs=5, hidden=17) for kind in ONE_OF_EACH for b in shapes.BATCH.values()),
-    *(Problem(kind, steps=t, batch=3, inputs=5, hidden=17) for kind in ONE_OF_EACH for t in shapes.STEPS.values()),
+    *(Problem(kind, steps=3, batch=7, inputs=5, hidden=h) for kind in ONE_OF_EACH for h in shapes.HIDDEN),
+    *(Problem(kind, steps=3, batch=7, inputs=i, hidden=17) for kind in ONE_OF_EACH for i in shapes.INPUTS),
+    *(Problem(kind, steps=5, batch=b, inputs=17, hidden=17) for kind in ONE_OF_EACH for b in shapes.BATCH),
+    *(Problem(kind, steps=t, batch=3, inputs=17, hidden=17) for kind in ONE_OF_EACH for t in shapes.STEPS),
     # Nothing to do, in every form.
     *(
         Problem(kind, steps=t, batch=b, layers=2, bidirectional=True, lengths=lengths, reset=True)

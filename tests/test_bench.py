@@ -21,7 +21,7 @@ import pytest
 import fusedrnn
 from fusedrnn.bench import cli, implementations, main, report, results, roofline, timing
 from fusedrnn.bench.implementations import Candidate, UnavailableError, WrongResultError
-from fusedrnn.bench.problem import CELLS, GATES, MODES, Problem, discrepancy, tolerance
+from fusedrnn.bench.problem import CELLS, MODES, Problem, discrepancy, tolerance
 from fusedrnn.bench.session import Entry, Outcome, Plan, Session
 from fusedrnn.bench.shapes import GROUPS, SHAPES, Shape, select
 
@@ -182,7 +182,7 @@ def test_work_of_a_forward_pass() -> None:
 @pytest.mark.parametrize("cell", CELLS)
 def test_training_is_three_products_and_two_reads(cell: str) -> None:
     forward, train = (roofline.work(Problem(cell, SMALL, mode, "float64")) for mode in ("forward", "train"))
-    assert train.operations == 3 * forward.operations == 3 * 2 * GATES[cell] * 5 * (4 + 5) * 6
+    assert train.operations == 3 * forward.operations == 3 * 2 * fusedrnn._core.gates[cell] * 5 * (4 + 5) * 6
     assert train.bytes == 2 * forward.bytes
     assert train.footprint == forward.footprint
 

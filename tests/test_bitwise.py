@@ -15,6 +15,7 @@ import pytest
 
 import fusedrnn as fr
 from problems import (
+    FUSED_MULTIPLY_ADD,
     KINDS,
     ONE_OF_EACH,
     STACKS,
@@ -30,10 +31,9 @@ from problems import (
     named_outputs,
     record,
     rows_of,
+    two_instruction_sets,
     use_isa,
 )
-
-FUSED_MULTIPLY_ADD = [name for name in fr.available_isas() if name != "scalar"]
 
 SIZES = [(5, 15), (16, 17), (33, 65), (40, 129)]
 
@@ -374,10 +374,10 @@ COMPARED = [
 ]
 
 
+@two_instruction_sets
 @every_dtype
 @pytest.mark.parametrize("problem", COMPARED, ids=str)
 def test_instruction_sets(problem: Problem, dtype: Any) -> None:
-    assert FUSED_MULTIPLY_ADD, "no instruction set with fused multiply-add on this machine"
     results = {}
     for name in FUSED_MULTIPLY_ADD:
         with use_isa(name):
@@ -386,24 +386,6 @@ def test_instruction_sets(problem: Problem, dtype: Any) -> None:
     for name, result in others:
         for ours, theirs in zip(result, expected, strict=True):
             check_all_same_bits(ours, theirs, f"{name} and {first}")
-
-
-def test_instruction_set_may_change_between_calls() -> None:
-    """Packed weights are the same for all: a layer, a tape and a stream made under one run under another."""
-    problem = Problem("lstm", steps=6, batch=3, inputs=5, hidden=33)
-    layer = problem.fused()
-    x = problem.x(np.float32)
-    expected = record(problem, layer, np.float32)
-    for first, second in itertools.permutations(FUSED_MULTIPLY_ADD, 2):
-        with use_isa(first):
-            y, last, tape = layer.record(x, problem.arguments(np.float32)["state"])
-            stream = layer.stream(3)
-            stream.step(x[0])
-        with use_isa(second):
-            gradients = named_gradients(tape.backward(*problem.gradients(np.float32)))
-            check_all_same_bits(named_outputs((y, last), False), expected[0])
-            check_all_same_bits(gradients, expected[1])
-            check_same_bits("second step", stream.step(x[1]), layer(x[:2])[0][1])
 
 
 # One call and another

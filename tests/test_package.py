@@ -166,13 +166,13 @@ def test_stub_names_parameters_as_the_module_does() -> None:
 
 
 def test_public_names() -> None:
-    """The public names are there, and `__all__` of every module is true and complete."""
+    """The promised names are there, and every `__all__` names what exists, once."""
     promised = {"LSTM", "GRU", "RNN", "LSTMCell", "GRUCell", "RNNCell", "functional", "reference", "threads", "isa"}
     promised |= {"set_num_threads", "get_num_threads", "build_info", "available_isas", "use_isa"}
     assert promised <= set(fr.__all__)
     assert {"lstm", "gru", "rnn"} == set(fr.functional.__all__)
     for module in (fr, fr.functional, fr.streaming, fr.reference):
-        assert list(module.__all__) == sorted(set(module.__all__), key=module.__all__.index)
+        assert len(module.__all__) == len(set(module.__all__))
         assert all(hasattr(module, name) for name in module.__all__)
 
 
@@ -200,7 +200,7 @@ def test_every_instruction_set_of_this_machine_is_there() -> None:
         assert set(fr._core.compiled_isas()) == {"scalar", "avx2", "avx512"}
         flags = set(re.search(r"^flags\s*:(.*)$", info.read_text(), re.MULTILINE)[1].split())  # type: ignore[index]
         assert ("avx2" in available) == ({"avx2", "fma"} <= flags)
-        assert ("avx512" in available) == ({"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "fma"} <= flags)
+        assert ("avx512" in available) == ({"avx512f", "avx512bw", "avx512dq", "avx512vl", "fma"} <= flags)
     elif machine.endswith("aarch64"):
         assert "neon" in available
 

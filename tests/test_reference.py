@@ -181,3 +181,9 @@ def test_every_equation_is_on_the_page_and_every_equation_of_a_cell_is_in_the_co
     named = {n for path in SOURCES for n in numbers.findall(path.read_text(encoding="utf-8"))}
     assert named <= set(defined), named - set(defined)
     assert {n for n in defined if n[0] in "ARLGBSTWN"} <= named
+    for path in (Path(__file__).parents[1] / "cpp").rglob("*.[ch]pp"):
+        cited = numbers.findall(path.read_text(encoding="utf-8"))
+        assert set(cited) <= set(defined), path
+        if path.parent.name == "cells":  # from the first equation to the last
+            letter = cited[0][0]
+            assert max(int(n[1:]) for n in cited) == sum(n[0] == letter for n in defined), path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -97,5 +98,8 @@ def test_isa_control() -> None:
 
 def test_build_info() -> None:
     info = fr.build_info()
-    assert info
-    assert all(isinstance(key, str) for key in info)
+    documented = re.findall(r"^        ([\w, ]+):", fr.build_info.__doc__ or "", re.MULTILINE)
+    assert sorted(info) == sorted(", ".join(documented).split(", "))
+    assert info["isa"] in info["available_isas"]
+    assert set(info["available_isas"]) <= set(info["compiled_isas"])
+    assert info["num_threads"] == fr.get_num_threads()

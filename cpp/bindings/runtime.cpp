@@ -40,6 +40,9 @@ void register_runtime(py::module_& module) {
     module.def("set_num_threads", &set_num_threads, py::arg("n"));
     module.def("get_num_threads", &num_threads);
     module.def("build_info", &build_info);
+    py::dict gates;  // of every kind of cell
+    for (const CellTraits& traits : cell_traits_table) gates[traits.name] = traits.gates;
+    module.attr("gates") = gates;
     module.def("nonlinearities", [] {
         return std::vector<std::string>(std::begin(nonlinearity_names), std::end(nonlinearity_names));
     });

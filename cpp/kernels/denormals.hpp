@@ -11,6 +11,8 @@ namespace {
 
 class DenormalsFlushed {
 public:
+    DenormalsFlushed(const DenormalsFlushed&) = delete;
+    DenormalsFlushed& operator=(const DenormalsFlushed&) = delete;
 #if defined(__x86_64__)
     static constexpr unsigned flush_to_zero = 0x8000, denormals_are_zero = 0x0040;
     [[gnu::always_inline]] DenormalsFlushed() : saved_(_mm_getcsr()) {

@@ -16,10 +16,7 @@ void load_carries(const DirectionBackward<T>& d) {
         if (!carry) return;
         for (Index row = 0; row < d.schedule.rows(); ++row) {
             const Index b = d.batch(row);
-            if (from)
-                std::copy_n(from + b * width, width, carry + b * width);
-            else
-                std::fill_n(carry + b * width, width, T(0));
+            copy_or_zero(from ? from + b * width : nullptr, width, carry + b * width);
         }
     };
     fill(d.dh_carry, d.call.dh_n[d.direction], d.recurrent);

@@ -1,6 +1,7 @@
 // Memory for kernels: aligned to cache lines, on huge pages where it is large.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstring>
 #include <utility>
@@ -9,6 +10,15 @@ namespace fusedrnn {
 
 void* allocate_aligned(std::size_t bytes);
 void free_aligned(void* memory);
+
+// A state or a gradient that is not given is zero.
+template <class T>
+void copy_or_zero(const T* from, std::ptrdiff_t count, T* to) {
+    if (from)
+        std::copy_n(from, count, to);
+    else
+        std::fill_n(to, count, T(0));
+}
 
 template <class T>
 class Buffer {

@@ -130,16 +130,9 @@ void CheckpointTape<T>::backward(const BackwardInputs<T>& in, const BackwardOutp
     if (fingerprint_of_x() != x_print_)
         throw std::invalid_argument("x: expected the values it was recorded with, but it has changed since; a tape "
                                     "with checkpoint reads x again in backward");
-    const auto begin_with = [](const T* from, Index count, T* to) {
-        if (!to) return;
-        if (from)
-            std::copy_n(from, count, to);
-        else
-            std::fill_n(to, count, T(0));
-    };
     // The gradient of the state between two pieces stands where the initial state's will.
-    begin_with(in.dh_n, h_count_, out.dh0);
-    begin_with(in.dc_n, c_count_, out.dc0);
+    copy_or_zero(in.dh_n, h_count_, out.dh0);
+    if (out.dc0) copy_or_zero(in.dc_n, c_count_, out.dc0);
     Buffer<T> dh_n(h_count_), dc_n(c_count_), h_n(h_count_), c_n(c_count_), y;
     PieceOfSequence<T> carried;
     carried.pending.resize(static_cast<std::size_t>(spec_.layers));

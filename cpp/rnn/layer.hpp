@@ -11,9 +11,6 @@
 
 namespace fusedrnn {
 
-// An L2 cache, where a plan asks whether weights stay in one.
-inline constexpr Index cached_bytes = 512 * 1024;
-
 // What one direction of a layer keeps for its backward pass, in packed order (Schedule::packed).
 template <class T>
 struct DirectionTape {

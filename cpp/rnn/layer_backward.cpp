@@ -68,7 +68,7 @@ Index rows_of_window(const LayerBackward<T>& call, SplitBy by) {
     if (by == SplitBy::directions) return call.schedule.total();
     const NetworkSpec& spec = call.spec;
     const Index weights = spec.traits().gates * spec.hidden_size * spec.recurrent_size() * static_cast<Index>(sizeof(T));
-    return std::max(weights > cached_bytes ? 2 * reduction_block : reduction_block, steps * call.schedule.batch());
+    return std::max(weights > l2_bytes ? 2 * reduction_block : reduction_block, steps * call.schedule.batch());
 }
 
 template <class T>
@@ -89,12 +89,7 @@ void reserve_gradients(const LayerBackward<T>& call, const Windows& windows, Wor
 template <class T>
 void pass_through_empty_rows(const LayerBackward<T>& call, Index direction) {
     const auto pass = [&](T* to, const T* from, Index width) {
-        if (!to) return;
-        const Index count = call.schedule.batch() * width;
-        if (from)
-            std::copy_n(from, count, to);
-        else
-            std::fill_n(to, count, T(0));
+        if (to) copy_or_zero(from, call.schedule.batch() * width, to);
     };
     pass(call.dh0[direction], call.dh_n[direction], call.spec.recurrent_size());
     pass(call.dc0[direction], call.dc_n[direction], call.spec.hidden_size);

@@ -76,7 +76,7 @@ private:
         const Index units = (share_.block_end - share_.block_begin) * unit_block<T>;
         const Index columns = call_.input_size + spec_.recurrent_size();
         const Index bytes = units * spec_.traits().gates * columns * static_cast<Index>(sizeof(T));
-        return bytes >= cached_bytes && call_.input_size * (steps - 1) > cost_of_storing * rows;
+        return bytes >= l2_bytes && call_.input_size * (steps - 1) > cost_of_storing * rows;
     }
 
     Index projected_width() const { return padded_units<T>(spec_.hidden_size) * spec_.traits().gates; }

@@ -1,7 +1,6 @@
 #include "rnn/schedule.hpp"
 
 #include <algorithm>
-#include <numeric>
 
 namespace fusedrnn {
 

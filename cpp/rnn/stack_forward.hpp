@@ -44,12 +44,7 @@ View<const T> read_only(View<T> view) {
 // The state after every row's last step; a row without steps keeps the state it came with.
 template <class T>
 void gather_final(const Schedule& schedule, Index width, const T* initial, T* final, auto last_step_of) {
-    for (Index b = 0; b < schedule.batch(); ++b) {
-        if (initial)
-            std::copy_n(initial + b * width, width, final + b * width);
-        else
-            std::fill_n(final + b * width, width, T(0));
-    }
+    copy_or_zero(initial, schedule.batch() * width, final);
     for (Index row = 0; row < schedule.rows(); ++row)
         std::copy_n(last_step_of(row), width, final + schedule.batch_row(row) * width);
 }
@@ -118,10 +113,7 @@ struct StackForward {
         const Index width = spec.hidden_size;
         for (Index b = 0; b < schedule.batch(); ++b) {
             if (shape.steps > 0 && shape.lengths[b] > 0) continue;
-            if (c0)
-                std::copy_n(c0 + b * width, width, c_n + b * width);
-            else
-                std::fill_n(c_n + b * width, width, T(0));
+            copy_or_zero(c0 ? c0 + b * width : nullptr, width, c_n + b * width);
         }
     }
 };

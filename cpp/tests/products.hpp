@@ -4,12 +4,11 @@
 // multiply-adds of docs/design/kernels.md. Results are compared as bits.
 #pragma once
 
-#include <bit>
 #include <cmath>
 #include <cstdint>
-#include <type_traits>
 #include <vector>
 
+#include "bits.hpp"
 #include "guarded.hpp"
 #include "kernel_table.hpp"
 #include "random.hpp"
@@ -20,13 +19,8 @@ namespace fusedrnn_test {
 using fusedrnn::Index;
 
 template <class T>
-using Bits = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
-template <class T>
-constexpr const char* type_name = sizeof(T) == 4 ? "float" : "double";
-
-template <class T>
 bool same(T a, T b) {
-    return std::bit_cast<Bits<T>>(a) == std::bit_cast<Bits<T>>(b);
+    return bits(a) == bits(b);
 }
 
 enum class Numbers { whole, real };

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "bits.hpp"
+
 namespace fusedrnn_test {
 
 class Random {
@@ -20,6 +22,11 @@ class Random {
     template <class T>
     T unit() {
         return static_cast<T>(static_cast<std::int32_t>(next() >> 40) - (1 << 23)) / static_cast<T>(1 << 23);
+    }
+    // Any bit pattern, NaN and infinity among them.
+    template <class T>
+    T any() {
+        return from_bits<T>(static_cast<Bits<T>>(next()));
     }
     // A whole number in [-bound, bound].
     template <class T>

@@ -12,6 +12,7 @@
 #include "cells/gru.hpp"
 #include "cells/lstm.hpp"
 #include "cells/rnn.hpp"
+#include "bits.hpp"
 #include "check.hpp"
 #include "guarded.hpp"
 #include "random.hpp"
@@ -94,9 +95,7 @@ using fusedrnn::Nonlinearity;
 using fusedrnn_test::Checks;
 using fusedrnn_test::Guarded;
 using fusedrnn_test::Random;
-
-template <class T>
-constexpr const char* type_name = sizeof(T) == 4 ? "float" : "double";
+using fusedrnn_test::type_name;
 
 // The cells' forward and the running sum of a gate, in one shape for all of them: the simple RNN's is its activation
 // alone.

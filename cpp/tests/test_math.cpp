@@ -4,32 +4,30 @@
 //   test_math --stride=N      every Nth float; --stride=1 is exhaustive (a minute or two)
 //   test_math --doubles=N     N doubles per function
 
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
-
 #include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstdint>
-#include <cstring>
 #include <limits>
 #include <string>
 #include <type_traits>
 #include <vector>
 
+#include "../kernels/denormals.hpp"
 #include "../kernels/math/exp.hpp"
 #include "../kernels/math/sigmoid.hpp"
 #include "../kernels/math/tanh.hpp"
+#include "bits.hpp"
 #include "check.hpp"
 
 namespace {
 
 namespace isa = fusedrnn::FUSEDRNN_ISA;
+using fusedrnn_test::bits;
+using fusedrnn_test::Bits;
 using fusedrnn_test::Checks;
-
-template <class T>
-using Bits = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
+using fusedrnn_test::from_bits;
+using fusedrnn_test::type_name;
 
 // The reference type has at least 11 more bits than the tested one, so its own error does not count.
 template <class T>
@@ -76,8 +74,6 @@ struct Tanh {
 template <class T>
 constexpr double allowed_error = sizeof(T) == 4 ? 3.0 : 2.0;
 
-template <class T>
-constexpr const char* type_name = sizeof(T) == 4 ? "float" : "double";
 
 template <class F, class T>
 [[gnu::noinline]] void apply(const T* in, T* out, int count) {
@@ -213,7 +209,7 @@ void test_exact_values(Checks& checks) {
     using Limits = std::numeric_limits<T>;
     const T inf = Limits::infinity();
     const auto expect = [&checks](const char* name, T x, T got, T want) {
-        checks.check(std::bit_cast<Bits<T>>(got) == std::bit_cast<Bits<T>>(want), "%s<%s>(%a) = %a, expected %a", name,
+        checks.check(bits(got) == bits(want), "%s<%s>(%a) = %a, expected %a", name,
                      type_name<T>, double(x), double(got), double(want));
     };
     for (T zero : {T(0), -T(0)}) {
@@ -255,7 +251,7 @@ void test_exact_values(Checks& checks) {
     // A quiet NaN keeps its sign and payload; a signalling one becomes quiet.
     for (Bits<T> payload : {Bits<T>(0), Bits<T>(1), Bits<T>(0x1234), Bits<T>(0x7FF), Bits<T>(0x5A5A5)}) {
         for (T sign : {T(1), T(-1)}) {
-            const T nan = std::copysign(std::bit_cast<T>(std::bit_cast<Bits<T>>(Limits::quiet_NaN()) | payload), sign);
+            const T nan = std::copysign(from_bits<T>(bits(Limits::quiet_NaN()) | payload), sign);
             expect("exp", nan, apply_one<Exp>(nan), nan);
             expect("sigmoid", nan, apply_one<Sigmoid>(nan), nan);
             expect("tanh", nan, apply_one<Tanh>(nan), nan);
@@ -267,31 +263,6 @@ void test_exact_values(Checks& checks) {
     }
 }
 
-// Flush-to-zero and denormals-are-zero, as the kernels run. Restored at the end of the scope.
-class FlushToZero {
-  public:
-#if defined(__x86_64__)
-    FlushToZero() : saved_(_mm_getcsr()) { _mm_setcsr(saved_ | 0x8040); }
-    ~FlushToZero() { _mm_setcsr(saved_); }
-    FlushToZero(const FlushToZero&) = delete;
-    FlushToZero& operator=(const FlushToZero&) = delete;
-
-  private:
-    unsigned saved_;
-#elif defined(__aarch64__)
-    FlushToZero() {
-        asm volatile("mrs %0, fpcr" : "=r"(saved_));
-        asm volatile("msr fpcr, %0" : : "r"(saved_ | (std::uint64_t(1) << 24)) : "memory");
-    }
-    ~FlushToZero() { asm volatile("msr fpcr, %0" : : "r"(saved_) : "memory"); }
-    FlushToZero(const FlushToZero&) = delete;
-    FlushToZero& operator=(const FlushToZero&) = delete;
-
-  private:
-    std::uint64_t saved_;
-#endif
-};
-
 // In flush mode: the same bits as for the flushed input outside of it, except that subnormal results become zero (or,
 // at the very edge, the smallest normal number).
 template <class F, class T>
@@ -299,7 +270,7 @@ void test_flush_mode(Checks& checks) {
     using Limits = std::numeric_limits<T>;
     std::vector<T> in;
     for (std::uint64_t i = 0; i < 400000; ++i) {
-        in.push_back(std::bit_cast<T>(static_cast<Bits<T>>(i * 0x9E3779B97F4A7C15u >> (64 - 8 * sizeof(T)))));
+        in.push_back(from_bits<T>(static_cast<Bits<T>>(i * 0x9E3779B97F4A7C15u >> (64 - 8 * sizeof(T)))));
     }
     for (int i = -200000; i <= 200000; ++i) in.push_back(T(i) / T(sizeof(T) == 4 ? 1900 : 260));
     for (T x : {Limits::denorm_min(), Limits::min(), Limits::max(), Limits::infinity(), T(0)}) {
@@ -314,7 +285,7 @@ void test_flush_mode(Checks& checks) {
     std::vector<T> plain(in.size()), flushed(in.size());
     apply<F, T>(flushed_in.data(), plain.data(), count);
     {
-        const FlushToZero mode;
+        const isa::DenormalsFlushed mode;
         apply<F, T>(in.data(), flushed.data(), count);
     }
     long wrong = 0;
@@ -323,7 +294,7 @@ void test_flush_mode(Checks& checks) {
         const T want = plain[i], got = flushed[i];
         const bool subnormal = want != 0 && std::fabs(want) < Limits::min();
         const bool edge = std::fabs(want) == Limits::min();
-        const bool equal = std::bit_cast<Bits<T>>(want) == std::bit_cast<Bits<T>>(got);
+        const bool equal = bits(want) == bits(got);
         const bool zero_or_smallest = std::fabs(got) == T(0) || std::fabs(got) == Limits::min();
         if (subnormal || edge ? zero_or_smallest : equal) continue;
         ++wrong;

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import platform
 import sys
 from collections.abc import Sequence
@@ -40,19 +39,6 @@ def info() -> str:
     return "\n".join(f"{key:<{width}}  {_text(value)}" for key, value in lines.items())
 
 
-def _bench(arguments: Sequence[str]) -> int:
-    """Hand over to `fusedrnn.bench.main(arguments)`; an exit code."""
-    try:
-        bench = importlib.import_module("fusedrnn.bench")
-    except ImportError as error:
-        print(
-            f"fusedrnn bench: cannot be imported ({error}).\nIts requirements come with: pip install 'fusedrnn[bench]'",
-            file=sys.stderr,
-        )
-        return 1
-    return int(bench.main(list(arguments)) or 0)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; an exit code."""
     parser = argparse.ArgumentParser(prog="python -m fusedrnn", description=__doc__, allow_abbrev=False)
@@ -61,7 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands.add_parser("bench", help="print a comparison table", add_help=False)
     options, rest = parser.parse_known_args(argv)
     if options.command == "bench":
-        return _bench(rest)
+        from fusedrnn import bench
+
+        return bench.main(rest)
     if rest:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     print(info())

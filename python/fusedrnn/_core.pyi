@@ -111,6 +111,9 @@ def set_num_threads(n: int) -> None: ...
 
 most_threads: int
 
+gates: dict[str, int]
+"""How many gates a cell has, by its name."""
+
 def get_num_threads() -> int: ...
 def build_info() -> dict[str, Any]: ...
 def evaluate(function: str, x: Array) -> Array:

@@ -90,15 +90,10 @@ class Module:
         Biases that only ever appear as a sum, b_ih + b_hh, count once: RNN(5, 3) has 15 + 9 + 3 = 27. Of a GRU's
         b_hh only b_hn, which the reset gate scales, counts on its own (cells.md, GRU reset after).
         """
-        free_part_of_b_hh = {"gru": 3}  # the last of the gates r, z, n
-        total = 0
-        for name, array in self._params.items():
-            if name.startswith("bias_hh"):
-                gates = free_part_of_b_hh.get(self._cell)
-                total += array.size // gates if gates else 0
-            else:
-                total += array.size
-        return total
+        free_part_of_b_hh = self.hidden_size if self._cell == "gru" else 0
+        return sum(
+            free_part_of_b_hh if name.startswith("bias_hh") else array.size for name, array in self._params.items()
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()

@@ -20,8 +20,6 @@ from fusedrnn._module import known_nonlinearity
 
 __all__ = ["gru", "lstm", "rnn"]
 
-_GATES = {"rnn": 1, "gru": 3, "lstm": 4}
-
 
 class _Weights:
     """The weights of one call, checked against each other, as the core takes them."""
@@ -29,7 +27,7 @@ class _Weights:
     def __init__(
         self, cell: str, x: Array, w_ih: Array, w_hh: Array, b_ih: Array | None, b_hh: Array | None, w_hr: Array | None
     ) -> None:
-        gates = _GATES[cell]
+        gates = _core.gates[cell]
         dtype = x.dtype
         if dtype not in (np.float32, np.float64) or not dtype.isnative:
             raise TypeError(f"x: expected dtype float32 or float64, got {dtype}")

@@ -109,9 +109,6 @@ struct BackwardOutputs {
 };
 
 template <class T>
-class PackedNetwork;
-
-template <class T>
 class Tape {
 public:
     virtual ~Tape() = default;

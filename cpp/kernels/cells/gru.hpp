@@ -1,4 +1,4 @@
-// GRU, reset after the product: equations (G1)-(G5) forward and (G6)-(G11) backward of docs/design/cells.md.
+// GRU, reset after the product: equations (G1)-(G5) forward and (G6)-(G10) backward of docs/design/cells.md.
 // Sums arrive in the order r, z, n's input half, n's recurrent half.
 #pragma once
 

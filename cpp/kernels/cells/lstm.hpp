@@ -1,4 +1,4 @@
-// LSTM, equations (L1)-(L6) forward and (L7)-(L13) backward of docs/design/cells.md. Sums arrive in the order i,f,g,o.
+// LSTM, equations (L1)-(L6) forward and (L7)-(L14) backward of docs/design/cells.md. Sums arrive in the order i,f,g,o.
 #pragma once
 
 #include "gemm/tile.hpp"

@@ -1,4 +1,4 @@
-// Simple RNN: equations (R1)-(R2) forward and (R3)-(R5) backward of docs/design/cells.md.
+// Simple RNN: equations (R1)-(R2) forward and (R3)-(R4) backward of docs/design/cells.md.
 #pragma once
 
 #include "gemm/tile.hpp"

@@ -13,8 +13,7 @@ struct GatePieces {
     using V = Vec<T>;
     static constexpr Index max_rows = 8 * Blocking<T>::max_rows;  // whose sums share the cache with the piece
     static constexpr Index k_stride = Gates * unit_block<T>;
-    static constexpr Index piece_bytes = 512 * 1024;
-    static constexpr Index piece = piece_bytes / (k_stride * static_cast<Index>(sizeof(T)));
+    static constexpr Index piece = l2_bytes / (k_stride * static_cast<Index>(sizeof(T)));
 
     FUSEDRNN_INLINE static bool worth_it(Index rows, Index depth) {
         return rows > Blocking<T>::max_rows && depth > 2 * piece;

@@ -141,10 +141,9 @@ FUSEDRNN_INLINE void for_each_column_tile(const T* panels, Index depth, Index co
 
 // Products deeper than this are walked in pieces, so that a piece of the panel stays in the L2 cache for all rows. The
 // sums go on from where the piece before left them: the chain, and so every bit, is the same.
-inline constexpr Index depth_piece_bytes = 512 * 1024;
 template <class T>
 FUSEDRNN_INLINE Index depth_piece(Index depth, Index k_stride) {
-    const Index piece = depth_piece_bytes / (k_stride * static_cast<Index>(sizeof(T)));
+    const Index piece = l2_bytes / (k_stride * static_cast<Index>(sizeof(T)));
     const Index pieces = ceil_div(depth, piece);
     return pieces <= 1 ? depth : ceil_div(depth, pieces);
 }

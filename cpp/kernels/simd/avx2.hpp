@@ -80,14 +80,7 @@ FUSEDRNN_INLINE Vec<float> copysign(Vec<float> magnitude, Vec<float> sign) {
     const __m256 sign_bit = _mm256_set1_ps(-0.0f);
     return {_mm256_or_ps(_mm256_andnot_ps(sign_bit, magnitude.v), _mm256_and_ps(sign_bit, sign.v))};
 }
-FUSEDRNN_INLINE Vec<float> round_to_nearest(Vec<float> a) {
-    return {_mm256_round_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
-}
 FUSEDRNN_INLINE Vec<float>::Mask less(Vec<float> a, Vec<float> b) { return {_mm256_cmp_ps(a.v, b.v, _CMP_LT_OQ)}; }
-FUSEDRNN_INLINE Vec<float>::Mask less_equal(Vec<float> a, Vec<float> b) {
-    return {_mm256_cmp_ps(a.v, b.v, _CMP_LE_OQ)};
-}
-FUSEDRNN_INLINE Vec<float>::Mask is_nan(Vec<float> a) { return {_mm256_cmp_ps(a.v, a.v, _CMP_UNORD_Q)}; }
 FUSEDRNN_INLINE Vec<float> select(Vec<float>::Mask mask, Vec<float> if_true, Vec<float> if_false) {
     return {_mm256_blendv_ps(if_false.v, if_true.v, mask.bits)};
 }
@@ -122,16 +115,9 @@ FUSEDRNN_INLINE Vec<double> copysign(Vec<double> magnitude, Vec<double> sign) {
     const __m256d sign_bit = _mm256_set1_pd(-0.0);
     return {_mm256_or_pd(_mm256_andnot_pd(sign_bit, magnitude.v), _mm256_and_pd(sign_bit, sign.v))};
 }
-FUSEDRNN_INLINE Vec<double> round_to_nearest(Vec<double> a) {
-    return {_mm256_round_pd(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
-}
 FUSEDRNN_INLINE Vec<double>::Mask less(Vec<double> a, Vec<double> b) {
     return {_mm256_cmp_pd(a.v, b.v, _CMP_LT_OQ)};
 }
-FUSEDRNN_INLINE Vec<double>::Mask less_equal(Vec<double> a, Vec<double> b) {
-    return {_mm256_cmp_pd(a.v, b.v, _CMP_LE_OQ)};
-}
-FUSEDRNN_INLINE Vec<double>::Mask is_nan(Vec<double> a) { return {_mm256_cmp_pd(a.v, a.v, _CMP_UNORD_Q)}; }
 FUSEDRNN_INLINE Vec<double> select(Vec<double>::Mask mask, Vec<double> if_true, Vec<double> if_false) {
     return {_mm256_blendv_pd(if_false.v, if_true.v, mask.bits)};
 }
@@ -148,14 +134,3 @@ FUSEDRNN_INLINE Vec<double> multiply_by_exponent(Vec<double> a, Vec<double> powe
 }  // namespace fusedrnn::FUSEDRNN_ISA
 
 #include "power_of_two.hpp"
-
-namespace fusedrnn::FUSEDRNN_ISA {
-namespace {
-
-FUSEDRNN_INLINE Vec<float> scale_by_power_of_two(Vec<float> a, Vec<float> n) { return scale_in_three_steps(a, n); }
-FUSEDRNN_INLINE Vec<double> scale_by_power_of_two(Vec<double> a, Vec<double> n) { return scale_in_three_steps(a, n); }
-FUSEDRNN_INLINE Vec<float> scale_near_one(Vec<float> a, Vec<float> n) { return scale_in_two_steps(a, n); }
-FUSEDRNN_INLINE Vec<double> scale_near_one(Vec<double> a, Vec<double> n) { return scale_in_two_steps(a, n); }
-
-}  // namespace
-}  // namespace fusedrnn::FUSEDRNN_ISA

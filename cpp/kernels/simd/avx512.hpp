@@ -85,20 +85,13 @@ FUSEDRNN_INLINE Vec<float> copysign(Vec<float> magnitude, Vec<float> sign) {
                                                           _mm512_castps_si512(sign.v),
                                                           _mm512_castps_si512(magnitude.v), 0xCA))};
 }
-FUSEDRNN_INLINE Vec<float> round_to_nearest(Vec<float> a) {
-    return {_mm512_maskz_roundscale_ps(every_16, a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
-}
 FUSEDRNN_INLINE Vec<float>::Mask less(Vec<float> a, Vec<float> b) {
     return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ)};
 }
-FUSEDRNN_INLINE Vec<float>::Mask less_equal(Vec<float> a, Vec<float> b) {
-    return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_LE_OQ)};
-}
-FUSEDRNN_INLINE Vec<float>::Mask is_nan(Vec<float> a) { return {_mm512_cmp_ps_mask(a.v, a.v, _CMP_UNORD_Q)}; }
 FUSEDRNN_INLINE Vec<float> select(Vec<float>::Mask mask, Vec<float> if_true, Vec<float> if_false) {
     return {_mm512_mask_blend_ps(mask.bits, if_false.v, if_true.v)};
 }
-FUSEDRNN_INLINE Vec<float> scale_by_power_of_two(Vec<float> a, Vec<float> n) {
+FUSEDRNN_INLINE Vec<float> scale_near_one(Vec<float> a, Vec<float> n) {
     return {_mm512_maskz_scalef_ps(every_16, a.v, n.v)};
 }
 FUSEDRNN_INLINE Vec<float> low_bits_to_exponent(Vec<float> t) {
@@ -133,20 +126,13 @@ FUSEDRNN_INLINE Vec<double> copysign(Vec<double> magnitude, Vec<double> sign) {
         _mm512_ternarylogic_epi64(_mm512_set1_epi64(static_cast<long long>(0x8000000000000000ull)),
                                   _mm512_castpd_si512(sign.v), _mm512_castpd_si512(magnitude.v), 0xCA))};
 }
-FUSEDRNN_INLINE Vec<double> round_to_nearest(Vec<double> a) {
-    return {_mm512_maskz_roundscale_pd(every_8, a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
-}
 FUSEDRNN_INLINE Vec<double>::Mask less(Vec<double> a, Vec<double> b) {
     return {_mm512_cmp_pd_mask(a.v, b.v, _CMP_LT_OQ)};
 }
-FUSEDRNN_INLINE Vec<double>::Mask less_equal(Vec<double> a, Vec<double> b) {
-    return {_mm512_cmp_pd_mask(a.v, b.v, _CMP_LE_OQ)};
-}
-FUSEDRNN_INLINE Vec<double>::Mask is_nan(Vec<double> a) { return {_mm512_cmp_pd_mask(a.v, a.v, _CMP_UNORD_Q)}; }
 FUSEDRNN_INLINE Vec<double> select(Vec<double>::Mask mask, Vec<double> if_true, Vec<double> if_false) {
     return {_mm512_mask_blend_pd(mask.bits, if_false.v, if_true.v)};
 }
-FUSEDRNN_INLINE Vec<double> scale_by_power_of_two(Vec<double> a, Vec<double> n) {
+FUSEDRNN_INLINE Vec<double> scale_near_one(Vec<double> a, Vec<double> n) {
     return {_mm512_maskz_scalef_pd(every_8, a.v, n.v)};
 }
 FUSEDRNN_INLINE Vec<double> low_bits_to_exponent(Vec<double> t) {
@@ -157,9 +143,6 @@ FUSEDRNN_INLINE Vec<double> multiply_by_exponent(Vec<double> a, Vec<double> powe
     const __m512i exponent = _mm512_sub_epi64(_mm512_castpd_si512(power.v), one);
     return {_mm512_castsi512_pd(_mm512_add_epi64(_mm512_castpd_si512(a.v), exponent))};
 }
-
-FUSEDRNN_INLINE Vec<float> scale_near_one(Vec<float> a, Vec<float> n) { return scale_by_power_of_two(a, n); }
-FUSEDRNN_INLINE Vec<double> scale_near_one(Vec<double> a, Vec<double> n) { return scale_by_power_of_two(a, n); }
 
 }  // namespace
 }  // namespace fusedrnn::FUSEDRNN_ISA

@@ -85,10 +85,7 @@ FUSEDRNN_INLINE Vec<float> max(Vec<float> a, Vec<float> b) { return {vbslq_f32(v
 FUSEDRNN_INLINE Vec<float> copysign(Vec<float> magnitude, Vec<float> sign) {
     return {vbslq_f32(vdupq_n_u32(0x80000000u), sign.v, magnitude.v)};
 }
-FUSEDRNN_INLINE Vec<float> round_to_nearest(Vec<float> a) { return {vrndnq_f32(a.v)}; }
 FUSEDRNN_INLINE Vec<float>::Mask less(Vec<float> a, Vec<float> b) { return {vcltq_f32(a.v, b.v)}; }
-FUSEDRNN_INLINE Vec<float>::Mask less_equal(Vec<float> a, Vec<float> b) { return {vcleq_f32(a.v, b.v)}; }
-FUSEDRNN_INLINE Vec<float>::Mask is_nan(Vec<float> a) { return {vmvnq_u32(vceqq_f32(a.v, a.v))}; }
 FUSEDRNN_INLINE Vec<float> select(Vec<float>::Mask mask, Vec<float> if_true, Vec<float> if_false) {
     return {vbslq_f32(mask.bits, if_true.v, if_false.v)};
 }
@@ -118,12 +115,7 @@ FUSEDRNN_INLINE Vec<double> max(Vec<double> a, Vec<double> b) { return {vbslq_f6
 FUSEDRNN_INLINE Vec<double> copysign(Vec<double> magnitude, Vec<double> sign) {
     return {vbslq_f64(vdupq_n_u64(0x8000000000000000ull), sign.v, magnitude.v)};
 }
-FUSEDRNN_INLINE Vec<double> round_to_nearest(Vec<double> a) { return {vrndnq_f64(a.v)}; }
 FUSEDRNN_INLINE Vec<double>::Mask less(Vec<double> a, Vec<double> b) { return {vcltq_f64(a.v, b.v)}; }
-FUSEDRNN_INLINE Vec<double>::Mask less_equal(Vec<double> a, Vec<double> b) { return {vcleq_f64(a.v, b.v)}; }
-FUSEDRNN_INLINE Vec<double>::Mask is_nan(Vec<double> a) {
-    return {vreinterpretq_u64_u32(vmvnq_u32(vreinterpretq_u32_u64(vceqq_f64(a.v, a.v))))};
-}
 FUSEDRNN_INLINE Vec<double> select(Vec<double>::Mask mask, Vec<double> if_true, Vec<double> if_false) {
     return {vbslq_f64(mask.bits, if_true.v, if_false.v)};
 }
@@ -140,14 +132,3 @@ FUSEDRNN_INLINE Vec<double> multiply_by_exponent(Vec<double> a, Vec<double> powe
 }  // namespace fusedrnn::FUSEDRNN_ISA
 
 #include "power_of_two.hpp"
-
-namespace fusedrnn::FUSEDRNN_ISA {
-namespace {
-
-FUSEDRNN_INLINE Vec<float> scale_by_power_of_two(Vec<float> a, Vec<float> n) { return scale_in_three_steps(a, n); }
-FUSEDRNN_INLINE Vec<double> scale_by_power_of_two(Vec<double> a, Vec<double> n) { return scale_in_three_steps(a, n); }
-FUSEDRNN_INLINE Vec<float> scale_near_one(Vec<float> a, Vec<float> n) { return scale_in_two_steps(a, n); }
-FUSEDRNN_INLINE Vec<double> scale_near_one(Vec<double> a, Vec<double> n) { return scale_in_two_steps(a, n); }
-
-}  // namespace
-}  // namespace fusedrnn::FUSEDRNN_ISA

@@ -80,18 +80,7 @@ FUSEDRNN_INLINE Vec<T> copysign(Vec<T> magnitude, Vec<T> sign) {
     return Vec<T>::from_bits((magnitude.to_bits() & ~Vec<T>::sign_bit) | (sign.to_bits() & Vec<T>::sign_bit));
 }
 template <class T>
-FUSEDRNN_INLINE Vec<T> round_to_nearest(Vec<T> a) {
-    // Adding and taking away 2^mantissa_bits rounds to an integer; at or above it every value is one already.
-    const Vec<T> shift = copysign(Vec<T>{T(1ull << FloatFormat<T>::mantissa_bits)}, a);
-    const Vec<T> rounded = copysign((a + shift) - shift, a);
-    return abs(a).v < abs(shift).v ? rounded : a;
-}
-template <class T>
 FUSEDRNN_INLINE typename Vec<T>::Mask less(Vec<T> a, Vec<T> b) { return {a.v < b.v}; }
-template <class T>
-FUSEDRNN_INLINE typename Vec<T>::Mask less_equal(Vec<T> a, Vec<T> b) { return {a.v <= b.v}; }
-template <class T>
-FUSEDRNN_INLINE typename Vec<T>::Mask is_nan(Vec<T> a) { return {a.v != a.v}; }
 template <class T>
 FUSEDRNN_INLINE Vec<T> select(typename Vec<T>::Mask mask, Vec<T> if_true, Vec<T> if_false) {
     return mask.bits ? if_true : if_false;
@@ -109,14 +98,3 @@ FUSEDRNN_INLINE Vec<T> multiply_by_exponent(Vec<T> a, Vec<T> power) {
 }  // namespace fusedrnn::FUSEDRNN_ISA
 
 #include "power_of_two.hpp"
-
-namespace fusedrnn::FUSEDRNN_ISA {
-namespace {
-
-FUSEDRNN_INLINE Vec<float> scale_by_power_of_two(Vec<float> a, Vec<float> n) { return scale_in_three_steps(a, n); }
-FUSEDRNN_INLINE Vec<double> scale_by_power_of_two(Vec<double> a, Vec<double> n) { return scale_in_three_steps(a, n); }
-FUSEDRNN_INLINE Vec<float> scale_near_one(Vec<float> a, Vec<float> n) { return scale_in_two_steps(a, n); }
-FUSEDRNN_INLINE Vec<double> scale_near_one(Vec<double> a, Vec<double> n) { return scale_in_two_steps(a, n); }
-
-}  // namespace
-}  // namespace fusedrnn::FUSEDRNN_ISA

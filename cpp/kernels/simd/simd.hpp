@@ -10,10 +10,9 @@
 //   fms(a, b, c), fnma(a, b, c)  a*b - c and c - a*b, likewise
 //   min(a, b), max(a, b)      a < b ? a : b and a > b ? a : b: b when either is NaN or both are zeros
 //   abs, copysign             bit operations
-//   round_to_nearest          ties to even, keeps the sign of zero
-//   less, less_equal, is_nan  -> Vec::Mask (comparisons with NaN are false);  select(mask, if_true, if_false)
-//   scale_by_power_of_two(a, n)  a * 2^n with one rounding, n integer-valued in [-2100, 2100]
-//   scale_near_one(a, n)      the same, cheaper, for 0.5 <= |a| <= 2 and |n| below twice the largest exponent
+//   less                      -> Vec::Mask (false with NaN);  select(mask, if_true, if_false)
+//   scale_near_one(a, n)      a * 2^n with one rounding, for 0.5 <= |a| <= 2 and integer-valued n below twice the largest
+//                             exponent in magnitude
 //   low_bits_to_exponent(t)   the low bits of t's representation moved into its sign and exponent field
 //   multiply_by_exponent(a, power)  a * power by integer addition of the exponents: leaves the multipliers to others.
 //                             a and the result normal, power a power of two. Not for NaN: gives another NaN or a number

@@ -23,7 +23,7 @@ FUSEDRNN_INLINE void advance(ForwardRow<T>& row, const ForwardStrides<T>& stride
     if (row.saved) row.saved += stride.saved;
 }
 
-// h = W_hr (o * tanh(c)), equation (P1), for the rows of one step.
+// h = W_hr (o * tanh(c)), equation (L6), for the rows of one step.
 template <class T>
 void project_output(const ForwardSpan<T>& p) {
     for (Index first = 0; first < p.rows; first += reduction_block) {

@@ -10,15 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fusedrnn import reference
+from fusedrnn import _core, reference
 from fusedrnn.bench.shapes import Shape
 
-__all__ = ["CELLS", "DTYPES", "GATES", "MODES", "Array", "Problem", "discrepancy", "reference_layer", "tolerance"]
+__all__ = ["CELLS", "DTYPES", "MODES", "Array", "Problem", "discrepancy", "reference_layer", "tolerance"]
 
 Array = NDArray[Any]
 
 CELLS = ("lstm", "gru", "rnn")
-GATES = {"lstm": 4, "gru": 3, "rnn": 1}
 DTYPES = ("float32", "float64")
 
 MODES = {
@@ -54,7 +53,7 @@ class Problem:
     def params(self) -> dict[str, Array]:
         """Every parameter by torch.nn's name, uniform in ±1/sqrt(H)."""
         rng = np.random.default_rng(1)
-        rows, hidden, inputs = GATES[self.cell] * self.shape.hidden, self.shape.hidden, self.shape.inputs
+        rows, hidden, inputs = _core.gates[self.cell] * self.shape.hidden, self.shape.hidden, self.shape.inputs
         bound = hidden**-0.5
         shapes = {"weight_ih_l0": (rows, inputs), "weight_hh_l0": (rows, hidden), "bias_ih_l0": (rows,)}
         shapes["bias_hh_l0"] = (rows,)

@@ -30,7 +30,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fusedrnn.bench.problem import GATES, Problem
+from fusedrnn import _core
+from fusedrnn.bench.problem import Problem
 
 __all__ = ["Bound", "Work", "bound", "work"]
 
@@ -66,7 +67,7 @@ class Bound:
 
 def work(problem: Problem) -> Work:
     """The operations and the weight traffic of one call."""
-    shape, gates = problem.shape, GATES[problem.cell]
+    shape, gates = problem.shape, _core.gates[problem.cell]
     streaming = problem.mode == "step"
     steps, rows = (1, shape.batch) if streaming else (shape.steps, shape.useful_steps)
     units, inputs, directions = shape.hidden, shape.inputs, shape.directions

@@ -55,12 +55,11 @@ class Server:
         assert self._chosen is not None
         return timing.measure(self._chosen.call, self._calls, WARM_UP if self._calls > 1 else None)
 
-    def ceilings(self, dtype: str, footprint: int) -> dict[str, float] | None:
-        """FMA peak (1e9 operations/s) and read bandwidth (1e9 bytes/s); None if this build cannot measure them."""
+    def ceilings(self, dtype: str, footprint: int) -> dict[str, float]:
+        """FMA peak (1e9 operations/s) and read bandwidth (1e9 bytes/s)."""
         from fusedrnn import _core
 
-        measure = getattr(_core, "ceilings", None)
-        return None if measure is None else dict(measure(dtype, footprint, self.threads))
+        return _core.ceilings(dtype, footprint, self.threads)
 
     def drop(self) -> None:
         """Let go of the problem's memory."""
