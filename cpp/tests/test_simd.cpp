@@ -7,6 +7,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "../kernels/simd/registers.hpp"
 #include "../kernels/simd/simd.hpp"
 #include "bits.hpp"
 #include "check.hpp"
