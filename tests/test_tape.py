@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import fusedrnn as fr
-from problems import every_dtype
+from problems import check_same_bits, every_dtype
 from small_layers import (
     LAYERS,
     B,
@@ -107,6 +107,38 @@ def test_checkpoints_change_nothing(kind: str, checkpoint: int) -> None:
     kept_y, kept_last, kept = twin.record(x, state, checkpoint=checkpoint)
     assert_same((kept_y, kept_last), (y, last))
     assert_same(kept.backward(y, last), tape.backward(y, last))
+
+
+@every_layer
+@pytest.mark.parametrize("truncate", [None, 2])
+@pytest.mark.parametrize("checkpoint", [None, 1])
+def test_where_no_gradient_comes_back_nothing_is_multiplied(
+    kind: str, checkpoint: int | None, truncate: int | None
+) -> None:
+    """Not even by an infinite weight: a row that ended knows nothing of the steps that others still take."""
+    layer, x, dy = LAYERS[kind](I, H, rng=0), normal(T, B, I), np.ones((T, B, H), np.float32)
+    layer.params["weight_hh_l0"][0, 0] = np.inf
+    h = np.ones((1, B, H), np.float32)
+    lengths = [T, T, 2]
+    state = (h, h) if kind == "lstm" else h
+    whole = layer.record(x, state, lengths=lengths, checkpoint=checkpoint)[-1].backward(dy, truncate=truncate).x
+    for row, n in enumerate(lengths):
+        one = slice(row, row + 1)
+        first = (h[:, one], h[:, one]) if kind == "lstm" else h[:, one]
+        alone = layer.record(x[:n, one], first)[-1].backward(dy[:n, one], truncate=truncate).x
+        check_same_bits(f"row {row}", whole[:n, one], alone)
+        assert np.isfinite(alone[-1]).all()
+
+
+def test_checkpoints_keep_the_sign_of_zero() -> None:
+    """What underflows on its way back is flushed to a zero that has a sign, also where a piece begins."""
+    tiny = np.finfo(np.float32).tiny
+    layer, x = fr.RNN(1, 2, nonlinearity="identity", bias=False), np.zeros((2, 1, 1), np.float32)
+    layer.load_params({"weight_ih_l0": np.full((2, 1), 0.1), "weight_hh_l0": 0.1 * np.eye(2)})
+    dy = np.array([[[-tiny, -0.0]], [[0, -tiny]]], np.float32)
+    expected = layer.record(x)[-1].backward(dy)
+    assert np.signbit(expected.x).all()
+    assert_same(layer.record(x, checkpoint=1)[-1].backward(dy), expected)
 
 
 def test_a_tape_keeps_the_weights_and_inputs_of_its_call() -> None:

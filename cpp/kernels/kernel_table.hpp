@@ -104,7 +104,7 @@ struct ProjectArgs {
 
 template <class T>
 struct BackwardRow {
-    const T* gates_next;   // gate gradients (recurrent part) of the step after; a zero row where the gradient is cut
+    const T* gates_next;   // gate gradients (recurrent part) of the step after; the span's `zeros` where none come back
     const T* dy;
     T* dh_carry;           // past the product: read, and for GRU written. Null: zero (LSTM and RNN drop it after a step)
     T* dc_carry;
@@ -128,6 +128,7 @@ struct BackwardSpan {
     BackwardRow<T>* row;
     BackwardStrides<T> stride;
     bool enters_at_end;  // no row has a step after: the first product is skipped
+    const T* zeros;      // a row of them
     Index hidden_size, proj_size;
     Nonlinearity nonlinearity;
     const T* w_hh;       // linear panels, k = recurrent gate gradients, columns = recurrent input

@@ -43,6 +43,7 @@ private:
         if (rows == 0) return;
         BackwardSpan<T> span = {};
         span.enters_at_end = true;
+        span.zeros = d_.zeros();
         scratch_.backward_rows.resize(static_cast<std::size_t>(rows));
         for (Index i = 0; i < rows; ++i) {
             const Index row = share_.row(i);

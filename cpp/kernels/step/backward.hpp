@@ -10,6 +10,17 @@
 namespace fusedrnn::FUSEDRNN_ISA {
 namespace {
 
+template <class T, Index N>
+struct Repeated {
+    T value[N];
+};
+template <Index N, class T>
+constexpr Repeated<T, N> repeated(T value) {
+    Repeated<T, N> all = {};
+    for (T& each : all.value) each = value;
+    return all;
+}
+
 template <class T, template <class> class CellOf>
 struct Backward {
     using Cell = CellOf<T>;
@@ -114,6 +125,13 @@ struct Backward {
         return dh + load_lanes<V>(row.dy + unit, lanes);
     }
 
+    // A row's product, or nothing where no step after gives it a gradient: not zeros times weights, which may be infinite.
+    // Minus zero is what leaves every number that is added to it as it is.
+    FUSEDRNN_INLINE static const T* product_of(const BackwardSpan<T>& p, const BackwardRow<T>& row, const T* sums) {
+        alignas(cache_line) static constexpr auto nothing = repeated<tile_width>(T(-0.0));
+        return row.gates_next == p.zeros ? nothing.value : sums;
+    }
+
     template <bool Direct>
     FUSEDRNN_INLINE static void pointwise(const BackwardSpan<T>& p, const BackwardRow<T>& row, bool earliest,
                                           Index column, Index vectors, const T* sums) {
@@ -135,12 +153,13 @@ struct Backward {
         if (!p.w_hr) {
             product(p, p.w_hh, full, depth, recurrent, p.block_begin, p.block_end, down, gates,
                     [&](const BackwardRow<T>& row, Index column, Index vectors, const T* sums) FUSEDRNN_LAMBDA {
-                        pointwise<true>(p, row, earliest, column, vectors, sums);
+                        pointwise<true>(p, row, earliest, column, vectors, product_of(p, row, sums));
                     });
             return;
         }
         product(p, p.w_hh, full, depth, recurrent, p.proj_begin, p.proj_end, down, gates,
                 [&](const BackwardRow<T>& row, Index column, Index vectors, const T* sums) FUSEDRNN_LAMBDA {
+                    sums = product_of(p, row, sums);
                     for (Index j = 0; j < vectors; ++j) {
                         const Index unit = column + j * V::width, lanes = recurrent - unit;
                         store_lanes(with_direct(V::load(sums + j * V::width), row, unit, lanes), row.dh_proj + unit,
