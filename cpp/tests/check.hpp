@@ -48,6 +48,8 @@ inline bool cpu_has_compiled_isa() {
            __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma");
 #elif defined(FUSEDRNN_ISA_AVX2)
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#elif defined(FUSEDRNN_ISA) && !defined(FUSEDRNN_ISA_NEON) && !defined(FUSEDRNN_ISA_SCALAR)
+#error "what must a CPU have for this ISA? Its tests would crash where that is missing"
 #else
     return true;
 #endif

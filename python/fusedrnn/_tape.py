@@ -7,7 +7,7 @@ from typing import Any, Generic, NoReturn, TypeVar
 import numpy as np
 
 from fusedrnn import _core
-from fusedrnn._checks import Array, optional_count, shaped, state_pair, state_single
+from fusedrnn._checks import Array, array, optional_count, shaped, state_pair, state_single
 
 State = TypeVar("State")
 """tuple[Array, Array] for an LSTM, Array for a GRU or a simple RNN."""
@@ -113,8 +113,8 @@ class Tape(_UsedOnce, Generic[State]):
         """
         if dy is None and dstate is None:
             raise ValueError("dy: expected dy, dstate or both, got neither")
-        if dy is not None and not isinstance(dy, np.ndarray):
-            raise TypeError(f"dy: expected a numpy.ndarray, got {type(dy).__name__}")
+        if dy is not None:
+            dy = array("dy", dy)
         dh, dc = output_gradients("dstate", dstate, self._is_pair)
         steps = optional_count("truncate", truncate)
         if self._unbatched:

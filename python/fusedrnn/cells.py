@@ -46,7 +46,7 @@ class _Cell(Module, Generic[State]):
         self, x: Array, h: Array | None, c: Array | None
     ) -> tuple[Array, Array | None, Array | None, tuple[int, ...]]:
         """x, h0 and c0 as the core takes them, and the index that takes the core's results back."""
-        if not isinstance(x, np.ndarray):
+        if not isinstance(x, np.ndarray):  # _checks.array without the call
             raise TypeError(f"x: expected a numpy.ndarray, got {type(x).__name__}")
         rows = x.shape[:-1]
         if len(rows) > 1 or x.ndim == 0 or x.shape[-1] != self.input_size:

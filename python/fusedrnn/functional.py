@@ -60,6 +60,21 @@ class _Weights:
             for name, value, shape in arrays
         ]
 
+    def network(self, cell: str, reverse: bool, nonlinearity: str) -> _core.Network:
+        """The core's network with these weights."""
+        network = _core.Network(
+            cell,
+            self.input_size,
+            self.hidden_size,
+            bias=self.bias,
+            reverse=reverse,
+            proj_size=self.proj_size,
+            nonlinearity=nonlinearity,
+            dtype=self.arrays[0].dtype.name,
+        )
+        network.bind(self.arrays)
+        return network
+
 
 def _run(
     cell: str,
@@ -80,16 +95,10 @@ def _run(
     return_cell: bool = False,
 ) -> tuple[Array, Array, Any, Any]:
     """y, h_n, c_n and cells of any of the three cells."""
-    _checks.array("x", x)
     batch_first = _checks.boolean("batch_first", batch_first)
     return_cell = _checks.boolean("return_cell", return_cell)
-    weights = _Weights(cell, x, w_ih, w_hh, b_ih, b_hh, w_hr)
-    unbatched = x.ndim == 2
-    if x.ndim not in (2, 3) or x.shape[-1] != weights.input_size:
-        layout = "(B, T, I)" if batch_first else "(T, B, I)"
-        raise ValueError(f"x: expected shape {layout} or (T, I) with I = {weights.input_size}, got {x.shape}")
-    if unbatched and lengths is not None:
-        raise ValueError(f"lengths: expected None with an unbatched x of shape {x.shape}, got {lengths!r}")
+    weights = _Weights(cell, _checks.array("x", x), w_ih, w_hh, b_ih, b_hh, w_hr)
+    unbatched = _check_input(x, weights.input_size, batch_first, lengths)
     rows = () if unbatched else x.shape[:1] if batch_first else x.shape[1:2]
     lift = (np.newaxis,) * (2 - len(rows))  # (B, ·) to the core's (layer, B, ·), (·,) to (layer, row, ·)
     if h0 is not None:
@@ -102,18 +111,7 @@ def _run(
     if unbatched:
         x = x[:, np.newaxis]
         mask = None if mask is None else mask[:, np.newaxis]
-    network = _core.Network(
-        cell,
-        weights.input_size,
-        weights.hidden_size,
-        bias=weights.bias,
-        reverse=_checks.boolean("reverse", reverse),
-        proj_size=weights.proj_size,
-        nonlinearity=nonlinearity,
-        dtype=x.dtype.name,
-    )
-    network.bind(weights.arrays)
-    y, h, c, cells = network.forward(
+    y, h, c, cells = weights.network(cell, _checks.boolean("reverse", reverse), nonlinearity).forward(
         x,
         h0,
         c0,
@@ -127,6 +125,16 @@ def _run(
         y = y[:, 0]
         cells = None if cells is None else cells[:, 0]
     return y, h[drop], None if c is None else c[drop], cells
+
+
+def _check_input(x: Array, input_size: int, batch_first: bool, lengths: object) -> bool:
+    """Whether x has no batch axis."""
+    if x.ndim not in (2, 3) or x.shape[-1] != input_size:
+        layout = "(B, T, I)" if batch_first else "(T, B, I)"
+        raise ValueError(f"x: expected shape {layout} or (T, I) with I = {input_size}, got {x.shape}")
+    if x.ndim == 2 and lengths is not None:
+        raise ValueError(f"lengths: expected None with an unbatched x of shape {x.shape}, got {lengths!r}")
+    return x.ndim == 2
 
 
 @overload

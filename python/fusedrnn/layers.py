@@ -127,7 +127,7 @@ class _Layer(Module, Generic[State]):
         self, x: Array, h0: Array | None, c0: Array | None, lengths: object, reset: object, return_cell: bool
     ) -> tuple[Array, Array, Any, Any]:
         """y, h_n, c_n, cells of one call. Every inference goes through here, so the plain case comes first."""
-        if not isinstance(x, np.ndarray):
+        if not isinstance(x, np.ndarray):  # _checks.array without the call
             raise TypeError(f"x: expected a numpy.ndarray, got {type(x).__name__}")
         if x.ndim != 3:
             x, h0, c0, reset = self._add_batch(x, h0, c0, lengths, reset)
@@ -182,8 +182,7 @@ class _Layer(Module, Generic[State]):
         checkpoint: int | None,
     ) -> tuple[Array, Array, Any, Any, Tape[State]]:
         """y, h_n, c_n, cells and the tape of one call, dropout active."""
-        if not isinstance(x, np.ndarray):
-            raise TypeError(f"x: expected a numpy.ndarray, got {type(x).__name__}")
+        x = _checks.array("x", x)
         every = _checks.optional_count("checkpoint", checkpoint)
         unbatched = x.ndim != 3
         if unbatched:
