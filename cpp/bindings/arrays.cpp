@@ -12,6 +12,10 @@ std::string shape_text(const py::array& array) {
     return shape_text(std::vector<Index>(array.shape(), array.shape() + array.ndim()));
 }
 
+void no_cell_state(const char* name, const char* expected, const NetworkSpec& spec) {
+    throw py::value_error(std::string(name) + ": expected " + expected + ", a " + spec.traits().name + " carries no c");
+}
+
 void wrong_shape(const char* name, const std::string& expected, const py::array& got) {
     throw py::value_error(std::string(name) + ": expected shape " + expected + ", got " + shape_text(got));
 }

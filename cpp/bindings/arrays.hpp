@@ -17,6 +17,8 @@ namespace py = pybind11;
 std::string shape_text(const std::vector<Index>& shape);
 std::string shape_text(const py::array& array);
 
+// The argument is about a c, and the network's cell has none.
+[[noreturn]] void no_cell_state(const char* name, const char* expected, const NetworkSpec& spec);
 [[noreturn]] void wrong_shape(const char* name, const std::string& expected, const py::array& got);
 
 // The value as an array of the type, or TypeError.
@@ -41,20 +43,26 @@ T* mutable_data_of(const py::array& array) {
     return static_cast<T*>(const_cast<void*>(array.data()));
 }
 
+template <class T>
+bool is_aligned(const py::array& array) {
+    return reinterpret_cast<std::uintptr_t>(array.data()) % alignof(T) == 0;
+}
+template <class T>
+bool is_contiguous(const py::array& array) {
+    return is_aligned<T>(array) && (array.flags() & py::array::c_style);
+}
+
 // The same array, or a copy that is contiguous and aligned.
 template <class T>
 py::array contiguous(const py::array& array) {
-    const bool aligned = reinterpret_cast<std::uintptr_t>(array.data()) % alignof(T) == 0;
-    if (aligned && (array.flags() & py::array::c_style)) return array;
-    return py::array(array.attr("copy")("C"));
+    return is_contiguous<T>(array) ? array : py::array(array.attr("copy")("C"));
 }
 
 // The same array if rows of the last axis can be read in place, or a contiguous copy.
 template <class T>
 py::array with_contiguous_rows(const py::array& array) {
     const Index size = static_cast<Index>(sizeof(T)), last = array.ndim() - 1;
-    bool usable = reinterpret_cast<std::uintptr_t>(array.data()) % alignof(T) == 0 &&
-                  (array.strides(last) == size || array.shape(last) <= 1);
+    bool usable = is_aligned<T>(array) && (array.strides(last) == size || array.shape(last) <= 1);
     for (Index axis = 0; axis < last; ++axis) usable = usable && array.strides(axis) % size == 0;
     return usable ? array : py::array(array.attr("copy")("C"));
 }

@@ -77,8 +77,7 @@ Arguments<T> check_arguments(const NetworkSpec& spec, const py::object& x, const
     shape.rows = array.shape(options.batch_first ? 0 : 1);
     const Index layers = spec.layers * spec.directions();
     arguments.in.h0 = state_argument(arguments, h0, "h0", {layers, shape.rows, spec.recurrent_size()});
-    if (!spec.traits().has_cell && !c0.is_none())
-        throw py::value_error(std::string("c0: expected None, a ") + spec.traits().name + " carries no c");
+    if (!spec.traits().has_cell && !c0.is_none()) no_cell_state("c0", "None", spec);
     arguments.in.c0 = state_argument(arguments, c0, "c0", {layers, shape.rows, spec.hidden_size});
     lengths_argument(arguments, options.lengths);
     reset_argument(arguments, options.reset, options.batch_first);
@@ -97,9 +96,7 @@ struct Results {
           h_n(empty<T>({spec.layers * spec.directions(), shape.rows, spec.recurrent_size()})) {
         out.y = mutable_view_of<T>(y, options.batch_first);
         out.h_n = h_n.mutable_data();
-        if (options.return_cell && !spec.traits().has_cell)
-            throw py::value_error(std::string("return_cell: expected False, a ") + spec.traits().name +
-                                  " carries no c");
+        if (options.return_cell && !spec.traits().has_cell) no_cell_state("return_cell", "False", spec);
         if (!spec.traits().has_cell) return;
         auto c = empty<T>({spec.layers * spec.directions(), shape.rows, spec.hidden_size});
         out.c_n = c.mutable_data();

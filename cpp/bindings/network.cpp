@@ -164,9 +164,7 @@ std::unique_ptr<PyNetwork> make_network(const std::string& cell, Index input_siz
 py::list param_shapes(const PyNetwork& network) {
     py::list shapes;
     for (const Parameter& parameter : parameters(network.spec())) {
-        py::tuple shape = py::make_tuple(parameter.rows);
-        if (parameter.columns) shape = py::make_tuple(parameter.rows, parameter.columns);
-        shapes.append(py::make_tuple(parameter.name, shape));
+        shapes.append(py::make_tuple(parameter.name, py::tuple(py::cast(parameter.shape()))));
     }
     return shapes;
 }

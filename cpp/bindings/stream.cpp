@@ -75,8 +75,7 @@ public:
         require_shape(new_h, "h", {spec_.layers, rows_, width()});
         const py::array h_from = contiguous<T>(new_h);
         if (!stream_->c()) {
-            if (!c.is_none())
-                throw py::value_error(std::string("c: expected None, a ") + spec_.traits().name + " carries no c");
+            if (!c.is_none()) no_cell_state("c", "None", spec_);
             const std::lock_guard lock(mutex_);
             std::copy_n(data_of<T>(h_from), new_h.size(), stream_->h());
             return;

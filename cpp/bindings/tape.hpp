@@ -45,8 +45,7 @@ public:
         }
         const Index layers = spec_.layers * spec_.directions();
         in.dh_n = state_argument(held, dh_n, "dh_n", {layers, rows_, spec_.recurrent_size()});
-        if (!spec_.traits().has_cell && !dc_n.is_none())
-            throw py::value_error(std::string("dc_n: expected None, a ") + spec_.traits().name + " carries no c");
+        if (!spec_.traits().has_cell && !dc_n.is_none()) no_cell_state("dc_n", "None", spec_);
         in.dc_n = state_argument(held, dc_n, "dc_n", {layers, rows_, spec_.hidden_size});
         return run(in);
     }
@@ -76,8 +75,7 @@ private:
         }
         py::list params;
         for (const Parameter& parameter : parameters(spec_)) {
-            auto gradient = zeros<T>(parameter.columns ? std::vector<Index>{parameter.rows, parameter.columns}
-                                                       : std::vector<Index>{parameter.rows});
+            auto gradient = zeros<T>(parameter.shape());
             out.params.push_back(gradient.mutable_data());
             params.append(gradient);
         }

@@ -27,11 +27,8 @@ std::shared_ptr<const Binding<T>> make_binding(const NetworkSpec& spec, const py
     for (std::size_t i = 0; i < described.size(); ++i) {
         const Parameter& parameter = described[i];
         const py::array array = require_array(arrays[i], parameter.name.c_str(), type_of<T>());
-        require_shape(array, parameter.name.c_str(),
-                      parameter.columns ? std::vector<Index>{parameter.rows, parameter.columns}
-                                        : std::vector<Index>{parameter.rows});
-        const bool aligned = reinterpret_cast<std::uintptr_t>(array.data()) % alignof(T) == 0;
-        if (!aligned || !(array.flags() & py::array::c_style))
+        require_shape(array, parameter.name.c_str(), parameter.shape());
+        if (!is_contiguous<T>(array))
             throw py::value_error(parameter.name + ": expected a C-contiguous, aligned array");
         binding->arrays.push_back(array);
         binding->pointers.push_back(data_of<T>(array));

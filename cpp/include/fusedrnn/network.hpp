@@ -39,6 +39,7 @@ struct Parameter {
     std::string name;  // torch.nn's
     Index rows, columns;  // columns 0: a vector
     Index size() const { return rows * (columns ? columns : 1); }
+    std::vector<Index> shape() const { return columns ? std::vector<Index>{rows, columns} : std::vector<Index>{rows}; }
 };
 
 // Every parameter in torch.nn's order: per layer and direction weight_ih, weight_hh, bias_ih, bias_hh, weight_hr.
