@@ -13,5 +13,5 @@ endfunction()
 # Kernels: the tile sizes chosen at run time look to the compiler as if parts of a tile were never written.
 function(fusedrnn_kernel_warnings target)
   fusedrnn_warnings(${target})
-  target_compile_options(${target} PRIVATE -Wno-maybe-uninitialized)
+  target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
 endfunction()

@@ -217,8 +217,8 @@ class Problem:
         """The dropout masks that the layer's next `record` will draw, from a copy of its generator."""
         if not self.dropout:
             return None
-        with copy.deepcopy(layer)._dropout_masks((self.steps, self.batch)) as masks:
-            return [mask[:, 0] for mask in masks] if self.layout == "unbatched" else masks
+        masks = copy.deepcopy(layer)._draw_dropout_masks((self.steps, self.batch))
+        return [mask[:, 0] for mask in masks] if self.layout == "unbatched" else masks
 
 
 @cache

@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,6 +44,59 @@ for thread in threads: thread.start()
 for thread in threads: thread.join()
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_a_daemon_thread_inside_a_call_does_not_abort_the_exit() -> None:
+    code = """
+import threading, time, numpy as np, fusedrnn as fr
+fr.set_num_threads(1)
+layer, x = fr.LSTM(64, 128), np.ones((200, 8, 64), np.float32)
+def loop():
+    while True: layer(x)
+threading.Thread(target=loop, daemon=True).start()
+time.sleep(0.2)
+"""
+    for _ in range(3):
+        result = subprocess.run([sys.executable, "-c", code], check=False, timeout=60, capture_output=True, text=True)
+        assert result.returncode == 0, result.stderr
+
+
+def test_weights_changed_while_they_are_packed_are_packed_again() -> None:
+    """Changed and changed back: what is packed must not pass for what was there before and after."""
+    layer, x = fr.LSTM(256, 256, rng=0), np.ones((2, 1, 256), np.float32)
+    weight = layer.params["weight_hh_l0"]
+    before = weight.copy()
+    with fr.threads(1):
+        for trial in range(60):
+            layer.params["bias_ih_l0"][0] = trial  # so that the next call packs
+            call = threading.Thread(target=layer, args=(x,))
+            call.start()
+            time.sleep(2e-5 * trial)
+            weight *= 0.5
+            call.join()
+            weight[...] = before
+            assert_same(layer(x)[0], fr.functional.lstm(x, *layer.params.values())[0])
+
+
+def test_parameters_assigned_by_several_threads_are_all_there() -> None:
+    names = ["weight_ih_l0", "weight_hh_l0"]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(150):
+            layer = fr.RNN(I, H)
+            last: dict[str, np.ndarray] = {}
+
+            def assign(name: str, layer: Any = layer, last: Any = last) -> None:
+                for value in range(30):
+                    last[name] = np.full(layer.params.shapes[name], value, np.float32)
+                    layer.params[name] = last[name]
+
+            with ThreadPoolExecutor(len(names)) as pool:
+                list(pool.map(assign, names))
+            assert all(layer.params[name] is last[name] for name in names)
+    finally:
+        sys.setswitchinterval(interval)
 
 
 def test_threads_context() -> None:

@@ -28,12 +28,12 @@ bool has_type(const py::array& array, const py::dtype& type) {
 
 py::array require_array(const py::handle& value, const char* name, const py::dtype& type) {
     if (!py::isinstance<py::array>(value))
-        throw py::type_error(std::string(name) + ": expected a NumPy array of " + std::string(py::str(type)) +
+        throw py::type_error(std::string(name) + ": expected a NumPy array of " + std::string(py::str(py::object(type))) +
                              ", got " + Py_TYPE(value.ptr())->tp_name);
     py::array array = py::reinterpret_borrow<py::array>(value);
     if (!has_type(array, type)) {
         const std::string order = array.dtype().attr("isnative").cast<bool>() ? "" : " in foreign byte order";
-        throw py::type_error(std::string(name) + ": expected dtype " + std::string(py::str(type)) + ", got " +
+        throw py::type_error(std::string(name) + ": expected dtype " + std::string(py::str(py::object(type))) + ", got " +
                              std::string(py::str(py::object(array.dtype()))) + order);
     }
     return array;

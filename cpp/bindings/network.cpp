@@ -7,6 +7,7 @@
 
 #include "bindings/call.hpp"
 #include "bindings/register.hpp"
+#include "bindings/released_gil.hpp"
 #include "bindings/stream.hpp"
 #include "bindings/tape.hpp"
 #include "bindings/typed_network.hpp"
@@ -18,6 +19,8 @@ class PyNetwork {
 public:
     virtual ~PyNetwork() = default;
     virtual void bind(const py::sequence& params) = 0;
+    virtual void bind_one(std::size_t index, const py::object& param) = 0;
+    virtual py::list bound_arrays() const = 0;
     virtual py::tuple forward(const py::object& x, const py::object& h0, const py::object& c0,
                               const CallOptions& options) = 0;
     virtual py::tuple record(const py::object& x, const py::object& h0, const py::object& c0,
@@ -34,6 +37,19 @@ public:
     const NetworkSpec& spec() const override { return network_.spec(); }
 
     void bind(const py::sequence& params) override { binding_ = make_binding<T>(spec(), params); }
+    void bind_one(std::size_t index, const py::object& param) override {
+        py::list arrays = bound_arrays();
+        if (index >= arrays.size())
+            throw py::value_error("index: expected less than " + std::to_string(arrays.size()) + ", got " +
+                                  std::to_string(index));
+        arrays[index] = param;
+        bind(arrays);
+    }
+    py::list bound_arrays() const override {
+        py::list arrays;
+        for (const py::array& array : bound()->arrays) arrays.append(array);
+        return arrays;
+    }
 
     py::tuple forward(const py::object& x, const py::object& h0, const py::object& c0,
                       const CallOptions& options) override {
@@ -41,7 +57,7 @@ public:
         const Arguments<T> arguments = check_arguments<T>(spec(), x, h0, c0, options);
         Results<T> results(spec(), arguments.in.shape, options);
         {
-            const py::gil_scoped_release release;
+            const ReleasedGil released;
             network_.forward(binding->pointers, arguments.in, results.out);
         }
         return py::make_tuple(results.y, results.h_n, results.c_n, results.cells);
@@ -51,11 +67,12 @@ public:
                      const py::object& masks, Index checkpoint) override {
         const auto binding = bound();
         Arguments<T> arguments = check_arguments<T>(spec(), x, h0, c0, options);
-        const RecordOptions<T> record_options = {check_masks(arguments, masks), check_checkpoint(checkpoint)};
+        check_checkpoint(checkpoint);
         Results<T> results(spec(), arguments.in.shape, options);
+        const RecordOptions<T> record_options = {check_masks(arguments, masks), checkpoint};
         std::unique_ptr<Tape<T>> tape;
         {
-            const py::gil_scoped_release release;
+            const ReleasedGil released;
             tape = network_.record(binding->pointers, arguments.in, record_options, results.out);
         }
         if (!checkpoint) arguments.held.clear();  // a whole tape has copies of its own
@@ -69,7 +86,12 @@ public:
             throw py::value_error("bidirectional: expected a network that runs forwards in time only, for a stream");
         if (batch_size < 1) throw py::value_error("batch_size: expected at least 1, got " + std::to_string(batch_size));
         const auto binding = bound();
-        return make_stream<T>(spec(), batch_size, network_.stream(binding->pointers, batch_size));
+        std::unique_ptr<Stream<T>> stream;
+        {
+            const ReleasedGil released;
+            stream = network_.stream(binding->pointers, batch_size);
+        }
+        return make_stream<T>(spec(), batch_size, std::move(stream));
     }
 
 private:
@@ -78,17 +100,18 @@ private:
         return binding_;
     }
 
-    Index check_checkpoint(Index every) const {
+    void check_checkpoint(Index every) const {
         if (every < 0) throw py::value_error("checkpoint: expected at least 1, got " + std::to_string(every));
         if (every && (spec().bidirectional || spec().reverse))
             throw py::value_error("checkpoint: expected None, the steps of a bidirectional network cannot be run again "
                                   "piece by piece");
-        return every;
     }
 
-    std::vector<View<const T>> check_masks(Arguments<T>& arguments, const py::object& masks) const {
+    // A callable draws them, once everything else is known to be right.
+    std::vector<View<const T>> check_masks(Arguments<T>& arguments, const py::object& given) const {
         std::vector<View<const T>> views;
-        if (masks.is_none()) return views;
+        if (given.is_none()) return views;
+        const py::object masks = PyCallable_Check(given.ptr()) ? given() : given;
         const BatchShape& shape = arguments.in.shape;
         const auto sequence = masks.cast<py::sequence>();
         if (static_cast<Index>(sequence.size()) != spec().layers - 1)
@@ -184,6 +207,8 @@ void register_network(py::module_& module) {
              arg("proj_size") = 0, arg("nonlinearity") = "tanh", arg("dtype") = "float32")
         .def_property_readonly("param_shapes", &param_shapes)
         .def("bind", &PyNetwork::bind, arg("params"))
+        .def("bind_one", &PyNetwork::bind_one, arg("index"), arg("param"))
+        .def_property_readonly("params", &PyNetwork::bound_arrays)
         .def(
             "forward",
             [](PyNetwork& self, const py::object& x, const py::object& h0, const py::object& c0,

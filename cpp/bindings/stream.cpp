@@ -1,4 +1,5 @@
 #include "bindings/stream.hpp"
+#include "bindings/released_gil.hpp"
 
 #include <algorithm>
 #include <mutex>
@@ -100,7 +101,7 @@ private:
     }
 
     void run(const T* x, Index stride, T* y) {
-        const py::gil_scoped_release release;
+        const ReleasedGil released;
         const std::lock_guard lock(mutex_);  // taken without the GIL, so that no two threads wait for each other
         stream_->step(x, stride, y);
     }

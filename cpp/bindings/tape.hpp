@@ -9,6 +9,7 @@
 
 #include "bindings/arrays.hpp"
 #include "bindings/call.hpp"
+#include "bindings/released_gil.hpp"
 #include "fusedrnn/network.hpp"
 
 namespace fusedrnn::bindings {
@@ -82,19 +83,20 @@ private:
         std::unique_ptr<Tape<T>> tape = std::move(tape_);  // from here on it is used
         if (!tape) used_up();  // by another thread, while the arguments were looked at
         try {
-            const py::gil_scoped_release release;
+            const ReleasedGil released;
             tape->backward(in, out);
         } catch (const std::invalid_argument&) {  // refused before it began
             tape_ = std::move(tape);
             throw;
         }
+        held_.clear();
         return py::make_tuple(dx, dh0, dc0, params);
     }
 
     const NetworkSpec spec_;
     const Index steps_, rows_;
     const bool batch_first_;
-    const std::vector<py::array> held_;  // what the tape borrows
+    std::vector<py::array> held_;  // what the tape borrows
     std::unique_ptr<Tape<T>> tape_;
 };
 

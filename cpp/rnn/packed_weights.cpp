@@ -160,15 +160,25 @@ PackedNetwork<T>& WeightCache<T>::renewed() {
 template <class T>
 std::shared_ptr<const PackedNetwork<T>> WeightCache<T>::get(const std::vector<const T*>& params, bool with_backward) {
     const KernelTable& table = current_kernels();
-    std::vector<std::uint64_t> prints(params.size());
-    for (std::size_t i = 0; i < params.size(); ++i) prints[i] = table.fingerprint(params[i], param_bytes_[i]);
+    const auto fingerprints = [&] {
+        std::vector<std::uint64_t> prints(params.size());
+        for (std::size_t i = 0; i < params.size(); ++i) prints[i] = table.fingerprint(params[i], param_bytes_[i]);
+        return prints;
+    };
+    std::vector<std::uint64_t> prints = fingerprints();
     const std::lock_guard lock(mutex_);
     const bool backward = with_backward || (packed_ && packed_->with_backward());
     if (!packed_ || prints != prints_ || backward != packed_->with_backward() ||
         &packed_->kernels() != &kernels_of<T>(table)) {
-        prints_.clear();  // of nothing, should packing fail
-        renewed().pack(table, spec_, params, backward);
-        prints_ = std::move(prints);
+        prints_.clear();
+        try {
+            renewed().pack(table, spec_, params, backward);
+        } catch (...) {
+            packed_.reset();  // out of memory: a call without backward may need less
+            throw;
+        }
+        // What another thread changed meanwhile may be packed in part: then the next call packs again.
+        if (prints == fingerprints()) prints_ = std::move(prints);
     }
     return packed_;
 }

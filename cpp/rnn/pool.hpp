@@ -29,6 +29,7 @@ public:
 private:
     std::unique_ptr<U> take() {
         const std::lock_guard lock(mutex_);
+        free_.reserve(kept);  // giving back must not fail
         if (free_.empty()) return std::make_unique<U>();
         std::unique_ptr<U> last = std::move(free_.back());
         free_.pop_back();

@@ -3,6 +3,7 @@
 # Runs every ISA's digest program (the ISA is its argument), expects equal outputs, and writes them to OUTPUT. A program
 # that returns SKIPPED is left out; none at all that runs is a failure.
 
+cmake_minimum_required(VERSION 3.20)
 set(first "")
 foreach(isa IN LISTS ISAS)
   execute_process(COMMAND ${EMULATOR} ${PROGRAM_${isa}} ${isa}

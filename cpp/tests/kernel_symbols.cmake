@@ -4,6 +4,7 @@
 # outside of the ISA's anonymous namespace), could be chosen by the linker for everyone, and a machine without that ISA
 # would run it. What it may ask for is what compilers call by themselves: no OpenMP, no C++ runtime, no libm.
 
+cmake_minimum_required(VERSION 3.20)
 set(allowed memcpy memset memmove _GLOBAL_OFFSET_TABLE_)
 string(LENGTH ${ISA} length)
 set(table _ZN8fusedrnn${length}${ISA}7kernelsE)

@@ -1,6 +1,6 @@
 """The compiled core. Arrays in, arrays out; `fusedrnn`'s public classes wrap it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, final
 
 import numpy as np
@@ -41,6 +41,13 @@ class Network:
         They are read, never written. A change made to them in place is noticed by the next call.
         """
 
+    def bind_one(self, index: int, param: Array) -> None:
+        """Use another array for one parameter; all others stay."""
+
+    @property
+    def params(self) -> list[Array]:
+        """The arrays that `bind` was given last."""
+
     def forward(
         self,
         x: Array,
@@ -67,11 +74,12 @@ class Network:
         reset: NDArray[np.bool_] | None = None,
         batch_first: bool = False,
         return_cell: bool = False,
-        dropout_masks: Sequence[Array] | None = None,
+        dropout_masks: Sequence[Array] | Callable[[], Sequence[Array]] | None = None,
         checkpoint: int = 0,
     ) -> tuple[Array, Array, Array | None, Array | None, Tape]:
         """As forward, and the tape. dropout_masks: num_layers - 1 arrays (T, B, D * out), multiplied into
-        the outputs of every layer but the last (always time-major)."""
+        the outputs of every layer but the last (always time-major), or what makes them, called when all other
+        arguments are known to be right."""
 
     def stream(self, batch_size: int) -> Stream: ...
 

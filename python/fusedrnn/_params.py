@@ -35,7 +35,8 @@ class Params(MutableMapping[str, Array]):
     `copy.deepcopy(params)` is a snapshot: a dict of copies. A shallow copy is a dict of these arrays.
     """
 
-    __slots__ = ("_arrays", "_dtype", "_network", "_shapes")
+    # The core keeps the arrays: what is shown here is what it computes with, whatever interrupts an assignment.
+    __slots__ = ("_dtype", "_network", "_shapes")
 
     def __init__(
         self,
@@ -47,11 +48,10 @@ class Params(MutableMapping[str, Array]):
         self._network = network
         self._shapes = dict(shapes)
         self._dtype = dtype
-        self._bind({name: as_parameter(name, values[name], shape, dtype) for name, shape in shapes.items()})
+        network.bind([as_parameter(name, values[name], shape, dtype) for name, shape in shapes.items()])
 
-    def _bind(self, arrays: dict[str, Array]) -> None:
-        self._network.bind(list(arrays.values()))
-        self._arrays = arrays
+    def _arrays(self) -> dict[str, Array]:
+        return dict(zip(self._shapes, self._network.params, strict=True))
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -59,24 +59,23 @@ class Params(MutableMapping[str, Array]):
         return dict(self._shapes)
 
     def __getitem__(self, name: str) -> Array:
-        return self._arrays[name]
+        return self._arrays()[name]
 
     def __setitem__(self, name: str, value: object) -> None:
         shape = self._shapes.get(name)
         if shape is None:
             raise ValueError(f"params: no parameter named {name!r}; the names are {', '.join(self._shapes)}")
         array = as_parameter(name, value, shape, self._dtype)
-        if array is not self._arrays[name]:
-            self._bind({**self._arrays, name: array})
+        self._network.bind_one(list(self._shapes).index(name), array)
 
     def __delitem__(self, name: str) -> None:
         raise TypeError(f"params: {name!r} cannot be deleted; a layer's parameters are fixed")
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._arrays)
+        return iter(self._shapes)
 
     def __len__(self) -> int:
-        return len(self._arrays)
+        return len(self._shapes)
 
     def __repr__(self) -> str:
         shapes = ", ".join(f"{name!r}: {shape}" for name, shape in self._shapes.items())
@@ -105,14 +104,16 @@ class Params(MutableMapping[str, Array]):
         }
         # Arrays are written in place, so that references to them (an optimiser's) stay good. One that cannot be,
         # or that overlaps another parameter's and could not hold both values, gives way to the fresh copy.
+        held = self._arrays()
         kept = {
-            name: array if array.flags.writeable and not self._overlaps_another(name, array) else values[name]
-            for name, array in self._arrays.items()
+            name: array if array.flags.writeable and not _overlaps_another(name, array, held) else values[name]
+            for name, array in held.items()
         }
         for name, array in kept.items():
             if array is not values[name]:
                 array[...] = values[name]
-        self._bind(kept)
+        self._network.bind(list(kept.values()))
 
-    def _overlaps_another(self, name: str, array: Array) -> bool:
-        return any(other != name and np.may_share_memory(array, held) for other, held in self._arrays.items())
+
+def _overlaps_another(name: str, array: Array, held: Mapping[str, Array]) -> bool:
+    return any(other != name and np.may_share_memory(array, value) for other, value in held.items())

@@ -14,8 +14,7 @@ The equations are those of docs/design/cells.md, which `fusedrnn.reference` foll
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import partial
 from typing import Any, Generic, Literal, SupportsIndex, overload
 
 import numpy as np
@@ -188,44 +187,37 @@ class _Layer(Module, Generic[State]):
         if unbatched:
             x, h0, c0, reset = self._add_batch(x, h0, c0, lengths, reset)
         batch_first = self.batch_first and not unbatched
-        with self._dropout_masks(x.shape[1::-1] if batch_first else x.shape[:2]) as masks:
-            y, h, c, cells, tape = self._network.record(
-                x,
-                h0,
-                c0,
-                lengths=None if lengths is None else _checks.lengths_array(lengths),
-                reset=None if reset is None else _checks.mask_array("reset", reset),
-                batch_first=batch_first,
-                return_cell=return_cell,
-                dropout_masks=masks,
-                checkpoint=every,
-            )
+        steps_and_rows = x.shape[1::-1] if batch_first else x.shape[:2]
+        y, h, c, cells, tape = self._network.record(
+            x,
+            h0,
+            c0,
+            lengths=None if lengths is None else _checks.lengths_array(lengths),
+            reset=None if reset is None else _checks.mask_array("reset", reset),
+            batch_first=batch_first,
+            return_cell=return_cell,
+            dropout_masks=partial(self._draw_dropout_masks, steps_and_rows) if self._drops else None,
+            checkpoint=every,
+        )
         if unbatched:
             y, h = y[:, 0], h[:, 0]
             c = None if c is None else c[:, 0]
             cells = None if cells is None else cells[:, 0]
         return y, h, c, cells, Tape(tape, tuple(self._params), y, h, c, unbatched)
 
-    @contextmanager
-    def _dropout_masks(self, steps_and_rows: tuple[int, ...]) -> Iterator[list[Array] | None]:
+    @property
+    def _drops(self) -> bool:
+        """Whether `record` zeroes anything."""
+        return self.dropout > 0.0 and self.num_layers > 1
+
+    def _draw_dropout_masks(self, steps_and_rows: tuple[int, ...]) -> list[Array]:
         """Inverted dropout: what multiplies the output of every layer but the last, 1/(1-p) or 0 with probability p.
 
-        Drawn in float32 whatever the dtype, so one seed drops the same units in float32 and float64. If what follows
-        fails, `rng` is put back: a call that was refused leaves no trace.
+        Drawn in float32 whatever the dtype, so one seed drops the same units in float32 and float64.
         """
-        if self.dropout == 0.0 or self.num_layers == 1:
-            yield None
-            return
         shape = (*steps_and_rows, (2 if self.bidirectional else 1) * self._output_size)
         scale = self.dtype.type(0.0 if self.dropout == 1.0 else 1.0 / (1.0 - self.dropout))
-        before = self.rng.bit_generator.state
-        try:
-            yield [
-                (self.rng.random(shape, dtype=np.float32) >= self.dropout) * scale for _ in range(self.num_layers - 1)
-            ]
-        except BaseException:
-            self.rng.bit_generator.state = before
-            raise
+        return [(self.rng.random(shape, dtype=np.float32) >= self.dropout) * scale for _ in range(self.num_layers - 1)]
 
 
 class LSTM(_Layer[Pair]):
