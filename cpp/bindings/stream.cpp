@@ -6,6 +6,7 @@
 #include <string>
 
 #include "bindings/register.hpp"
+#include "bindings/vectorcall.hpp"
 
 namespace fusedrnn::bindings {
 namespace {
@@ -113,6 +114,14 @@ private:
     std::mutex mutex_;
 };
 
+PyObject* step(PyObject* self, PyObject* const* values, Py_ssize_t positional, PyObject* keywords) {
+    return as_result([&] {
+        static const char* const names[] = {"x", "out"};
+        const auto [x, out] = arguments_by_name("step", names, values, positional, keywords);
+        return py::cast<PyStream&>(py::handle(self)).step(or_none(x), or_none(out));
+    });
+}
+
 }  // namespace
 
 template <class T>
@@ -124,9 +133,10 @@ template std::unique_ptr<PyStream> make_stream(const NetworkSpec&, Index, std::u
 
 void register_stream(py::module_& module) {
     using py::arg;
-    py::class_<PyStream>(module, "Stream", py::is_final())
-        .def_property_readonly("batch_size", &PyStream::batch_size)
-        .def("step", &PyStream::step, arg("x"), arg("out") = py::none())
+    static PyMethodDef step_method = vectorcall_method("step", step, "step($self, x, out=None)\n--\n\n");
+    py::class_<PyStream> type(module, "Stream", py::is_final());
+    add_method(type, step_method);
+    type.def_property_readonly("batch_size", &PyStream::batch_size)
         .def("reset", &PyStream::reset, arg("rows") = py::none())
         .def("get_state", &PyStream::get_state)
         .def("set_state", &PyStream::set_state, arg("h"), arg("c") = py::none());
