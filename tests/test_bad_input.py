@@ -292,6 +292,10 @@ STREAMS = [
     Case("batch_size 0", lambda: lstm().stream(0), V, "batch_size", ("got 0",)),
     Case("batch_size beyond any memory", lambda: lstm().stream(2**60), V, "batch_size", (str(2**60),)),
     Case("batch_size float", lambda: lstm().stream(2.0), TE, "batch_size"),
+    Case("no x", lambda: lstm().stream(B).step(), TE, "'x'"),  # type: ignore[call-arg]
+    Case("x twice", lambda: lstm().stream(B).step(zeros(B, I), x=zeros(B, I)), TE, "'x'"),  # type: ignore[misc]
+    Case("too many", lambda: lstm().stream(B).step(zeros(B, I), None, None), TE, "step", ("2", "3")),  # type: ignore[call-arg]
+    Case("unknown keyword", lambda: lstm().stream(B).step(zeros(B, I), y=None), TE, "'y'"),  # type: ignore[call-arg]
     Case("x batch", lambda: step(zeros(7, I)), V, "x", (f"({B}, {I})", f"(7, {I})")),
     Case("x width", lambda: step(zeros(B, 9)), V, "x", (f"({B}, {I})", f"({B}, 9)")),
     Case("x rank", lambda: step(zeros(1, B, I)), V, "x", (f"(1, {B}, {I})",)),

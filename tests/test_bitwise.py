@@ -84,7 +84,7 @@ def test_row_alone_in_7_and_in_64(
 
 @every_dtype
 @every_kind
-@pytest.mark.parametrize(("inputs", "hidden"), [(9, 17), (20, 64)])
+@pytest.mark.parametrize(("inputs", "hidden"), [(9, 17), (20, 64), (33, 80)])
 def test_row_of_a_long_sequence(kind: str, inputs: int, hidden: int, dtype: Any, isa: str) -> None:
     """Many chunks of projected input, whose length depends on the rows."""
     problem = Problem(kind, steps=130, batch=26, inputs=inputs, hidden=hidden)
@@ -175,6 +175,7 @@ SPLITS = {
         Problem("lstm proj", steps=11, batch=1, inputs=33, hidden=300, truncate=4),
         Problem("lstm proj", steps=11, batch=3, inputs=33, hidden=270, bidirectional=True, reset=True),
         Problem("gru", steps=14, batch=1, inputs=65, hidden=261, reset=True),
+        Problem("gru", steps=27, batch=1, inputs=40, hidden=272, bidirectional=True, reset=True),
         Problem("gru", steps=9, batch=1, inputs=33, hidden=256, bidirectional=True, layout="unbatched"),
         Problem("rnn tanh", steps=30, batch=1, inputs=33, hidden=385, reset=True, truncate=11),
         Problem("rnn tanh", steps=30, batch=2, inputs=33, hidden=320, layers=2, lengths="ragged"),
@@ -233,7 +234,7 @@ def in_pieces(problem: Problem, dtype: Any, layer: Any, cuts: list[int]) -> Arra
 @every_dtype
 @every_kind
 @pytest.mark.parametrize(
-    ("batch", "inputs", "hidden", "layers"), [(1, 5, 17, 1), (1, 33, 64, 2), (3, 16, 16, 2), (25, 5, 33, 1)]
+    ("batch", "inputs", "hidden", "layers"), [(1, 5, 17, 1), (1, 33, 80, 2), (3, 16, 16, 2), (25, 5, 33, 1)]
 )
 def test_pieces_and_stream(kind: str, batch: int, inputs: int, hidden: int, layers: int, dtype: Any, isa: str) -> None:
     problem = Problem(kind, steps=61, batch=batch, inputs=inputs, hidden=hidden, layers=layers, reset=True)
@@ -368,9 +369,14 @@ COMPARED = [
                 steps=12, batch=13, inputs=33, hidden=31, layers=2, bidirectional=True, lengths="ragged", reset=True
             ),
             Problem(steps=300, batch=2, inputs=5, hidden=16, truncate=40),
+            # One row, and what one row is when others have ended, for long enough to take input products in passing.
+            Problem(steps=31, batch=1, inputs=33, hidden=80, layers=2, bidirectional=True, reset=True),
+            Problem(steps=64, batch=4, inputs=70, hidden=64, lengths="ragged", bidirectional=True),
         )
     ),
     Problem("lstm", steps=4, batch=3, inputs=600, hidden=300, cells=True, bias=False),
+    # The input of several rows is projected ahead, that of the longest one in passing once the others have ended.
+    Problem("lstm", steps=64, batch=4, inputs=257, hidden=130, lengths="ragged"),
 ]
 
 

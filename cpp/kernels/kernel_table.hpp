@@ -71,6 +71,19 @@ struct ForwardStrides {  // elements from one step to the next
     Index x, units, h, c, saved;
 };
 
+// Input products of the steps after the span, which a span of one row takes in passing (gemm/in_passing.hpp): as project()
+// would, of the span's blocks. What has been taken is part of it: several spans may go on with it.
+template <class T>
+struct InPassing {
+    static constexpr Index rows = 8;
+    const T* x;       // of the first of so many steps, and from one to the next
+    Index x_stride;
+    T* out;           // the same
+    Index out_stride;
+    Index column, k;  // begin at 0: the tile in hand, in cache lines of the blocks' columns, and how deep it is
+    alignas(cache_line) T sums[rows * 2 * unit_block<T>];
+};
+
 template <class T>
 struct ForwardSpan {
     Index steps, rows;
@@ -86,6 +99,8 @@ struct ForwardSpan {
     Index block_begin, block_end;              // the unit blocks this call computes
     Index proj_begin, proj_end;                // the projection's blocks this call computes
     bool down;                                 // where the first step begins: blocks go up and down by turns
+    InPassing<T>* in_passing;                  // null: nothing is. It is complete at the end of the span that
+    bool completes_passing;                    // says so
     StepBarrier barrier;
 };
 
@@ -202,7 +217,11 @@ inline constexpr const char* math_function_names[] = {"exp", "tanh", "sigmoid"};
 
 template <class T>
 struct Kernels {
-    Index tile_rows;  // rows of a full register tile
+    Index tile_rows;    // rows of a full register tile
+    Index enough_rows;  // with fewer a tile waits for loads
+    // So many columns of x one row's step multiplies while it waits for the activations of the step before.
+    Index columns_in_passing;
+    bool takes_in_passing;  // ForwardSpan::in_passing
     void (*forward[cell_kind_count])(const ForwardSpan<T>&);
     void (*project[cell_kind_count])(const ProjectArgs<T>&);
     void (*backward[cell_kind_count])(const BackwardSpan<T>&);

@@ -42,6 +42,9 @@ template <class T>
 constexpr Kernels<T> make_kernels() {
     return {
         Blocking<T>::max_rows,
+        Blocking<T>::enough_rows,
+        Blocking<T>::columns_in_passing,
+        !narrow<T>,
         {flushed<RnnForward<T>::run, ForwardSpan<T>>, flushed<GatedForward<T, Lstm>::run, ForwardSpan<T>>,
          flushed<GatedForward<T, Gru>::run, ForwardSpan<T>>},
         {flushed<RnnForward<T>::project, ProjectArgs<T>>, flushed<GatedForward<T, Lstm>::project, ProjectArgs<T>>,

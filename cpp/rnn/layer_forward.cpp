@@ -41,6 +41,7 @@ private:
     // nothing. A product of many input rows runs at the speed of the FMA units and reads W_ih once; but what it finds
     // has to be stored between. All groups are about as long; in a wave they are short, so that the next layer may follow.
     void next_group(const StepRange& span, Index rows_to_come) {
+        if (taken_ || takes_in_passing(rows_to_come)) return next_group_in_passing(rows_to_come);
         const Index rows_worth_projecting = call_.progress ? 12 : 48;
         constexpr Index projected_bytes = 1 << 20;
         const Index begin = group_.end, rows = rows_at(begin);
@@ -54,18 +55,54 @@ private:
         if (call_.below) call_.below->wait_for(std::max(end, rest), *team_.barrier);
         if (end - begin > 1 && (low_tiles(rows) || saves_reading(end - begin, count))) {
             group_ = {begin, end};
-            projected_ = project(group_, count);
+            projected_ = project(group_, count, scratch_.projected.reserve(count * projected_width()));
         } else {
             group_ = {begin, rest};
             projected_ = nullptr;
         }
     }
 
+    // One row, whose steps are bound by reading W_hh, takes the input products of the next group in passing. Not where there
+    // are too few for a tile to be worth interrupting, nor beyond the L2 caches, where W_ih would be read once too often
+    // (measured).
+    bool takes_in_passing(Index rows_to_come) const {
+        constexpr Index least_recurrent = 64, least_input = 32, most_bytes = 4 * l2_bytes;
+        return kernels_.takes_in_passing && rows_at(group_.end) == 1 && rows_to_come >= 2 * InPassing<T>::rows &&
+               !call_.progress && share_.block_begin < share_.block_end &&
+               spec_.recurrent_size() >= least_recurrent && call_.input_size >= least_input &&
+               weight_bytes() <= most_bytes;
+    }
+
+    // As long as a tile, but the first one, which leaves whole tiles to the others. Two places by turns: for the products that
+    // are read, and for those that are taken meanwhile.
+    void next_group_in_passing(Index steps_to_come) {
+        constexpr Index tile = InPassing<T>::rows;
+        const Index width = projected_width(), place = 2 * tile * width;
+        const bool first = !taken_;
+        T* const now = first ? scratch_.projected.reserve(2 * place) : taken_;
+        const Index steps = first ? tile + steps_to_come % tile : tile;
+        group_ = {group_.end, group_.end + steps};
+        projected_ = first ? project(group_, steps, now) : now;
+        taken_ = now == scratch_.projected.data() ? now + place : scratch_.projected.data();
+        in_passing_.x = steps < steps_to_come ? call_.x.at(time(group_.end, 0), batch(0)) : nullptr;
+        in_passing_.x_stride = x_stride();
+        in_passing_.out = taken_;
+        in_passing_.out_stride = width;
+        in_passing_.column = in_passing_.k = 0;
+    }
+
     // The step's own tiles would be too low for the FMA units, and the input has columns enough for that to outweigh the
     // storing (measured).
     bool low_tiles(Index rows) const {
         const Index lowest_tile = rows / ceil_div(rows, kernels_.tile_rows);
-        return 3 * lowest_tile < 2 * kernels_.tile_rows && call_.input_size > (rows == 1 ? 6 : 16);
+        const Index columns = rows > 1 ? 16 : stays_nearest() ? kernels_.columns_in_passing : 6;
+        return lowest_tile < kernels_.enough_rows && call_.input_size > columns;
+    }
+
+    // All weights stay in an L1 cache, with room for the rest.
+    bool stays_nearest() const {
+        constexpr Index nearest_bytes = 20 << 10;
+        return weight_bytes() <= nearest_bytes;
     }
 
     // Weights that do not stay in an L2 cache: for every unit of every gate, the columns of W_ih that `steps` steps together
@@ -73,10 +110,14 @@ private:
     // (measured).
     bool saves_reading(Index steps, Index rows) const {
         constexpr Index cost_of_storing = 6;
+        return weight_bytes() >= l2_bytes && call_.input_size * (steps - 1) > cost_of_storing * rows;
+    }
+
+    // Of the thread's units.
+    Index weight_bytes() const {
         const Index units = (share_.block_end - share_.block_begin) * unit_block<T>;
         const Index columns = call_.input_size + spec_.recurrent_size();
-        const Index bytes = units * spec_.traits().gates * columns * static_cast<Index>(sizeof(T));
-        return bytes >= l2_bytes && call_.input_size * (steps - 1) > cost_of_storing * rows;
+        return units * spec_.traits().gates * columns * static_cast<Index>(sizeof(T));
     }
 
     Index projected_width() const { return padded_units<T>(spec_.hidden_size) * spec_.traits().gates; }
@@ -167,13 +208,13 @@ private:
         span.proj_begin = share_.proj_begin;
         span.proj_end = share_.proj_end;
         span.barrier = share_.barrier;
+        span.in_passing = in_passing_.x ? &in_passing_ : nullptr;
+        span.completes_passing = range.end == group_.end;
         kernels_.forward[static_cast<int>(spec_.cell)](span);
     }
 
     // The input products of all rows of the steps, `count` altogether: [step][row][gate and unit].
-    const T* project(StepRange steps, Index count) {
-        const Index width = projected_width();
-        T* const to = scratch_.projected.reserve(count * width);
+    const T* project(StepRange steps, Index count, T* to) {
         scratch_.rows.resize(static_cast<std::size_t>(count));
         const T** left = scratch_.rows.data();
         Index rows = rows_at(steps.begin);
@@ -188,7 +229,7 @@ private:
         args.rows = count;
         args.x = scratch_.rows.data();
         args.out = to;
-        args.out_stride = width;
+        args.out_stride = projected_width();
         args.input_size = call_.input_size;
         args.hidden_size = spec_.hidden_size;
         args.bias = weights_.bias.data();
@@ -221,6 +262,8 @@ private:
     DirectionTape<T>* const tape_;
     StepRange group_ = {0, 0};
     const T* projected_ = nullptr;  // what is left of the group's input products, if it has them
+    InPassing<T> in_passing_ = {};  // those of the next group, taken meanwhile
+    T* taken_ = nullptr;            // where those are; null before there are any
 };
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include "cells/rnn.hpp"
 #include "gemm/gate_pieces.hpp"
 #include "gemm/gate_tile.hpp"
+#include "gemm/in_passing.hpp"
 #include "gemm/linear.hpp"
 #include "step/sliced_forward.hpp"
 
@@ -71,10 +72,25 @@ struct GatedForward {
             accumulate_gates<T, MR, U, Cell::gates, Cell::sums>(
                 sum, a, p.w_ih, p.input_size, at, [](int g) FUSEDRNN_LAMBDA { return Cell::input_slot(g); });
         }
+        if constexpr (MR == 1 && !narrow<T>)
+            if (p.in_passing) return tile_beside<U>(p, row, at, recurrent, sum);
         for (int r = 0; r < MR; ++r) a.pointer[r] = row[r].h_prev;
         accumulate_gates<T, MR, U, Cell::gates, Cell::sums>(
             sum, a, p.w_hh, recurrent, at, [](int g) FUSEDRNN_LAMBDA { return Cell::recurrent_slot(g); });
         finish<MR, U>(p, row, v * V::width, sum);
+    }
+
+    template <int U>
+    FUSEDRNN_INLINE static void tile_beside(const ForwardSpan<T>& p, const ForwardRow<T>* row, UnitVector<T> at,
+                                            Index recurrent, V (&sum)[1][U * Cell::sums]) {
+        constexpr Index k_stride = Cell::gates * unit_block<T>;
+        const Index block_stride = recurrent * k_stride;
+        Passing(p).template accumulate_beside<U * Cell::gates>(
+            sum, row->h_prev, p.w_hh + at.block * block_stride, recurrent, k_stride,
+            GateOffset<T, Cell::gates>{block_stride, unit_block<T>}, [](int j) FUSEDRNN_LAMBDA {
+                return j / Cell::gates * Cell::sums + Cell::recurrent_slot(j % Cell::gates);
+            });
+        finish<1, U>(p, row, at.block * unit_block<T>, sum);
     }
 
     template <int MR, int U>
@@ -157,8 +173,11 @@ struct GatedForward {
                                       tile<size.rows, size.vectors>(p, p.row + first, v);
                                   });
         });
+        if constexpr (!narrow<T>)
+            if (p.in_passing && p.completes_passing) Passing(p).complete();
     }
 
+    using Passing = PassingTiles<T, GateColumns<T, Cell::gates>, Cell::sums>;
     using Pieces = GatePieces<T, Cell::gates>;
     using Sliced = SlicedForward<T, Cell>;
 
@@ -273,9 +292,14 @@ struct RnnForward {
                                   LinearOffset<T>{w.group_stride}, SameSlot{});
         }
         const LinearPanel<T> w(p.w_hh, p.hidden_size, p.hidden_size, block);
+        const LinearOffset<T> offset{w.group_stride};
         for (int r = 0; r < MR; ++r) a.pointer[r] = row[r].h_prev;
-        accumulate<V, MR, NV>(sum, a, w.first + within, p.hidden_size, w.k_stride,
-                              LinearOffset<T>{w.group_stride}, SameSlot{});
+        bool passing = false;
+        if constexpr (MR == 1 && !narrow<T>)
+            if ((passing = p.in_passing))
+                Passing(p).template accumulate_beside<NV>(sum, row[0].h_prev, w.first, p.hidden_size, w.k_stride, offset,
+                                                          SameSlot{});
+        if (!passing) accumulate<V, MR, NV>(sum, a, w.first + within, p.hidden_size, w.k_stride, offset, SameSlot{});
 
         alignas(cache_line) T buffer[MR * NV * V::width];
 #pragma GCC unroll 8
@@ -305,6 +329,8 @@ struct RnnForward {
                                         any_rows(p, column, vectors);
                                     });
         });
+        if constexpr (!narrow<T>)
+            if (p.in_passing && p.completes_passing) Passing(p).complete();
     }
 
     static void any_rows(const ForwardSpan<T>& p, Index column, Index vectors) {
@@ -316,6 +342,8 @@ struct RnnForward {
             });
         });
     }
+
+    using Passing = PassingTiles<T, UnitColumns<T>, 1>;
 
     // The single sum of a unit as a gate.
     struct OneGate {
