@@ -102,6 +102,8 @@ struct ForwardSpan {
     InPassing<T>* in_passing;                  // null: nothing is. It is complete at the end of the span that
     bool completes_passing;                    // says so
     StepBarrier barrier;
+
+    [[gnu::always_inline]] Index recurrent_size() const { return proj_size ? proj_size : hidden_size; }
 };
 
 // Starts of the accumulators for many input rows at once: out = bias + x W_ih, gate panel order.
@@ -152,6 +154,8 @@ struct BackwardSpan {
     Index proj_begin, proj_end;
     T* scratch;          // rows * linear_tile_columns elements, owned by this call
     StepBarrier barrier;
+
+    [[gnu::always_inline]] Index recurrent_size() const { return proj_size ? proj_size : hidden_size; }
 };
 
 // out[r] = start + a[r] * panel, one chain; or, by_chains, sums of at most `gradient_chain` terms each, added in order.

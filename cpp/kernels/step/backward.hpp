@@ -147,7 +147,7 @@ struct Backward {
     }
 
     static void step(const BackwardSpan<T>& p, bool has_next, bool earliest, bool down) {
-        const Index recurrent = p.proj_size ? p.proj_size : p.hidden_size;
+        const Index recurrent = p.recurrent_size();
         const Index full = gates_with_recurrence * p.hidden_size, depth = has_next ? full : 0;
         const auto gates = [](const BackwardRow<T>& row) FUSEDRNN_LAMBDA { return row.gates_next; };
         if (!p.w_hr) {

@@ -66,7 +66,7 @@ struct GatedForward {
         V sum[MR][U * Cell::sums];
         start<MR, U>(p, row, at, sum);
         Rows<T> a = {};
-        const Index recurrent = p.proj_size ? p.proj_size : p.hidden_size;
+        const Index recurrent = p.recurrent_size();
         if (!p.input_projected) {
             for (int r = 0; r < MR; ++r) a.pointer[r] = row[r].x;
             accumulate_gates<T, MR, U, Cell::gates, Cell::sums>(
@@ -159,7 +159,7 @@ struct GatedForward {
     }
 
     static void run(const ForwardSpan<T>& p) {
-        const Index recurrent = p.proj_size ? p.proj_size : p.hidden_size;
+        const Index recurrent = p.recurrent_size();
         const Index depth = recurrent + (p.input_projected ? 0 : p.input_size);
         walk_forward(p, [&](bool down) FUSEDRNN_LAMBDA {
             if constexpr (narrow<T>) {
@@ -208,7 +208,7 @@ struct GatedForward {
                             [](int g) FUSEDRNN_LAMBDA { return Cell::input_slot(g); });
             }
             for (Index r = 0; r < rows; ++r) left[r] = row[r].h_prev;
-            Pieces::add(sum_rows, left, rows, p.w_hh, p.proj_size ? p.proj_size : p.hidden_size, block,
+            Pieces::add(sum_rows, left, rows, p.w_hh, p.recurrent_size(), block,
                         [](int g) FUSEDRNN_LAMBDA { return Cell::recurrent_slot(g); });
             finish_block(p, row, rows, block, sums);
         }
@@ -291,15 +291,16 @@ struct RnnForward {
             accumulate<V, MR, NV>(sum, a, w.first + within, p.input_size, w.k_stride,
                                   LinearOffset<T>{w.group_stride}, SameSlot{});
         }
-        const LinearPanel<T> w(p.w_hh, p.hidden_size, p.hidden_size, block);
+        const Index recurrent = p.recurrent_size();
+        const LinearPanel<T> w(p.w_hh, recurrent, p.hidden_size, block);
         const LinearOffset<T> offset{w.group_stride};
         for (int r = 0; r < MR; ++r) a.pointer[r] = row[r].h_prev;
         bool passing = false;
         if constexpr (MR == 1 && !narrow<T>)
             if ((passing = p.in_passing))
-                Passing(p).template accumulate_beside<NV>(sum, row[0].h_prev, w.first, p.hidden_size, w.k_stride, offset,
+                Passing(p).template accumulate_beside<NV>(sum, row[0].h_prev, w.first, recurrent, w.k_stride, offset,
                                                           SameSlot{});
-        if (!passing) accumulate<V, MR, NV>(sum, a, w.first + within, p.hidden_size, w.k_stride, offset, SameSlot{});
+        if (!passing) accumulate<V, MR, NV>(sum, a, w.first + within, recurrent, w.k_stride, offset, SameSlot{});
 
         alignas(cache_line) T buffer[MR * NV * V::width];
 #pragma GCC unroll 8
@@ -324,7 +325,7 @@ struct RnnForward {
         walk_forward(p, [&](bool down) FUSEDRNN_LAMBDA {
             if constexpr (narrow<T>)
                 if (p.rows > 1) return Sliced::step(p, down, finish_block);
-            for_each_column_tile<T>(p.w_hh, p.hidden_size, p.hidden_size, p.block_begin, p.block_end, p.rows == 1, down,
+            for_each_column_tile<T>(p.w_hh, p.recurrent_size(), p.hidden_size, p.block_begin, p.block_end, p.rows == 1, down,
                                     [&](Index column, Index vectors, const LinearPanel<T>&) FUSEDRNN_LAMBDA {
                                         any_rows(p, column, vectors);
                                     });

@@ -60,7 +60,7 @@ struct SlicedForward {
             x[r] = row[r].x;
             h[r] = row[r].h_prev;
         }
-        const Index recurrent = p.proj_size ? p.proj_size : p.hidden_size;
+        const Index recurrent = p.recurrent_size();
         const Index projected_stride = rows > 1 ? row[1].x - row[0].x : 0;
         const bool fetches = S::worth_fetching(rows, (p.block_end - p.block_begin) * Cell::gates * line *
                                                      (recurrent + (p.input_projected ? 0 : p.input_size)));
