@@ -40,6 +40,8 @@ template <class U>
 using BareLstm = BareGradient<U, isa::Lstm>;
 template <class U>
 using BareGru = BareGradient<U, isa::Gru>;
+template <class U>
+using BareRnn = BareGradient<U, isa::Rnn>;
 
 // One layer of `hidden` inputs and units over `steps`; the values do not matter. Row-steps in packed order.
 template <template <class> class CellOf>
@@ -90,7 +92,10 @@ struct Layer {
         span.w_ih = w_ih.data();
         span.w_hh = w_hh.data();
         span.block_end = hidden / fusedrnn::unit_block<T>;
-        isa::GatedForward<T, CellOf>::run(span);
+        if constexpr (CellOf<T>::kind == fusedrnn::CellKind::rnn)
+            isa::RnnForward<T>::run(span);
+        else
+            isa::GatedForward<T, CellOf>::run(span);
     }
 
     // The gate gradients overwrite those of the run before; the step after the last one is a row of zeros.
@@ -182,6 +187,7 @@ void report(const char* cell) {
     std::puts("shares of the FMA peak; bare: without the cell's gradient; packed: as if packing took no time");
     report<isa::Lstm, BareLstm>("lstm");
     report<isa::Gru, BareGru>("gru");
+    report<isa::Rnn, BareRnn>("rnn");
     return 0;
 }
 
