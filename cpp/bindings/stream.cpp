@@ -133,7 +133,8 @@ template std::unique_ptr<PyStream> make_stream(const NetworkSpec&, Index, std::u
 
 void register_stream(py::module_& module) {
     using py::arg;
-    static PyMethodDef step_method = vectorcall_method("step", step, "step($self, x, out=None)\n--\n\n");
+    static PyMethodDef step_method = vectorcall_method(
+        "step", step, "step(self: fusedrnn._core.Stream, x: object, out: object = None) -> object\n");
     py::class_<PyStream> type(module, "Stream", py::is_final());
     add_method(type, step_method);
     type.def_property_readonly("batch_size", &PyStream::batch_size)

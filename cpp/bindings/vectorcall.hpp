@@ -60,9 +60,9 @@ PyObject* as_result(Call call) {
 using Vectorcall = PyObject* (*)(PyObject* self, PyObject* const* values, Py_ssize_t positional, PyObject* keywords);
 
 // A method definition for add_method; it must live as long as the class.
-inline PyMethodDef vectorcall_method(const char* name, Vectorcall function, const char* signature) {
+inline PyMethodDef vectorcall_method(const char* name, Vectorcall function, const char* doc) {
     const auto as_c_function = reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function));
-    return {name, as_c_function, METH_FASTCALL | METH_KEYWORDS, signature};
+    return {name, as_c_function, METH_FASTCALL | METH_KEYWORDS, doc};
 }
 
 inline void add_method(py::handle type, PyMethodDef& method) {
