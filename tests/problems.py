@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
@@ -241,9 +241,9 @@ def parts(state: Any) -> tuple[np.ndarray, ...]:
     return tuple(state) if isinstance(state, (tuple, list)) else (state,)
 
 
-def state_like(state: Any, arrays: Sequence[np.ndarray]) -> Any:
+def state_like(state: Any, arrays: Iterable[np.ndarray]) -> Any:
     """Arrays in the form of a state."""
-    return tuple(arrays) if isinstance(state, tuple) else arrays[0]
+    return tuple(arrays) if isinstance(state, tuple) else next(iter(arrays))
 
 
 def rows_of(state: Any, which: Any) -> Any:

@@ -10,6 +10,7 @@ import numpy as np
 
 from fusedrnn import reference
 from fusedrnn.reference import activations
+from problems import parts, state_like
 
 EPS = float(np.finfo(np.float64).eps)
 # Central differences: truncation error ~ step^2 and rounding error ~ eps / step are equal, and least, at this step.
@@ -42,22 +43,14 @@ def build(kind: str, *args: int, **options: Any) -> Any:
     return layer
 
 
-def parts(state: Any) -> tuple[np.ndarray, ...]:
-    return state if isinstance(state, tuple) else (state,)
-
-
-def like(state: Any, arrays: Any) -> Any:
-    return tuple(arrays) if isinstance(state, tuple) else next(iter(arrays))
-
-
 def random_state(layer: Any, batch: int, rng: np.random.Generator) -> Any:
     zero = layer(np.zeros((0, batch, layer.sizes.input_size)))[1] if not layer.batch_first else None
     assert zero is not None
-    return like(zero, (rng.normal(size=a.shape) for a in parts(zero)))
+    return state_like(zero, (rng.normal(size=a.shape) for a in parts(zero)))
 
 
 def rows(state: Any, which: Any) -> Any:
-    return like(state, (a[:, which] for a in parts(state)))
+    return state_like(state, (a[:, which] for a in parts(state)))
 
 
 def close(got: Any, want: Any, what: str = "", tolerance: float = SAME) -> None:
@@ -102,7 +95,7 @@ class Problem:
         self.lengths, self.reset = lengths, reset
         y, final = self.layer(self.x, self.state)
         self.dy = rng.normal(size=y.shape)
-        self.dstate = like(final, (rng.normal(size=a.shape) for a in parts(final)))
+        self.dstate = state_like(final, (rng.normal(size=a.shape) for a in parts(final)))
         depth = self.layer.sizes.num_layers
         keep = rng.random((depth - 1, *y.shape)) < 0.6
         self.masks = list(keep / 0.6) if dropout else None

@@ -6,7 +6,6 @@ import ast
 import inspect
 import os
 import re
-import subprocess
 import sys
 import sysconfig
 from importlib import metadata, resources
@@ -17,21 +16,9 @@ import numpy as np
 import pytest
 
 import fusedrnn as fr
+from interpreter import python
 
 ROOT = Path(__file__).parent.parent
-
-
-def python(*arguments: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("FUSEDRNN_")}
-    return subprocess.run(
-        [sys.executable, *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-        cwd=cwd,
-        env={**kept, "PYTHONPATH": os.pathsep.join(sys.path), **environment},
-    )
 
 
 def printed(code: str, **environment: str) -> list[str]:

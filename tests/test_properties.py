@@ -33,6 +33,7 @@ from problems import (
     state_like,
     use_isa,
 )
+from small_layers import locked, unaligned
 from tolerances import FLOAT64, check_all_float32, check_float64, check_same_numbers, scale_of
 
 isas = st.sampled_from(fr.available_isas())
@@ -133,18 +134,6 @@ def test_gradient_is_the_slope(problem: Problem, seed: int, isa: str) -> None:
 # How arrays lie in memory
 
 
-def unaligned(a: np.ndarray) -> np.ndarray:
-    result = np.empty(a.nbytes + 1, np.uint8)[1:].view(a.dtype).reshape(a.shape)
-    result[...] = a
-    return result
-
-
-def read_only(a: np.ndarray) -> np.ndarray:
-    result = a.copy()
-    result.flags.writeable = False
-    return result
-
-
 def spread(a: np.ndarray, axis: int, step: int) -> np.ndarray:
     """Every `step`th element of an axis of a larger array of NaN, backwards where negative."""
     if not a.ndim:
@@ -170,7 +159,7 @@ def views(draw: st.DrawFn) -> Callable[[np.ndarray], np.ndarray]:
     """A function that gives an array of the same values, arranged otherwise in memory."""
     kind = draw(st.sampled_from(("same", "Fortran", "unaligned", "read-only", "spread", "twice")))
     axis, step = draw(st.integers(0, 2)), draw(st.sampled_from((-3, -2, -1, 2, 3)))
-    simple = {"same": np.array, "Fortran": np.asfortranarray, "unaligned": unaligned, "read-only": read_only}
+    simple = {"same": np.array, "Fortran": np.asfortranarray, "unaligned": unaligned, "read-only": locked}
     if kind in simple:
         return simple[kind]
     if kind == "spread":

@@ -19,7 +19,8 @@ import pytest
 
 from fusedrnn import reference
 from fusedrnn.reference import activations
-from reference_problem import DIFFERENCE_TOLERANCE, IN, KINDS, STEP, B, H, Problem, T, build, close, like, parts
+from problems import parts, state_like
+from reference_problem import DIFFERENCE_TOLERANCE, IN, KINDS, STEP, B, H, Problem, T, build, close
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -109,7 +110,7 @@ def test_forward_is_the_written_equations(kind: str) -> None:
     p = Problem(kind)
     y, final = p.layer(p.x, p.state)
     for b in range(B):
-        want, last = by_hand(kind, p.layer.params, p.x[:, b], like(p.state, (a[0, b] for a in parts(p.state))))
+        want, last = by_hand(kind, p.layer.params, p.x[:, b], state_like(p.state, (a[0, b] for a in parts(p.state))))
         close(y[:, b], want)
         close(tuple(a[0, b] for a in parts(final)), last)
 
@@ -117,7 +118,7 @@ def test_forward_is_the_written_equations(kind: str) -> None:
 def test_a_missing_state_is_zero_and_missing_biases_too() -> None:
     for kind in KINDS:
         p = Problem(kind)
-        zero = like(p.state, (np.zeros_like(a) for a in parts(p.state)))
+        zero = state_like(p.state, (np.zeros_like(a) for a in parts(p.state)))
         np.testing.assert_array_equal(p.layer(p.x)[0], p.layer(p.x, zero)[0])
         bare = build(kind, IN, H, bias=False)
         full = build(kind, IN, H)

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from fusedrnn import reference
-from reference_problem import IN, KINDS, LENGTHS, ONE_OF_EACH, RESET, H, Problem, build, close, close_gradients, parts
+from problems import parts
+from reference_problem import IN, KINDS, LENGTHS, ONE_OF_EACH, RESET, H, Problem, build, close, close_gradients
 
 
 @pytest.mark.parametrize("kind", KINDS)

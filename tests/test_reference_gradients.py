@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from fusedrnn.reference import activations, cells
+from problems import parts, state_like
 from reference_problem import (
     DIFFERENCE_TOLERANCE,
     KINDS,
@@ -23,8 +24,6 @@ from reference_problem import (
     close,
     close_gradients,
     differences,
-    like,
-    parts,
 )
 
 CELLS: dict[str, Callable[[], cells.Cell[Any]]] = {
@@ -88,7 +87,7 @@ def test_gradients_with_one_option(kind: str, option: str) -> None:
 def test_gradients_left_out_are_zero(kind: str) -> None:
     p = Problem(kind, num_layers=2)
     zero_dy = np.zeros_like(p.dy)
-    zero_state = like(p.dstate, (np.zeros_like(a) for a in parts(p.dstate)))
+    zero_state = state_like(p.dstate, (np.zeros_like(a) for a in parts(p.dstate)))
     tape = p.record()[2]
     close_gradients(tape.backward(p.dy), tape.backward(p.dy, zero_state))
     close_gradients(tape.backward(dstate=p.dstate), tape.backward(zero_dy, p.dstate))

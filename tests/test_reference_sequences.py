@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from fusedrnn import reference
+from problems import parts, state_like
 from reference_problem import (
     IN,
     KINDS,
@@ -23,8 +24,6 @@ from reference_problem import (
     build,
     close,
     close_gradients,
-    like,
-    parts,
     random_state,
     rows,
 )
@@ -125,7 +124,7 @@ def test_reset_is_episodes_run_alone(kind: str, reverse: bool) -> None:
             if (start, stop) == last:
                 close(rows(final, one), end)
             if (start, stop) == first:
-                zero = like(h.state, (np.zeros_like(a) for a in parts(h.state)))
+                zero = state_like(h.state, (np.zeros_like(a) for a in parts(h.state)))
                 close(rows(g.state, one), zero if starts_reset else h.state)
     for name in totals:
         close(g.params[name], totals[name], name)
@@ -135,7 +134,7 @@ def test_a_reset_at_the_first_step_hides_even_a_state_of_nan() -> None:
     for kind in KINDS:
         p = Problem(kind, reset=np.ones((T, B), bool))
         want = p.backward()
-        p.state = like(p.state, (np.full_like(a, np.nan) for a in parts(p.state)))
+        p.state = state_like(p.state, (np.full_like(a, np.nan) for a in parts(p.state)))
         got = p.backward()
         close_gradients(got, want)
         assert not any(part.any() for part in parts(got.state))
@@ -188,7 +187,7 @@ def test_a_deep_bidirectional_stack_is_its_single_layers(kind: str, truncate: in
 
 
 def rows_of_slot(state: Any, slot: int) -> Any:
-    return like(state, (a[slot : slot + 1] for a in parts(state)))
+    return state_like(state, (a[slot : slot + 1] for a in parts(state)))
 
 
 def test_dropout_masks_multiply_all_layers_but_the_last() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import fusedrnn
-from fusedrnn.bench import implementations, machine, report, results
+from fusedrnn.bench import implementations, machine, plot, report, results
 from fusedrnn.bench.problem import CELLS, DTYPES, MODES, Problem
 from fusedrnn.bench.progress import Progress
 from fusedrnn.bench.session import Plan, Session
@@ -125,16 +125,11 @@ def problems(shapes: Sequence[Shape], cells: Sequence[str], modes: Sequence[str]
     return found
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the benchmark; an exit code: 1 if an implementation computed something else than the reference."""
-    arguments = sys.argv[1:] if argv is None else list(argv)
-    command = parser()
-    options = command.parse_args(arguments)
+def _refuse_what_cannot_be(command: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """What can be known before anything is timed ends the command here."""
     if options.isa is not None and options.isa not in fusedrnn.available_isas():
         command.error(f"--isa: {options.isa!r} is not available; there are {', '.join(fusedrnn.available_isas())}")
     if options.plot is not None:
-        from fusedrnn.bench import plot
-
         try:
             plot.require_matplotlib()
         except ImportError as error:
@@ -143,6 +138,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if path is not None and not os.access(path.resolve().parent, os.W_OK):
             command.error(f"cannot write to {path.resolve().parent}")
 
+
+def _plan(command: argparse.ArgumentParser, options: argparse.Namespace) -> Plan:
+    """The run that the options ask for."""
     modes = [mode for mode in MODES if mode in (options.modes or ["forward"])]
     against = options.against
     if against is None:
@@ -155,23 +153,38 @@ def main(argv: Sequence[str] | None = None) -> int:
     allowed = machine.affinity()
     if allowed is not None and max(plan.threads) > len(allowed):
         print(f"fusedrnn bench: {max(plan.threads)} threads on {len(allowed)} CPUs: not pinned", file=sys.stderr)
+    return plan
 
+
+def _run(plan: Plan, command_line: str) -> tuple[dict[str, Any], bool]:
+    """The document of a run, and whether it was interrupted: what is done by then is worth having."""
     document: dict[str, Any] = {
         "format": results.FORMAT,
-        "machine": machine.describe(against, shlex.join(["python", "-m", "fusedrnn", "bench", *arguments])),
+        "machine": machine.describe(plan.against, command_line),
         "settings": results.settings(plan),
         "rows": [],
     }
-    if options.isa is not None:
-        document["machine"]["isa"] = options.isa
-    interrupted = False
+    if plan.isa is not None:
+        document["machine"]["isa"] = plan.isa
     with Session(plan) as session, Progress(session.steps) as bar:
         session.advance = bar.advance
         try:
             for outcome in session.run():
                 document["rows"] += results.rows(outcome)
-        except KeyboardInterrupt:  # what is done is worth having
-            interrupted = True
+        except KeyboardInterrupt:
+            return document, True
+    return document, False
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the benchmark; an exit code: 1 if an implementation computed something else than the reference."""
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    command = parser()
+    options = command.parse_args(arguments)
+    _refuse_what_cannot_be(command, options)
+    plan = _plan(command, options)
+    document, interrupted = _run(plan, shlex.join(["python", "-m", "fusedrnn", "bench", *arguments]))
+
     if options.json is not None:
         options.json.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     print(report.render(document, options.markdown))

@@ -83,46 +83,61 @@ def _speed(axis: Any, heading: str, rows: list[dict[str, Any]]) -> None:
         [f"{row['cell'].upper()}  {report.label(row['shape'])}" for _, row in placed], family="monospace"
     )
     axis.set_title(heading, loc="left", fontsize=10.5, fontweight="bold", pad=7)
-    axis.set_xscale("log")
     reach = [1.0]
     for place, row in placed:
-        own = row["results"][OURS]["seconds"]
-        if own is None:
-            axis.text(1.0, place, f"  fusedrnn: {row['results'][OURS]['status']}", va="center", fontsize=7.5)
-            continue
-        ratios = {
-            name: result["seconds"] / own
-            for name, result in row["results"].items()
-            if result["seconds"] is not None and name != OURS
-        }
-        reach += ratios.values()
-        if ratios:
-            axis.plot([1, max(ratios.values())], [place, place], color="#D8D8D8", linewidth=1, zorder=1)
-        for name, ratio in ratios.items():
-            best = name == row["best_peer"]
-            colour, marker = STYLES[name]
-            axis.plot(
-                ratio, place, marker, color=colour, markersize=7.5 if best else 5, alpha=1 if best else 0.75,
-                markeredgecolor="white", markeredgewidth=0.7, zorder=4 if best else 3,
-            )  # fmt: skip
-        axis.plot(1, place, "|", color=OURS_COLOUR, markersize=9, markeredgewidth=2, zorder=2)
-        axis.annotate(
-            report.duration(own), (0, place), xycoords=("axes fraction", "data"), xytext=(4, 0),
-            textcoords="offset points", va="center", fontsize=7.5, color="#555555",
+        own = row["results"][OURS]
+        if own["seconds"] is None:
+            axis.text(1.0, place, f"  fusedrnn: {own['status']}", va="center", fontsize=7.5)
+        else:
+            reach += _mark_peers(axis, place, row)
+            _write_beside(axis, place, row)
+    _ratio_scale(axis, min(reach), max(reach))
+
+
+def _mark_peers(axis: Any, place: float, row: dict[str, Any]) -> list[float]:
+    """A mark for every implementation of a row; the peers' ratios."""
+    own = row["results"][OURS]["seconds"]
+    ratios = {
+        name: result["seconds"] / own
+        for name, result in row["results"].items()
+        if result["seconds"] is not None and name != OURS
+    }
+    if ratios:
+        axis.plot([1, max(ratios.values())], [place, place], color="#D8D8D8", linewidth=1, zorder=1)
+    for name, ratio in ratios.items():
+        best = name == row["best_peer"]
+        colour, marker = STYLES[name]
+        axis.plot(
+            ratio, place, marker, color=colour, markersize=7.5 if best else 5, alpha=1 if best else 0.75,
+            markeredgecolor="white", markeredgewidth=0.7, zorder=4 if best else 3,
         )  # fmt: skip
-        if row["ratio"] is not None:
-            axis.annotate(
-                f"{row['ratio']:.2f}×", (1, place), xycoords=("axes fraction", "data"), xytext=(-4, 0),
-                textcoords="offset points", va="center", ha="right", fontsize=8,
-                fontweight="bold", color="#111111" if row["ratio"] >= 1 else "#C00000",
-            )  # fmt: skip
-    low, high = min(reach), max(reach)
+    axis.plot(1, place, "|", color=OURS_COLOUR, markersize=9, markeredgewidth=2, zorder=2)
+    return list(ratios.values())
+
+
+def _write_beside(axis: Any, place: float, row: dict[str, Any]) -> None:
+    """fusedrnn's time at the left of a row, the ratio to the best peer at the right."""
+    axis.annotate(
+        report.duration(row["results"][OURS]["seconds"]), (0, place), xycoords=("axes fraction", "data"),
+        xytext=(4, 0), textcoords="offset points", va="center", fontsize=7.5, color="#555555",
+    )  # fmt: skip
+    if row["ratio"] is not None:
+        axis.annotate(
+            f"{row['ratio']:.2f}×", (1, place), xycoords=("axes fraction", "data"), xytext=(-4, 0),
+            textcoords="offset points", va="center", ha="right", fontsize=8,
+            fontweight="bold", color="#111111" if row["ratio"] >= 1 else "#C00000",
+        )  # fmt: skip
+
+
+def _ratio_scale(axis: Any, low: float, high: float) -> None:
+    """A logarithmic axis of ratios, with room at its ends for what is written there."""
+    ticker = importlib.import_module("matplotlib.ticker")
     room = max(high / low, 3.0)
+    axis.set_xscale("log")
     axis.set_xlim(low / room**0.16, high * room**0.14)
     axis.axvline(1, color=OURS_COLOUR, linewidth=0.8, zorder=1)
-    steps = (1, 2, 5) if room < 300 else (1,)
-    axis.xaxis.set_major_locator(importlib.import_module("matplotlib.ticker").LogLocator(subs=steps))
-    axis.xaxis.set_minor_formatter(importlib.import_module("matplotlib.ticker").NullFormatter())
+    axis.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5) if room < 300 else (1,)))
+    axis.xaxis.set_minor_formatter(ticker.NullFormatter())
     axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}×")
     axis.grid(axis="x", color="#E4E4E4", linewidth=0.6)
     axis.set_axisbelow(True)

@@ -66,8 +66,13 @@ def _table(rows: Sequence[Row]) -> list[list[str]]:
 
 
 def _cells(row: Row, peers: Sequence[str], scaling: bool) -> list[str]:
-    limits = row["roofline"] or {"limit": "–", "of_bound": None, "of_bound_least": None, "of_phased": None,
-                                   "of_phased_least": None}
+    limits = row["roofline"] or {
+        "limit": "–",
+        "of_bound": None,
+        "of_bound_least": None,
+        "of_phased": None,
+        "of_phased_least": None,
+    }
     low, high = row["ratio_low"], row["ratio_high"]
     return [
         row["cell"],
