@@ -11,6 +11,7 @@
 #include "bindings/stream.hpp"
 #include "bindings/tape.hpp"
 #include "bindings/typed_network.hpp"
+#include "bindings/vectorcall.hpp"
 
 namespace fusedrnn::bindings {
 namespace {
@@ -192,16 +193,67 @@ py::list param_shapes(const PyNetwork& network) {
     return shapes;
 }
 
+PyObject* forward(PyObject* self, PyObject* const* values, Py_ssize_t positional, PyObject* keywords) {
+    return as_result([&] {
+        static constexpr Signature<7> signature = {
+            "forward", {"x", "h0", "c0", "lengths", "reset", "batch_first", "return_cell"}, 1, 3};
+        const auto [x, h0, c0, lengths, reset, batch_first, return_cell] =
+            arguments_by_name(signature, values, positional, keywords);
+        return py::cast<PyNetwork&>(py::handle(self))
+            .forward(or_none(x), or_none(h0), or_none(c0),
+                     {or_none(lengths), or_none(reset), or_false(batch_first, "batch_first"),
+                      or_false(return_cell, "return_cell")});
+    });
+}
+
+PyObject* record(PyObject* self, PyObject* const* values, Py_ssize_t positional, PyObject* keywords) {
+    return as_result([&] {
+        static constexpr Signature<9> signature = {
+            "record",
+            {"x", "h0", "c0", "lengths", "reset", "batch_first", "return_cell", "dropout_masks", "checkpoint"}, 1, 3};
+        const auto [x, h0, c0, lengths, reset, batch_first, return_cell, masks, checkpoint] =
+            arguments_by_name(signature, values, positional, keywords);
+        return py::cast<PyNetwork&>(py::handle(self))
+            .record(or_none(x), or_none(h0), or_none(c0),
+                    {or_none(lengths), or_none(reset), or_false(batch_first, "batch_first"),
+                     or_false(return_cell, "return_cell")},
+                    or_none(masks), or_zero(checkpoint));
+    });
+}
+
+PyObject* backward(PyObject* self, PyObject* const* values, Py_ssize_t positional, PyObject* keywords) {
+    return as_result([&] {
+        static constexpr Signature<4> signature = {"backward", {"dy", "dh_n", "dc_n", "truncate"}, 0, 3};
+        const auto [dy, dh_n, dc_n, truncate] = arguments_by_name(signature, values, positional, keywords);
+        return py::cast<PyTape&>(py::handle(self)).backward(or_none(dy), or_none(dh_n), or_none(dc_n), or_zero(truncate));
+    });
+}
+
 }  // namespace
 
 void register_network(py::module_& module) {
     using py::arg;
-    py::class_<PyTape>(module, "Tape", py::is_final())
-        .def_property_readonly("nbytes", &PyTape::bytes)
-        .def("backward", &PyTape::backward, arg("dy") = py::none(), arg("dh_n") = py::none(),
-             arg("dc_n") = py::none(), py::kw_only(), arg("truncate") = 0);
+    static PyMethodDef backward_method = vectorcall_method(
+        "backward", backward,
+        "backward(self: fusedrnn._core.Tape, dy: object = None, dh_n: object = None, dc_n: object = None, *, "
+        "truncate: int = 0) -> tuple\n");
+    py::class_<PyTape> tape(module, "Tape", py::is_final());
+    tape.def_property_readonly("nbytes", &PyTape::bytes);
+    add_method(tape, backward_method);
 
-    py::class_<PyNetwork>(module, "Network", py::is_final())
+    static PyMethodDef forward_method = vectorcall_method(
+        "forward", forward,
+        "forward(self: fusedrnn._core.Network, x: object, h0: object = None, c0: object = None, *, "
+        "lengths: object = None, reset: object = None, batch_first: bool = False, return_cell: bool = False) -> tuple\n");
+    static PyMethodDef record_method = vectorcall_method(
+        "record", record,
+        "record(self: fusedrnn._core.Network, x: object, h0: object = None, c0: object = None, *, "
+        "lengths: object = None, reset: object = None, batch_first: bool = False, return_cell: bool = False, "
+        "dropout_masks: object = None, checkpoint: int = 0) -> tuple\n");
+    py::class_<PyNetwork> network(module, "Network", py::is_final());
+    add_method(network, forward_method);
+    add_method(network, record_method);
+    network
         .def(py::init(&make_network), arg("cell"), arg("input_size"), arg("hidden_size"), py::kw_only(),
              arg("num_layers") = 1, arg("bias") = true, arg("bidirectional") = false, arg("reverse") = false,
              arg("proj_size") = 0, arg("nonlinearity") = "tanh", arg("dtype") = "float32")
@@ -209,24 +261,6 @@ void register_network(py::module_& module) {
         .def("bind", &PyNetwork::bind, arg("params"))
         .def("bind_one", &PyNetwork::bind_one, arg("index"), arg("param"))
         .def_property_readonly("params", &PyNetwork::bound_arrays)
-        .def(
-            "forward",
-            [](PyNetwork& self, const py::object& x, const py::object& h0, const py::object& c0,
-               const py::object& lengths, const py::object& reset, bool batch_first, bool return_cell) {
-                return self.forward(x, h0, c0, {lengths, reset, batch_first, return_cell});
-            },
-            arg("x"), arg("h0") = py::none(), arg("c0") = py::none(), py::kw_only(), arg("lengths") = py::none(),
-            arg("reset") = py::none(), arg("batch_first") = false, arg("return_cell") = false)
-        .def(
-            "record",
-            [](PyNetwork& self, const py::object& x, const py::object& h0, const py::object& c0,
-               const py::object& lengths, const py::object& reset, bool batch_first, bool return_cell,
-               const py::object& masks, Index checkpoint) {
-                return self.record(x, h0, c0, {lengths, reset, batch_first, return_cell}, masks, checkpoint);
-            },
-            arg("x"), arg("h0") = py::none(), arg("c0") = py::none(), py::kw_only(), arg("lengths") = py::none(),
-            arg("reset") = py::none(), arg("batch_first") = false, arg("return_cell") = false,
-            arg("dropout_masks") = py::none(), arg("checkpoint") = 0)
         .def("stream", &PyNetwork::stream, arg("batch_size"));
 }
 

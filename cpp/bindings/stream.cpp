@@ -116,8 +116,8 @@ private:
 
 PyObject* step(PyObject* self, PyObject* const* values, Py_ssize_t positional, PyObject* keywords) {
     return as_result([&] {
-        static const char* const names[] = {"x", "out"};
-        const auto [x, out] = arguments_by_name("step", names, values, positional, keywords);
+        static constexpr Signature<2> signature = {"step", {"x", "out"}, 1};
+        const auto [x, out] = arguments_by_name(signature, values, positional, keywords);
         return py::cast<PyStream&>(py::handle(self)).step(or_none(x), or_none(out));
     });
 }
