@@ -119,6 +119,17 @@ def test_unbatched_is_a_batch_of_one(kind: str, dtype: Any) -> None:
 
 
 @every_layer
+@pytest.mark.parametrize("flag", [np.True_, 1])
+def test_batch_first_of_another_type(kind: str, flag: Any) -> None:
+    """The attribute says what it is true of, whatever was assigned to it, in every way to call."""
+    layer = LAYERS[kind](I, H, rng=0, batch_first=True)
+    x = normal(B, T, I)
+    expected = layer(x), layer(x, lengths=[T] * B), layer.record(x)[0]
+    layer.batch_first = flag
+    assert_same((layer(x), layer(x, lengths=[T] * B), layer.record(x)[0]), expected)
+
+
+@every_layer
 def test_batch_first_is_the_transpose(kind: str) -> None:
     first, time = (LAYERS[kind](I, H, 2, bidirectional=True, batch_first=flag, rng=0) for flag in (True, False))
     x, state = normal(T, B, I), state_of(time, B)

@@ -201,8 +201,7 @@ PyObject* forward(PyObject* self, PyObject* const* values, Py_ssize_t positional
             arguments_by_name(signature, values, positional, keywords);
         return py::cast<PyNetwork&>(py::handle(self))
             .forward(or_none(x), or_none(h0), or_none(c0),
-                     {or_none(lengths), or_none(reset), or_false(batch_first, "batch_first"),
-                      or_false(return_cell, "return_cell")});
+                     {or_none(lengths), or_none(reset), or_false(batch_first), or_false(return_cell)});
     });
 }
 
@@ -215,8 +214,7 @@ PyObject* record(PyObject* self, PyObject* const* values, Py_ssize_t positional,
             arguments_by_name(signature, values, positional, keywords);
         return py::cast<PyNetwork&>(py::handle(self))
             .record(or_none(x), or_none(h0), or_none(c0),
-                    {or_none(lengths), or_none(reset), or_false(batch_first, "batch_first"),
-                     or_false(return_cell, "return_cell")},
+                    {or_none(lengths), or_none(reset), or_false(batch_first), or_false(return_cell)},
                     or_none(masks), or_zero(checkpoint));
     });
 }

@@ -53,10 +53,10 @@ inline py::object or_none(PyObject* argument) {
 }
 
 // A flag, false where none came.
-inline bool or_false(PyObject* argument, const char* name) {
-    if (!argument || argument == Py_False) return false;
-    if (argument == Py_True) return true;
-    throw py::type_error(std::string(name) + ": expected a bool, got " + std::string(py::repr(argument)));
+inline bool or_false(PyObject* argument) {
+    const int truth = argument ? PyObject_IsTrue(argument) : 0;
+    if (truth < 0) throw py::error_already_set();
+    return truth != 0;
 }
 
 // A count, 0 where none came.
@@ -66,7 +66,7 @@ inline Py_ssize_t or_zero(PyObject* argument) {
     return count;
 }
 
-// The result of call(), or null and the Python exception that pybind11 makes of what was thrown.
+// The result of call(), or null and a Python exception: for what the core throws, the one that pybind11 makes of it.
 template <class Call>
 PyObject* as_result(Call call) {
     try {
@@ -77,7 +77,7 @@ PyObject* as_result(Call call) {
         error.set_error();
     } catch (const std::bad_alloc& error) {
         PyErr_SetString(PyExc_MemoryError, error.what());
-    } catch (const std::logic_error& error) {  // invalid_argument, length_error
+    } catch (const std::invalid_argument& error) {
         PyErr_SetString(PyExc_ValueError, error.what());
     } catch (const std::exception& error) {
         PyErr_SetString(PyExc_RuntimeError, error.what());
