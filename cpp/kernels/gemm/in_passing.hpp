@@ -41,7 +41,7 @@ template <class T, class Columns, int Sums>
 class PassingTiles {
     using V = Vec<T>;
     static_assert(!narrow<T>);
-    static constexpr int rows = InPassing<T>::rows, vectors = 2;
+    static constexpr int rows = InPassing<T>::rows, half = rows / 2, vectors = 2;
     static constexpr Index beside = 2;  // rows of the recurrent panel beside one of the input's
 
 public:
@@ -87,18 +87,24 @@ private:
         const Index left = begin_ + work_.column, right = left + (is_single() ? 0 : 1);
         const ColumnWeights<T> w = Columns::weights(p_, left), v = Columns::weights(p_, right);
         const T *w_row = w.first + work_.k * w.k_stride, *v_row = v.first + work_.k * v.k_stride;
-        const T *x = work_.x + work_.k, *x_half = x + rows / 2 * work_.x_stride;
         const Index stride = work_.x_stride;
+        const T *x = work_.x + work_.k, *x_half = x + half * stride;
         V sum[rows][vectors];
         begin(left, right, sum);
         for (Index i = 0; i < n; ++i) {
             also(i);
             const V b = V::load(w_row), c = V::load(v_row);
-#pragma GCC unroll 8
-            for (int r = 0; r < rows; ++r) {
-                const V value = V::broadcast((r < rows / 2 ? x : x_half)[r % (rows / 2) * stride]);
+#pragma GCC unroll 4
+            for (int r = 0; r < half; ++r) {
+                const V value = V::broadcast(x[r * stride]);
                 sum[r][0] = fma(value, b, sum[r][0]);
                 sum[r][1] = fma(value, c, sum[r][1]);
+            }
+#pragma GCC unroll 4
+            for (int r = 0; r < half; ++r) {
+                const V value = V::broadcast(x_half[r * stride]);
+                sum[half + r][0] = fma(value, b, sum[half + r][0]);
+                sum[half + r][1] = fma(value, c, sum[half + r][1]);
             }
             ++x, ++x_half;
             w_row += w.k_stride, v_row += v.k_stride;
