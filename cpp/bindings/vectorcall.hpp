@@ -79,6 +79,8 @@ PyObject* as_result(Call call) {
         PyErr_SetString(PyExc_MemoryError, error.what());
     } catch (const std::invalid_argument& error) {
         PyErr_SetString(PyExc_ValueError, error.what());
+    } catch (const std::length_error& error) {
+        PyErr_SetString(PyExc_ValueError, error.what());
     } catch (const std::exception& error) {
         PyErr_SetString(PyExc_RuntimeError, error.what());
     }

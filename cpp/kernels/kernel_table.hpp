@@ -224,7 +224,7 @@ struct Kernels {
     Index tile_rows;    // rows of a full register tile
     Index enough_rows;  // with fewer a tile waits for loads
     // So many columns of x one row's step multiplies while it waits for the activations of the step before.
-    Index columns_in_passing;
+    Index columns_while_waiting;
     bool takes_in_passing;  // ForwardSpan::in_passing
     void (*forward[cell_kind_count])(const ForwardSpan<T>&);
     void (*project[cell_kind_count])(const ProjectArgs<T>&);

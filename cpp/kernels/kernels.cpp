@@ -43,7 +43,7 @@ constexpr Kernels<T> make_kernels() {
     return {
         Blocking<T>::max_rows,
         Blocking<T>::enough_rows,
-        Blocking<T>::columns_in_passing,
+        Blocking<T>::columns_while_waiting,
         !narrow<T>,
         {flushed<RnnForward<T>::run, ForwardSpan<T>>, flushed<GatedForward<T, Lstm>::run, ForwardSpan<T>>,
          flushed<GatedForward<T, Gru>::run, ForwardSpan<T>>},

@@ -95,7 +95,7 @@ private:
     // storing (measured).
     bool low_tiles(Index rows) const {
         const Index lowest_tile = rows / ceil_div(rows, kernels_.tile_rows);
-        const Index columns = rows > 1 ? 16 : stays_nearest() ? kernels_.columns_in_passing : 6;
+        const Index columns = rows > 1 ? 16 : stays_nearest() ? kernels_.columns_while_waiting : 6;
         return lowest_tile < kernels_.enough_rows && call_.input_size > columns;
     }
 

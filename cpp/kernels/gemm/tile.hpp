@@ -26,7 +26,7 @@ template <class T>
 struct Blocking {
     static constexpr int max_rows = FUSEDRNN_VECTOR_REGISTERS == 32 || vectors_per_block<T> == 2 ? 6 : 3;
     static constexpr int enough_rows = narrow<T> ? (2 * max_rows + 2) / 3 : 2;
-    static constexpr int columns_in_passing = narrow<T> ? 16 : 32;
+    static constexpr int columns_while_waiting = narrow<T> ? 16 : 32;
     static constexpr int linear_vectors = 4;
     static constexpr int single_row_vectors = 8;  // one row alone needs 8 sums in flight to hide the latency of fma
     template <int MR>
