@@ -56,7 +56,8 @@ class Problem:
     bidirectional: bool = False
     bias: bool = True
     layout: str = "time first"  # or "batch first", "unbatched"
-    lengths: str = "none"  # or "ragged": any order, zeros among them, NaN in the padding; "full": all T
+    # Or "ragged": any order, zeros among them, NaN in the padding; "one long": the others at most T/16; "full": all T.
+    lengths: str = "none"
     reset: bool = False
     dropout: bool = False
     cells: bool = False
@@ -166,10 +167,11 @@ class Problem:
 
     def row_lengths(self) -> np.ndarray:
         """(B,) integers from 0 to T, in no order; a row of every length 0, 1 and T where there are rows enough."""
-        if self.lengths != "ragged":
+        if self.lengths not in ("ragged", "one long"):
             return np.full(self.batch, self.steps, np.int64)
         generator = np.random.default_rng([self.seed, self.steps, self.batch])
-        lengths = generator.integers(0, self.steps + 1, self.batch)
+        most = self.steps if self.lengths == "ragged" else self.steps // 16
+        lengths = generator.integers(0, most + 1, self.batch)
         given = [self.steps, 0, min(1, self.steps)][: self.batch]
         lengths[generator.permutation(self.batch)[: len(given)]] = given
         return lengths

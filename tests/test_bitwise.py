@@ -35,6 +35,11 @@ from problems import (
     use_isa,
 )
 
+# One row whose dx, taken in passing, is of several chains and of a part of a cache line, in windows of steps.
+DX_IN_PASSING = [
+    Problem("lstm proj", steps=50, batch=1, inputs=100, hidden=160, truncate=19),
+    Problem("gru", steps=1100, batch=1, inputs=33, hidden=176),
+]
 SIZES = [(5, 15), (16, 17), (33, 65), (40, 129)]
 
 
@@ -168,6 +173,7 @@ SPLITS = {
         Problem("rnn tanh", steps=20, batch=64, inputs=33, hidden=97, truncate=7),
         Problem("rnn relu", steps=20, batch=17, inputs=97, hidden=129, bidirectional=True),
         Problem("gru", steps=60, batch=3, inputs=33, hidden=65),
+        Problem("lstm", steps=700, batch=9, inputs=33, hidden=64, lengths="one long"),
     ],
     "units": [
         Problem("lstm", steps=12, batch=1, inputs=33, hidden=257, cells=True),
@@ -180,6 +186,7 @@ SPLITS = {
         Problem("rnn tanh", steps=30, batch=1, inputs=33, hidden=385, reset=True, truncate=11),
         Problem("rnn tanh", steps=30, batch=2, inputs=33, hidden=320, layers=2, lengths="ragged"),
         Problem("rnn tanh", steps=300, batch=3, inputs=33, hidden=257, bidirectional=True, truncate=100),
+        *DX_IN_PASSING,
     ],
     "layers": [
         Problem("lstm", steps=60, batch=1, inputs=33, hidden=64, layers=4),
@@ -375,6 +382,7 @@ COMPARED = [
         )
     ),
     Problem("lstm", steps=4, batch=3, inputs=600, hidden=300, cells=True, bias=False),
+    *DX_IN_PASSING,
     # The input of several rows is projected ahead, that of the longest one in passing once the others have ended.
     Problem("lstm", steps=64, batch=4, inputs=257, hidden=130, lengths="ragged"),
 ]

@@ -71,16 +71,17 @@ struct ForwardStrides {  // elements from one step to the next
     Index x, units, h, c, saved;
 };
 
-// Input products of the steps after the span, which a span of one row takes in passing (gemm/in_passing.hpp): as project()
-// would, of the span's blocks. What has been taken is part of it: several spans may go on with it.
+// A product of rows that lie evenly spaced, which spans of one row take in passing (gemm/in_passing.hpp). What has been taken is
+// part of it: several spans may go on with it.
 template <class T>
 struct InPassing {
     static constexpr Index rows = 8;
-    const T* x;       // of the first of so many steps, and from one to the next
+    const T* x;       // the first of so many rows, and from one to the next
     Index x_stride;
     T* out;           // the same
     Index out_stride;
-    Index column, k;  // begin at 0: the tile in hand, in cache lines of the blocks' columns, and how deep it is
+    // Begin at 0: the tile in hand, in cache lines of the product's columns; where the chain in hand begins; how deep it is.
+    Index column, chain, k;
     alignas(cache_line) T sums[rows * 2 * unit_block<T>];
 };
 
@@ -99,8 +100,9 @@ struct ForwardSpan {
     Index block_begin, block_end;              // the unit blocks this call computes
     Index proj_begin, proj_end;                // the projection's blocks this call computes
     bool down;                                 // where the first step begins: blocks go up and down by turns
-    InPassing<T>* in_passing;                  // null: nothing is. It is complete at the end of the span that
-    bool completes_passing;                    // says so
+    InPassing<T>* in_passing;                  // input products of steps after the span, as project() would store them, of
+                                               // the span's blocks. Null: none are
+    bool completes_passing;                    // they are complete at the end of this span
     StepBarrier barrier;
 
     [[gnu::always_inline]] Index recurrent_size() const { return proj_size ? proj_size : hidden_size; }
@@ -116,6 +118,20 @@ struct ProjectArgs {
     Index input_size, hidden_size;
     const T* bias;
     const T* w_ih;
+    Index block_begin, block_end;
+};
+
+// out[r] = start + a[r] * panel, one chain; or, by_chains, sums of at most `gradient_chain` terms each, added in order.
+template <class T>
+struct LinearArgs {
+    Index rows;
+    const T* const* a;
+    T* const* out;
+    Index depth, columns;  // k count, true output width
+    const T* panel;        // linear panels
+    const T* start;        // padded to whole blocks, or null for zero
+    bool by_chains;
+    bool add_to_out;       // only by_chains: the first sum is added too, otherwise it replaces what out holds
     Index block_begin, block_end;
 };
 
@@ -153,23 +169,12 @@ struct BackwardSpan {
     Index block_begin, block_end;
     Index proj_begin, proj_end;
     T* scratch;          // rows * linear_tile_columns elements, owned by this call
+    InPassing<T>* in_passing;  // dx of steps after the span: `dx`, by chains, of these rows. Null: none is
+    LinearArgs<T> dx;
+    bool completes_passing;    // it is complete at the end of this span
     StepBarrier barrier;
 
     [[gnu::always_inline]] Index recurrent_size() const { return proj_size ? proj_size : hidden_size; }
-};
-
-// out[r] = start + a[r] * panel, one chain; or, by_chains, sums of at most `gradient_chain` terms each, added in order.
-template <class T>
-struct LinearArgs {
-    Index rows;
-    const T* const* a;
-    T* const* out;
-    Index depth, columns;  // k count, true output width
-    const T* panel;        // linear panels
-    const T* start;        // padded to whole blocks, or null for zero
-    bool by_chains;
-    bool add_to_out;       // only by_chains: the first sum is added too, otherwise it replaces what out holds
-    Index block_begin, block_end;
 };
 
 // out[m][n] += sum over rows of a[row][m] * b[row][n], in chains of `reduction_block` rows, the blocks added last to first,
@@ -225,7 +230,7 @@ struct Kernels {
     Index enough_rows;  // with fewer a tile waits for loads
     // So many columns of x one row's step multiplies while it waits for the activations of the step before.
     Index columns_while_waiting;
-    bool takes_in_passing;  // ForwardSpan::in_passing
+    bool takes_in_passing;  // ForwardSpan::in_passing, BackwardSpan::in_passing
     void (*forward[cell_kind_count])(const ForwardSpan<T>&);
     void (*project[cell_kind_count])(const ProjectArgs<T>&);
     void (*backward[cell_kind_count])(const BackwardSpan<T>&);

@@ -23,21 +23,69 @@ void load_carries(const DirectionBackward<T>& d) {
     fill(d.dc_carry, d.call.dc_n[d.direction], d.hidden);
 }
 
-// One thread's walk back through a window of steps: the gate gradients of its row-steps.
+// dx: the gate gradients times W_ih, for rows that the caller names.
+template <class T>
+LinearArgs<T> input_gradient(const DirectionBackward<T>& d) {
+    LinearArgs<T> args = {};
+    args.depth = d.spec.traits().gates * d.hidden;
+    args.columns = d.call.input_size;
+    args.panel = d.weights.w_ih_backward.data();
+    args.by_chains = true;
+    args.add_to_out = d.direction > 0;
+    args.block_end = ceil_div(d.call.input_size, unit_block<T>);
+    return args;
+}
+
+// One thread's walk back through a window of steps: the gate gradients of its row-steps, and where it takes them in passing
+// dx of the last ones.
 template <class T>
 class BackThroughTime {
 public:
-    BackThroughTime(const DirectionBackward<T>& d, const ThreadShare& share, ThreadScratch<T>& scratch)
-        : d_(d), share_(share), scratch_(scratch) {}
+    BackThroughTime(const DirectionBackward<T>& d, const ThreadShare& share, ThreadScratch<T>& scratch, const Team& team)
+        : d_(d), share_(share), scratch_(scratch), team_(team) {}
 
-    void run(const std::vector<StepRange>& spans, StepRange window) {
+    // Returns the step from which on dx has been taken.
+    Index run(const std::vector<StepRange>& spans, StepRange window) {
+        group_ = takes_in_passing(window) ? last_group({window.begin, window.end}) : window;
         const auto begins_before = [](StepRange span, Index step) { return span.begin < step; };
         auto span = std::lower_bound(spans.begin(), spans.end(), window.end, begins_before);
         while (span != spans.begin() && (--span)->end > window.begin)
-            this->span({std::max(span->begin, window.begin), std::min(span->end, window.end)});
+            for (Index end = std::min(span->end, window.end); end > std::max(span->begin, window.begin);) {
+                if (end == group_.begin) next_group(window);
+                const Index begin = std::max(span->begin, group_.begin);
+                this->span({begin, end});
+                end = begin;
+            }
+        return group_.end;
     }
 
 private:
+    // dx of one row, but where threads have rows of their own, or directions, which add to one another's dx. Much of W_hh comes
+    // from an L2 cache: otherwise there is nothing to gain.
+    bool takes_in_passing(StepRange window) const {
+        constexpr Index most_bytes = 10 * l2_bytes;
+        return d_.kernels.takes_in_passing && d_.call.dx && d_.schedule.active(window.begin) == 1 &&
+               share_.row_step == 1 && share_.only_direction < 0 &&
+               worth_taking_in_passing<T>(d_.spec, d_.call.input_size, share_, window.end - window.begin, most_bytes);
+    }
+
+    // As long as a tile, but the one that comes last.
+    static StepRange last_group(StepRange steps) {
+        constexpr Index tile = InPassing<T>::rows;
+        return {steps.end - steps.begin < 2 * tile ? steps.begin : steps.end - tile, steps.end};
+    }
+
+    // While its steps are walked, dx of the group before is taken.
+    void next_group(StepRange window) {
+        const Index last = group_.end - 1;
+        group_ = last_group({window.begin, group_.begin});
+        in_passing_.x = d_.gates_at(last, 0);
+        in_passing_.x_stride = -d_.gates_width;
+        in_passing_.out = d_.call.dx.at(d_.time(last, 0), d_.batch(0));
+        in_passing_.out_stride = d_.backwards ? d_.call.dx.time_stride : -d_.call.dx.time_stride;
+        in_passing_.column = in_passing_.chain = in_passing_.k = 0;
+    }
+
     void span(StepRange range) {
         const Index active = d_.schedule.active(range.begin), rows = share_.rows(active);
         if (rows == 0) return;
@@ -66,7 +114,17 @@ private:
         span.proj_end = share_.proj_end;
         span.scratch = scratch_.sums.reserve(rows * linear_tile_columns<T>);
         span.barrier = share_.barrier;
+        if (in_passing_.x) take_in_passing(span, range.begin == group_.begin);
         d_.kernels.backward[static_cast<int>(d_.spec.cell)](span);
+    }
+
+    void take_in_passing(BackwardSpan<T>& span, bool completes) {
+        span.in_passing = &in_passing_;
+        span.completes_passing = completes;
+        span.dx = input_gradient(d_);
+        const Part blocks = part_of(span.dx.block_end, team_.index, team_.size);
+        span.dx.block_begin = blocks.begin;
+        span.dx.block_end = blocks.end;
     }
 
     // The row at the span's last step, where the walk back begins.
@@ -113,6 +171,9 @@ private:
     const DirectionBackward<T>& d_;
     const ThreadShare& share_;
     ThreadScratch<T>& scratch_;
+    const Team& team_;
+    StepRange group_ = {0, 0};      // the steps in hand
+    InPassing<T> in_passing_ = {};  // dx of the group after it
 };
 
 // dh0 and dc0: what comes through the first step. Rows [part) of the batch's sorted rows.

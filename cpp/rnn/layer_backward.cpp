@@ -26,37 +26,31 @@ void for_each_of_share(const DirectionBackward<T>& d, StepRange steps, const Thr
     d.schedule.for_each(first + part.begin, first + part.end, visit);
 }
 
-// dx of a window. The second direction adds to what the first one left.
+// dx of a window's steps. The second direction adds to what the first one left.
 template <class T>
-void input_gradient(const DirectionBackward<T>& d, StepRange steps, const ThreadShare& share, ThreadScratch<T>& scratch,
-                    const Team& team) {
+void take_input_gradient(const DirectionBackward<T>& d, StepRange steps, const ThreadShare& share,
+                         ThreadScratch<T>& scratch, const Team& team) {
     scratch.rows.clear();
     scratch.out.clear();
     for_each_of_share(d, steps, share, team, [&](Index s, Index row) {
         scratch.rows.push_back(d.gates_at(s, row));
         scratch.out.push_back(d.call.dx.at(d.time(s, row), d.batch(row)));
     });
-    LinearArgs<T> args = {};
+    LinearArgs<T> args = input_gradient(d);
     args.rows = static_cast<Index>(scratch.rows.size());
     if (args.rows == 0) return;
     args.a = scratch.rows.data();
     args.out = scratch.out.data();
-    args.depth = d.spec.traits().gates * d.hidden;
-    args.columns = d.call.input_size;
-    args.panel = d.weights.w_ih_backward.data();
-    args.by_chains = true;
-    args.add_to_out = d.direction > 0;
-    args.block_end = ceil_div(d.call.input_size, unit_block<T>);
     d.kernels.linear(args);
 }
 
-// What follows from a window's gate gradients.
+// What follows from a window's gate gradients; dx of its steps up to `dx_end`.
 template <class T>
-void finish_window(const DirectionBackward<T>& d, Index window, const ThreadShare& share, ThreadScratch<T>& scratch,
-                   const Team& team) {
+void finish_window(const DirectionBackward<T>& d, Index window, Index dx_end, const ThreadShare& share,
+                   ThreadScratch<T>& scratch, const Team& team) {
     if (window + 1 == d.windows.count())
         initial_state_gradient(d, scratch, part_of(d.schedule.rows(), team.index, team.size));
-    if (d.call.dx) input_gradient(d, d.windows.steps(window), share, scratch, team);
+    if (d.call.dx) take_input_gradient(d, {d.windows.steps(window).begin, dx_end}, share, scratch, team);
     WeightGradient<T>(d, window, team, scratch).run();
 }
 
@@ -122,13 +116,14 @@ void layer_backward(const LayerBackward<T>& call, Workspace<T>& workspace, int t
         const ThreadShare share = share_of<T>(spec, split.by, team);
         for (auto first = directions.begin(); first != directions.end(); first += at_once)
             for (Index window = 0; window < windows.count(); ++window) {
+                Index dx_end = windows.steps(window).end;
                 for (auto d = first; d != first + at_once; ++d)
                     if (share.takes(d->direction))
-                        BackThroughTime<T>(*d, share, scratch)
-                            .run(spans[static_cast<std::size_t>(d->direction)], windows.steps(window));
+                        dx_end = BackThroughTime<T>(*d, share, scratch, team)
+                                     .run(spans[static_cast<std::size_t>(d->direction)], windows.steps(window));
                 for (auto d = first; d != first + at_once; ++d) {
                     team.barrier->wait();
-                    finish_window(*d, window, share, scratch, team);
+                    finish_window(*d, window, dx_end, share, scratch, team);
                 }
             }
     };

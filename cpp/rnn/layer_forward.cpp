@@ -62,15 +62,11 @@ private:
         }
     }
 
-    // One row, whose steps are bound by reading W_hh, takes the input products of the next group in passing. Not where there
-    // are too few for a tile to be worth interrupting, nor beyond the L2 caches, where W_ih would be read once too often
-    // (measured).
-    bool takes_in_passing(Index rows_to_come) const {
-        constexpr Index least_recurrent = 64, least_input = 32, most_bytes = 4 * l2_bytes;
-        return kernels_.takes_in_passing && rows_at(group_.end) == 1 && rows_to_come >= 2 * InPassing<T>::rows &&
-               !call_.progress && share_.block_begin < share_.block_end &&
-               spec_.recurrent_size() >= least_recurrent && call_.input_size >= least_input &&
-               weight_bytes() <= most_bytes;
+    // As long as all weights stay in an L3 cache, beside what others keep there.
+    bool takes_in_passing(Index steps_to_come) const {
+        constexpr Index most_bytes = 12 << 20;
+        return kernels_.takes_in_passing && rows_at(group_.end) == 1 && !call_.progress &&
+               worth_taking_in_passing<T>(spec_, call_.input_size, share_, steps_to_come, most_bytes);
     }
 
     // As long as a tile, but the first one, which leaves whole tiles to the others. Two places by turns: for the products that
@@ -88,7 +84,7 @@ private:
         in_passing_.x_stride = x_stride();
         in_passing_.out = taken_;
         in_passing_.out_stride = width;
-        in_passing_.column = in_passing_.k = 0;
+        in_passing_.column = in_passing_.chain = in_passing_.k = 0;
     }
 
     // The step's own tiles would be too low for the FMA units, and the input has columns enough for that to outweigh the
@@ -116,8 +112,7 @@ private:
     // Of the thread's units.
     Index weight_bytes() const {
         const Index units = (share_.block_end - share_.block_begin) * unit_block<T>;
-        const Index columns = call_.input_size + spec_.recurrent_size();
-        return units * spec_.traits().gates * columns * static_cast<Index>(sizeof(T));
+        return fusedrnn::weight_bytes<T>(spec_, call_.input_size, units);
     }
 
     Index projected_width() const { return padded_units<T>(spec_.hidden_size) * spec_.traits().gates; }

@@ -423,8 +423,47 @@ void test_transpose_panel(Checks& checks) {
         }
 }
 
+// ---- column tiles: every column of the blocks asked for once, up and down ------------------------------------------
+
+template <class T>
+void test_column_tiles(Checks& checks, Index columns, Index block_begin, Index block_end, bool single_row, bool down) {
+    constexpr Index block = fusedrnn::unit_block<T>, width = isa::Vec<T>::width;
+    Guarded<T> panels(fusedrnn::padded_units<T>(columns));
+    const Index begin = block_begin * block, end = std::min(columns, block_end * block);
+    std::vector<int> visits(static_cast<std::size_t>(fusedrnn::padded_units<T>(columns)));
+    Index before = down ? end : begin;
+    bool in_order = true;
+    isa::for_each_column_tile<T>(panels.data(), 1, columns, block_begin, block_end, single_row, down,
+                                 [&](Index column, Index vectors, isa::LinearPanel<T>) {
+                                     const Index after = std::min(end, column + vectors * width);
+                                     in_order = in_order && (down ? after : column) == before;
+                                     before = down ? column : after;
+                                     for (Index i = column; i < after; ++i) ++visits[static_cast<std::size_t>(i)];
+                                 });
+    for (Index i = 0; i < columns; ++i)
+        checks.check(visits[static_cast<std::size_t>(i)] == (begin <= i && i < end),
+                     "for_each_column_tile<%s>: column %td of blocks [%td, %td) of %td columns visited %d times, %s",
+                     type_name<T>, i, block_begin, block_end, columns, visits[static_cast<std::size_t>(i)],
+                     down ? "down" : "up");
+    checks.check(in_order, "for_each_column_tile<%s>: blocks [%td, %td) of %td columns not in order, %s", type_name<T>,
+                 block_begin, block_end, columns, down ? "down" : "up");
+}
+
+template <class T>
+void test_column_tiles(Checks& checks) {
+    constexpr Index block = fusedrnn::unit_block<T>;
+    for (Index columns : {Index{1}, block, 4 * block - 1, 9 * block, 22 * block, 22 * block + 1})
+        for (Index end = 1; end <= fusedrnn::ceil_div(columns, block); ++end)
+            for (Index begin = 0; begin < end; ++begin)
+                for (bool single_row : {false, true})
+                    for (bool down : {false, true})
+                        if (single_row || !isa::narrow<T>)
+                            test_column_tiles<T>(checks, columns, begin, end, single_row, down);
+}
+
 template <class T>
 [[gnu::noinline]] void test_type(Checks& checks) {
+    test_column_tiles<T>(checks);
     test_tiles<T>(checks, std::make_integer_sequence<int, isa::Blocking<T>::max_rows>{});
     test_linear_shapes<T>(checks);
     test_gate_shapes<T>(checks);

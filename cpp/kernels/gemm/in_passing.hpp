@@ -1,6 +1,7 @@
-// Input products in passing. The products of one row with W_hh wait for its weights, which L2 brings at half the speed at which
-// they could be multiplied. The FMA units take the input products of the next steps meanwhile: tiles of several steps
-// and a few columns, whose weights are read once for all of those steps.
+// Products in passing. The products of one row with W_hh wait for its weights, which L2 brings at half the speed at which
+// they could be multiplied. The FMA units take products of W_ih meanwhile: forward those of the next steps' inputs, on the
+// way back dx of the steps that are done. Tiles of several steps and a few columns, whose weights are read once for all
+// of those steps.
 #pragma once
 
 #include "gemm/linear.hpp"
@@ -9,11 +10,14 @@
 namespace fusedrnn::FUSEDRNN_ISA {
 namespace {
 
-// Where the input's weights lie for a cache line of columns.
+// Where a product's right operand lies for a cache line of columns.
 template <class T>
 struct ColumnWeights {
     const T* first;
     Index k_stride;
+
+    FUSEDRNN_INLINE ColumnWeights(const T* first_, Index k_stride_) : first(first_), k_stride(k_stride_) {}
+    FUSEDRNN_INLINE explicit ColumnWeights(const LinearPanel<T>& panel) : first(panel.first), k_stride(panel.k_stride) {}
 };
 
 // Gate panels: the gates of a unit block, one after the other.
@@ -31,31 +35,76 @@ template <class T>
 struct UnitColumns {
     static constexpr Index of_block = 1;
     FUSEDRNN_INLINE static ColumnWeights<T> weights(const ForwardSpan<T>& p, Index column) {
-        const LinearPanel<T> panel(p.w_ih, p.input_size, p.hidden_size, column);
-        return {panel.first, panel.k_stride};
+        return ColumnWeights<T>(LinearPanel<T>(p.w_ih, p.input_size, p.hidden_size, column));
     }
 };
 
-// `Sums`: of a unit block in the bias.
+// The input products of the next steps: what project() would store, of the span's blocks. One chain, from the bias, which
+// has `Sums` of a unit block.
 template <class T, class Columns, int Sums>
+struct InputProducts {
+    using V = Vec<T>;
+    const ForwardSpan<T>& p;
+
+    FUSEDRNN_INLINE Index begin() const { return p.block_begin * Columns::of_block; }
+    FUSEDRNN_INLINE Index end() const {
+        const Index blocks = ceil_div(p.hidden_size, unit_block<T>);
+        return (blocks < p.block_end ? blocks : p.block_end) * Columns::of_block;
+    }
+    FUSEDRNN_INLINE Index depth() const { return p.input_size; }
+    FUSEDRNN_INLINE Index end_of_chain(Index) const { return p.input_size; }
+    FUSEDRNN_INLINE ColumnWeights<T> weights(Index column) const { return Columns::weights(p, column); }
+    FUSEDRNN_INLINE const T* start(Index column) const {
+        return p.bias + (column / Columns::of_block * Sums + column % Columns::of_block) * unit_block<T>;
+    }
+    FUSEDRNN_INLINE void put(V sum, T* out, Index column, Index) const { sum.store(out + column * V::width); }
+};
+
+// dx of the steps that are done, as Linear::run would compute it by chains.
+template <class T>
+struct InputGradients {
+    using V = Vec<T>;
+    const LinearArgs<T>& p;
+
+    FUSEDRNN_INLINE Index begin() const { return p.block_begin; }
+    FUSEDRNN_INLINE Index end() const { return p.block_end; }
+    FUSEDRNN_INLINE Index depth() const { return p.depth; }
+    FUSEDRNN_INLINE Index end_of_chain(Index begin) const {
+        return p.depth - begin < gradient_chain ? p.depth : begin + gradient_chain;
+    }
+    FUSEDRNN_INLINE ColumnWeights<T> weights(Index column) const {
+        return ColumnWeights<T>(LinearPanel<T>(p.panel, p.depth, p.columns, column));
+    }
+    FUSEDRNN_INLINE const T* start(Index) const {
+        alignas(cache_line) static constexpr T zeros[unit_block<T>] = {};
+        return zeros;
+    }
+    FUSEDRNN_INLINE void put(V sum, T* out, Index column, Index chain) const {
+        const Index lanes = p.columns - column * V::width;
+        out += column * V::width;
+        store_lanes(chain > 0 || p.add_to_out ? load_lanes<V>(out, lanes) + sum : sum, out, lanes);
+    }
+};
+
+template <class T, class Product>
 class PassingTiles {
     using V = Vec<T>;
     static_assert(!narrow<T>);
     static constexpr int rows = InPassing<T>::rows, half = rows / 2, vectors = 2;
-    static constexpr Index beside = 2;  // rows of the recurrent panel beside one of the input's
+    static constexpr Index beside = 2;  // rows of the recurrent panel beside one of W_ih's
 
 public:
-    FUSEDRNN_INLINE explicit PassingTiles(const ForwardSpan<T>& span)
-        : p_(span), work_(*span.in_passing), begin_(span.block_begin * Columns::of_block),
-          columns_(last_block(span) * Columns::of_block - begin_) {}
+    FUSEDRNN_INLINE PassingTiles(const Product& product, InPassing<T>& work)
+        : product_(product), work_(work), begin_(product.begin()), columns_(product.end() - begin_),
+          depth_(product.depth()) {}
 
     // sum[slot(j)] += a[k] * vector j of the panel's row k, as accumulate() does, and tiles in passing while there are any.
     template <int NV, int NSums, class Offset, class Slot>
     FUSEDRNN_INLINE void accumulate_beside(V (&sum)[1][NSums], const T* a, const T* panel, Index depth, Index k_stride,
                                            Offset offset, Slot slot) {
         Index k = 0;
-        while (work_.column < columns_ && k + beside <= depth) {
-            const Index here = (depth - k) / beside, there = p_.input_size - work_.k, n = here < there ? here : there;
+        while (!is_done() && k + beside <= depth) {
+            const Index here = (depth - k) / beside, there = left_of_chain(), n = here < there ? here : there;
             go_on(n, [&](Index i) FUSEDRNN_LAMBDA {
 #pragma GCC unroll 2
                 for (Index row = k + i * beside, end = row + beside; row < end; ++row) {
@@ -72,23 +121,22 @@ public:
 
     // What is left, by itself.
     void complete() {
-        while (work_.column < columns_) go_on(p_.input_size - work_.k, [](Index) FUSEDRNN_LAMBDA {});
+        while (!is_done()) go_on(left_of_chain(), [](Index) FUSEDRNN_LAMBDA {});
     }
 
 private:
-    FUSEDRNN_INLINE static Index last_block(const ForwardSpan<T>& p) {
-        const Index blocks = ceil_div(p.hidden_size, unit_block<T>);
-        return blocks < p.block_end ? blocks : p.block_end;
-    }
+    FUSEDRNN_INLINE bool is_done() const { return work_.chain == depth_ || columns_ == 0; }
+    FUSEDRNN_INLINE Index left_of_chain() const { return product_.end_of_chain(work_.chain) - work_.k; }
 
     // The tile in hand, n columns of x deeper; also(i) is called in each.
     template <class Also>
     FUSEDRNN_INLINE void go_on(Index n, Also also) {
         const Index left = begin_ + work_.column, right = left + (is_single() ? 0 : 1);
-        const ColumnWeights<T> w = Columns::weights(p_, left), v = Columns::weights(p_, right);
+        const ColumnWeights<T> w = product_.weights(left), v = product_.weights(right);
         const T *w_row = w.first + work_.k * w.k_stride, *v_row = v.first + work_.k * v.k_stride;
         const Index stride = work_.x_stride;
         const T *x = work_.x + work_.k, *x_half = x + half * stride;
+        const bool ends_chain = n == left_of_chain();
         V sum[rows][vectors];
         begin(left, right, sum);
         for (Index i = 0; i < n; ++i) {
@@ -114,26 +162,33 @@ private:
 #pragma GCC unroll 2
             for (int j = 0; j < vectors; ++j) sum[r][j].store(at(r, j));
         work_.k += n;
-        if (work_.k == p_.input_size) put();
+        if (ends_chain) put();
     }
 
     FUSEDRNN_INLINE void begin(Index left, Index right, V (&sum)[rows][vectors]) {
-        const T* const start[vectors] = {bias(left), bias(right)};
+        const bool begins_chain = work_.k == work_.chain;
+        const T* const start[vectors] = {product_.start(left), product_.start(right)};
 #pragma GCC unroll 8
         for (int r = 0; r < rows; ++r)
 #pragma GCC unroll 2
-            for (int j = 0; j < vectors; ++j) sum[r][j] = V::load(work_.k ? at(r, j) : start[j]);
+            for (int j = 0; j < vectors; ++j) sum[r][j] = V::load(begins_chain ? start[j] : at(r, j));
     }
 
-    // The tile that is done, and on to the next.
+    // The sums of a chain, and on to the next tile's. A chain of all tiles goes before the next: the rows' part of it stays
+    // in the L1 cache.
     void put() {
-        T* out = work_.out + (begin_ + work_.column) * V::width;
+        T* out = work_.out;
+        const Index column = begin_ + work_.column;
         for (int r = 0; r < rows; ++r, out += work_.out_stride) {
-            V::load(at(r, 0)).store(out);
-            if (!is_single()) V::load(at(r, 1)).store(out + V::width);
+            product_.put(V::load(at(r, 0)), out, column, work_.chain);
+            if (!is_single()) product_.put(V::load(at(r, 1)), out, column + 1, work_.chain);
         }
         work_.column += vectors;
-        work_.k = 0;
+        if (work_.column >= columns_) {
+            work_.column = 0;
+            work_.chain = product_.end_of_chain(work_.chain);
+        }
+        work_.k = work_.chain;
     }
 
     // An odd column is left over: its tile computes it twice.
@@ -141,13 +196,9 @@ private:
 
     FUSEDRNN_INLINE T* at(int row, int vector) const { return work_.sums + (row * vectors + vector) * V::width; }
 
-    FUSEDRNN_INLINE const T* bias(Index column) const {
-        return p_.bias + (column / Columns::of_block * Sums + column % Columns::of_block) * unit_block<T>;
-    }
-
-    const ForwardSpan<T>& p_;
+    const Product product_;
     InPassing<T>& work_;
-    const Index begin_, columns_;
+    const Index begin_, columns_, depth_;
 };
 
 }  // namespace

@@ -116,8 +116,7 @@ FUSEDRNN_INLINE void for_each_narrow_column_tile(const T* panels, Index depth, I
 }
 
 // Walks the columns of blocks [block_begin, block_end) in tile-wide pieces: visit(first column, vectors, panel). Vectors
-// wholly in the padding are never touched. Only a single row's wide tile spans several groups, all of them full. Narrow
-// vectors may go down.
+// wholly in the padding are never touched. Only a single row's wide tile spans several groups, all of them full.
 template <class T, class Visit>
 FUSEDRNN_INLINE void for_each_column_tile(const T* panels, Index depth, Index columns, Index block_begin,
                                           Index block_end, bool single_row, bool down, Visit visit) {
@@ -127,14 +126,19 @@ FUSEDRNN_INLINE void for_each_column_tile(const T* panels, Index depth, Index co
         for_each_narrow_column_tile(panels, depth, columns, block_begin, block_end, down, visit);
     } else {
         const Index whole_blocks = columns / unit_block<T>;
-        const Index end_of_whole = whole_blocks < block_end ? whole_blocks : block_end;
-        for (Index block = block_begin; block < block_end;) {
-            const LinearPanel<T> panel(panels, depth, columns, block);
-            Index vectors = panel.blocks_in_group_left;
-            if (vectors > block_end - block) vectors = block_end - block;
-            if (single_row && block % linear_group == 0 && block + wide <= end_of_whole) vectors = wide;
-            visit(block * unit_block<T>, vectors, panel);
-            block += vectors;
+        // Groups from `first` on that one row takes at once.
+        const auto is_wide = [&](Index first) FUSEDRNN_LAMBDA {
+            return single_row && first >= block_begin && first % linear_group == 0 && first + wide <= whole_blocks &&
+                   first + wide <= block_end;
+        };
+        while (block_begin < block_end) {
+            Index first = down ? (block_end - 1) / linear_group * linear_group : block_begin;
+            if (down && first + linear_group == block_end && is_wide(block_end - wide)) first = block_end - wide;
+            if (first < block_begin) first = block_begin;
+            const Index end_of_group = (first / linear_group + 1) * linear_group;
+            const Index end = is_wide(first) ? first + wide : end_of_group < block_end ? end_of_group : block_end;
+            visit(first * unit_block<T>, end - first, LinearPanel<T>(panels, depth, columns, first));
+            (down ? block_end : block_begin) = down ? first : end;
         }
     }
 }

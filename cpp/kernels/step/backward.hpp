@@ -5,6 +5,7 @@
 #include "cells/gru.hpp"
 #include "cells/lstm.hpp"
 #include "cells/rnn.hpp"
+#include "gemm/in_passing.hpp"
 #include "gemm/linear.hpp"
 
 namespace fusedrnn::FUSEDRNN_ISA {
@@ -50,8 +51,7 @@ struct Backward {
                         Rows<T> a = {};
                         for (Index r = 0; r < rows; ++r) a.pointer[r] = left(p.row[first + r]) + k;
                         T* sums = p.scratch + first * tile_width;
-                        LinearTile<T>::choose(rows, vectors)(a, panel.first, now, panel.k_stride, panel.group_stride,
-                                                             nullptr, 0, k ? buffer : sums, tile_width);
+                        multiply(p, rows, vectors, a, panel, now, k ? buffer : sums);
                         if (k) add_tile(buffer, rows, vectors, sums);
                         if (last)
                             for (Index r = 0; r < rows; ++r)
@@ -62,6 +62,30 @@ struct Backward {
                 } while (k < depth);
             });
     }
+
+    FUSEDRNN_INLINE static void multiply(const BackwardSpan<T>& p, Index rows, Index vectors, const Rows<T>& a,
+                                         const LinearPanel<T>& panel, Index depth, T* out) {
+        if constexpr (!narrow<T>)
+            if (p.in_passing)
+                return with_constant<Blocking<T>::single_row_vectors>(
+                    vectors, [&](auto n) FUSEDRNN_LAMBDA { multiply_beside<n.value>(p, a.pointer[0], panel, depth, out); });
+        LinearTile<T>::choose(rows, vectors)(a, panel.first, depth, panel.k_stride, panel.group_stride, nullptr, 0, out,
+                                             tile_width);
+    }
+
+    template <int NV>
+    static void multiply_beside(const BackwardSpan<T>& p, const T* a, const LinearPanel<T>& panel, Index depth, T* out) {
+        V sum[1][NV];
+#pragma GCC unroll 8
+        for (int j = 0; j < NV; ++j) sum[0][j] = V::zero();
+        passing(p).template accumulate_beside<NV>(sum, a, panel.first, depth, panel.k_stride,
+                                                  LinearOffset<T>{panel.group_stride}, SameSlot{});
+#pragma GCC unroll 8
+        for (int j = 0; j < NV; ++j) sum[0][j].store(out + j * V::width);
+    }
+
+    using Passing = PassingTiles<T, InputGradients<T>>;
+    FUSEDRNN_INLINE static Passing passing(const BackwardSpan<T>& p) { return Passing({p.dx}, *p.in_passing); }
 
     // What the cell of a row will read and write, so that it is there when the product is done. Inline: GCC takes a function
     // that does nothing but fetch for one that does nothing, and drops the calls.
@@ -190,6 +214,8 @@ struct Backward {
                 row.dh_proj += p.stride.dh_proj;
             }
         }
+        if constexpr (!narrow<T>)
+            if (p.in_passing && p.completes_passing) passing(p).complete();
     }
 };
 

@@ -85,7 +85,7 @@ struct GatedForward {
                                             Index recurrent, V (&sum)[1][U * Cell::sums]) {
         constexpr Index k_stride = Cell::gates * unit_block<T>;
         const Index block_stride = recurrent * k_stride;
-        Passing(p).template accumulate_beside<U * Cell::gates>(
+        passing(p).template accumulate_beside<U * Cell::gates>(
             sum, row->h_prev, p.w_hh + at.block * block_stride, recurrent, k_stride,
             GateOffset<T, Cell::gates>{block_stride, unit_block<T>}, [](int j) FUSEDRNN_LAMBDA {
                 return j / Cell::gates * Cell::sums + Cell::recurrent_slot(j % Cell::gates);
@@ -174,10 +174,12 @@ struct GatedForward {
                                   });
         });
         if constexpr (!narrow<T>)
-            if (p.in_passing && p.completes_passing) Passing(p).complete();
+            if (p.in_passing && p.completes_passing) passing(p).complete();
     }
 
-    using Passing = PassingTiles<T, GateColumns<T, Cell::gates>, Cell::sums>;
+    using Passing = PassingTiles<T, InputProducts<T, GateColumns<T, Cell::gates>, Cell::sums>>;
+    FUSEDRNN_INLINE static Passing passing(const ForwardSpan<T>& p) { return Passing({p}, *p.in_passing); }
+
     using Pieces = GatePieces<T, Cell::gates>;
     using Sliced = SlicedForward<T, Cell>;
 
@@ -295,12 +297,12 @@ struct RnnForward {
         const LinearPanel<T> w(p.w_hh, recurrent, p.hidden_size, block);
         const LinearOffset<T> offset{w.group_stride};
         for (int r = 0; r < MR; ++r) a.pointer[r] = row[r].h_prev;
-        bool passing = false;
+        bool beside = false;
         if constexpr (MR == 1 && !narrow<T>)
-            if ((passing = p.in_passing))
-                Passing(p).template accumulate_beside<NV>(sum, row[0].h_prev, w.first, recurrent, w.k_stride, offset,
+            if ((beside = p.in_passing))
+                passing(p).template accumulate_beside<NV>(sum, row[0].h_prev, w.first, recurrent, w.k_stride, offset,
                                                           SameSlot{});
-        if (!passing) accumulate<V, MR, NV>(sum, a, w.first + within, recurrent, w.k_stride, offset, SameSlot{});
+        if (!beside) accumulate<V, MR, NV>(sum, a, w.first + within, recurrent, w.k_stride, offset, SameSlot{});
 
         alignas(cache_line) T buffer[MR * NV * V::width];
 #pragma GCC unroll 8
@@ -331,7 +333,7 @@ struct RnnForward {
                                     });
         });
         if constexpr (!narrow<T>)
-            if (p.in_passing && p.completes_passing) Passing(p).complete();
+            if (p.in_passing && p.completes_passing) passing(p).complete();
     }
 
     static void any_rows(const ForwardSpan<T>& p, Index column, Index vectors) {
@@ -344,7 +346,8 @@ struct RnnForward {
         });
     }
 
-    using Passing = PassingTiles<T, UnitColumns<T>, 1>;
+    using Passing = PassingTiles<T, InputProducts<T, UnitColumns<T>, 1>>;
+    FUSEDRNN_INLINE static Passing passing(const ForwardSpan<T>& p) { return Passing({p}, *p.in_passing); }
 
     // The single sum of a unit as a gate.
     struct OneGate {
