@@ -204,6 +204,14 @@ def test_dropout_only_when_recording() -> None:
     assert_same(np.stack([stream.step(step) for step in x]), plain(x)[0])
 
 
+def test_dropout_masks_count_in_a_checkpointed_tape() -> None:
+    x = normal(T, B, I)
+    with_masks, without = (
+        fr.GRU(I, H, num_layers=3, dropout=p, rng=0).record(x, checkpoint=4)[-1].nbytes for p in (0.5, 0.0)
+    )
+    assert with_masks - without == 2 * T * B * H * x.itemsize
+
+
 @every_dtype
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
 def test_dropout_statistics(dtype: Any, p: float) -> None:

@@ -107,7 +107,8 @@ void CheckpointTape<T>::record(const ForwardOutputs<T>& out) {
 
 template <class T>
 std::size_t CheckpointTape<T>::bytes() const {
-    return h_.bytes() + c_.bytes() + reset_.size() + lengths_.size() * sizeof(lengths_[0]);
+    const auto mask = static_cast<std::size_t>(steps_ * batch_ * spec_.output_size()) * sizeof(T);
+    return h_.bytes() + c_.bytes() + masks_.size() * mask + reset_.size() + lengths_.size() * sizeof(lengths_[0]);
 }
 
 // A truncation window that begins with the piece: nothing goes on to the steps before.
