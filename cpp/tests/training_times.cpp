@@ -23,7 +23,6 @@ using fusedrnn::Index;
 using fusedrnn_test::Array;
 using fusedrnn_test::least_seconds;
 using fusedrnn_test::size;
-using T = float;
 
 constexpr int rounds = 15;
 
@@ -44,7 +43,7 @@ template <class U>
 using BareRnn = BareGradient<U, isa::Rnn>;
 
 // One layer of `hidden` inputs and units over `steps`; the values do not matter. Row-steps in packed order.
-template <template <class> class CellOf>
+template <class T, template <class> class CellOf>
 struct Layer {
     static constexpr fusedrnn::CellTraits traits = fusedrnn::cell_traits(CellOf<T>::kind);
     const Index steps = 50, rows, hidden, count = steps * rows, width = traits.gate_gradients * hidden;
@@ -55,9 +54,9 @@ struct Layer {
     fusedrnn::OuterRight<T> right[2];
 
     Layer(Index rows_, Index hidden_)
-        : rows(rows_), hidden(hidden_), x(size(count * hidden), 0.25f), y(x), c(x), saved(size(count * traits.saved * hidden)),
-          gates(size(count * width), 1e-3f), dx(x), dw_ih(size(traits.gates * hidden * hidden)), dw_hh(dw_ih),
-          db(size(traits.gates * hidden)), w_ih(size(traits.gates * hidden * hidden), 1e-3f), w_hh(w_ih),
+        : rows(rows_), hidden(hidden_), x(size(count * hidden), T(0.25)), y(x), c(x), saved(size(count * traits.saved * hidden)),
+          gates(size(count * width), T(1e-3)), dx(x), dw_ih(size(traits.gates * hidden * hidden)), dw_hh(dw_ih),
+          db(size(traits.gates * hidden)), w_ih(size(traits.gates * hidden * hidden), T(1e-3)), w_hh(w_ih),
           bias(size(traits.accumulators * hidden)), zeros(size(width)), carry(size(rows * hidden)) {
         for (Index i = 0; i < count; ++i) {
             x_rows.push_back(x.data() + i * hidden);
@@ -161,11 +160,11 @@ struct Layer {
     }
 };
 
-template <template <class> class CellOf, template <class> class Bare>
+template <class T, template <class> class CellOf, template <class> class Bare>
 void report(const char* cell) {
     for (Index rows : {8, 32})
         for (Index hidden : {64, 128, 256}) {
-            Layer<CellOf> layer(rows, hidden);
+            Layer<T, CellOf> layer(rows, hidden);
             const fusedrnn::OuterArgs<T> args = layer.outer();
             const double peak = fusedrnn_test::fma_peak<T>();
             const double forward = least_seconds(rounds, [&] { layer.forward(); });
@@ -183,11 +182,18 @@ void report(const char* cell) {
         }
 }
 
+template <class T>
+[[gnu::noinline]] void report(const char* type) {
+    std::puts(type);
+    report<T, isa::Lstm, BareLstm>("lstm");
+    report<T, isa::Gru, BareGru>("gru");
+    report<T, isa::Rnn, BareRnn>("rnn");
+}
+
 [[gnu::noinline]] int run() {
     std::puts("shares of the FMA peak; bare: without the cell's gradient; packed: as if packing took no time");
-    report<isa::Lstm, BareLstm>("lstm");
-    report<isa::Gru, BareGru>("gru");
-    report<isa::Rnn, BareRnn>("rnn");
+    report<float>("float32");
+    report<double>("float64");
     return 0;
 }
 

@@ -39,6 +39,7 @@ struct Backward {
         if constexpr (narrow<T>)
             if (p.rows > 1)
                 return sliced_product(p, panels, panel_depth, depth, columns, block_begin, block_end, down, left, finish);
+        const bool fetches = worth_fetching(p, depth);
         for_each_column_tile<T>(
             panels, panel_depth, columns, block_begin, block_end, p.rows == 1, down,
             [&](Index column, Index vectors, LinearPanel<T> panel) FUSEDRNN_LAMBDA {
@@ -51,7 +52,12 @@ struct Backward {
                         Rows<T> a = {};
                         for (Index r = 0; r < rows; ++r) a.pointer[r] = left(p.row[first + r]) + k;
                         T* sums = p.scratch + first * tile_width;
-                        multiply(p, rows, vectors, a, panel, now, k ? buffer : sums);
+                        if (fetches && k == 0)
+                            multiply_and_fetch(rows, vectors, a, panel, now, sums, [&](Index i) FUSEDRNN_LAMBDA {
+                                fetch(p, p.row[first + i / vectors], column + i % vectors * V::width);
+                            });
+                        else
+                            multiply(p, rows, vectors, a, panel, now, k ? buffer : sums);
                         if (k) add_tile(buffer, rows, vectors, sums);
                         if (last)
                             for (Index r = 0; r < rows; ++r)
@@ -71,6 +77,32 @@ struct Backward {
                     vectors, [&](auto n) FUSEDRNN_LAMBDA { multiply_beside<n.value>(p, a.pointer[0], panel, depth, out); });
         LinearTile<T>::choose(rows, vectors)(a, panel.first, depth, panel.k_stride, panel.group_stride, nullptr, 0, out,
                                              tile_width);
+    }
+
+    // Whether to fetch what the cell will read and write: that of many rows are more streams than the processor follows, and
+    // where a step needs little of it, or the product is soon done, the fetching costs more than it saves (measured).
+    FUSEDRNN_INLINE static bool worth_fetching(const BackwardSpan<T>& p, Index depth) {
+        constexpr Index least_rows = 16, least_bytes = 16 << 10, least_depth = 512;
+        return p.rows >= least_rows && depth >= least_depth &&
+               p.rows * p.hidden_size * static_cast<Index>(sizeof(T)) >= least_bytes;
+    }
+
+    // A tile's sums. fetch(i) is called for each vector of each row, a part of them before each piece of the product: all at
+    // once would fill the queue of misses.
+    template <class Fetch>
+    FUSEDRNN_INLINE static void multiply_and_fetch(Index rows, Index vectors, Rows<T> a, LinearPanel<T> panel, Index depth,
+                                                   T* out, Fetch fetch) {
+        constexpr Index pieces = 4;
+        const auto tile = LinearTile<T>::choose(rows, vectors);
+        Index k = 0, fetched = 0;
+        for (Index piece = 1; piece <= pieces; ++piece) {
+            for (; fetched < rows * vectors * piece / pieces; ++fetched) fetch(fetched);
+            const Index now = depth * piece / pieces - k;
+            tile(a, panel.first, now, panel.k_stride, panel.group_stride, k ? out : nullptr, tile_width, out, tile_width);
+            for (Index r = 0; r < rows; ++r) a.pointer[r] += now;
+            panel.first += now * panel.k_stride;
+            k += now;
+        }
     }
 
     template <int NV>
