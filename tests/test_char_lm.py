@@ -123,7 +123,7 @@ def test_saved_and_loaded(text_file: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("length", [("--epochs", 0.02), ("--seconds", 0.2)])
 def test_other_lengths(text_file: Path, length: tuple[str, float]) -> None:
     result = run("--text", text_file, *TINY, *length, "--sample-length", 0)
-    assert re.search(r"training +\d+ steps", result.stdout)
+    assert re.search(r"training +[\d,]+ steps", result.stdout)
 
 
 @needs_extras
