@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "rnn/direction_backward.hpp"
+#include "rnn/in_passing.hpp"
 #include "rnn/thread_share.hpp"
 
 namespace fusedrnn {

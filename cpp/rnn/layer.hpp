@@ -11,6 +11,12 @@
 
 namespace fusedrnn {
 
+// Of W_ih and W_hh, for `units` of a layer whose input has `input` values.
+template <class T>
+Index weight_bytes(const NetworkSpec& spec, Index input, Index units) {
+    return units * spec.traits().gates * (input + spec.recurrent_size()) * static_cast<Index>(sizeof(T));
+}
+
 // What one direction of a layer keeps for its backward pass, in packed order (Schedule::packed).
 template <class T>
 struct DirectionTape {

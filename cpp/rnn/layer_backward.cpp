@@ -61,8 +61,7 @@ Index rows_of_window(const LayerBackward<T>& call, SplitBy by) {
     constexpr Index steps = 4;
     if (by == SplitBy::directions) return call.schedule.total();
     const NetworkSpec& spec = call.spec;
-    const Index weights = spec.traits().gates * spec.hidden_size * spec.recurrent_size() * static_cast<Index>(sizeof(T));
-    return std::max(weights > l2_bytes ? 2 * reduction_block : reduction_block, steps * call.schedule.batch());
+    return std::max(weight_bytes<T>(spec, 0, spec.hidden_size) > l2_bytes ? 2 * reduction_block : reduction_block, steps * call.schedule.batch());
 }
 
 template <class T>

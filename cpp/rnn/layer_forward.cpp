@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "rnn/in_passing.hpp"
 #include "rnn/layer.hpp"
 #include "rnn/split.hpp"
 #include "rnn/thread_share.hpp"

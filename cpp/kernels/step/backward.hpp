@@ -39,7 +39,7 @@ struct Backward {
         if constexpr (narrow<T>)
             if (p.rows > 1)
                 return sliced_product(p, panels, panel_depth, depth, columns, block_begin, block_end, down, left, finish);
-        const bool fetches = worth_fetching(p, depth);
+        const bool fetches = worth_fetching_for_cell(p, depth);
         for_each_column_tile<T>(
             panels, panel_depth, columns, block_begin, block_end, p.rows == 1, down,
             [&](Index column, Index vectors, LinearPanel<T> panel) FUSEDRNN_LAMBDA {
@@ -81,7 +81,7 @@ struct Backward {
 
     // Whether to fetch what the cell will read and write: that of many rows are more streams than the processor follows, and
     // where a step needs little of it, or the product is soon done, the fetching costs more than it saves (measured).
-    FUSEDRNN_INLINE static bool worth_fetching(const BackwardSpan<T>& p, Index depth) {
+    FUSEDRNN_INLINE static bool worth_fetching_for_cell(const BackwardSpan<T>& p, Index depth) {
         constexpr Index least_rows = 16, least_bytes = 16 << 10, least_depth = 512;
         return p.rows >= least_rows && depth >= least_depth &&
                p.rows * p.hidden_size * static_cast<Index>(sizeof(T)) >= least_bytes;
