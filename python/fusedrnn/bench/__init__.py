@@ -6,6 +6,7 @@ Not imported by `import fusedrnn`. One file per idea:
 * ``problem``: one piece of work: its data, what the result must be, and whether a result is that;
 * ``implementations``: one file per peer, which sets it up the fastest fair way or says why not;
 * ``worker``: the process in which one implementation runs, its threads set before anything is imported;
+* ``remote``: an object in another process, whose methods can be asked for;
 * ``timing``: calibration, alternating rounds, medians;
 * ``roofline``: the time no program can beat, from ceilings measured in the same rounds;
 * ``session``: the run itself;

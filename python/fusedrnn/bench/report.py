@@ -9,7 +9,7 @@ from typing import Any
 from fusedrnn.bench.implementations import OURS
 from fusedrnn.bench.problem import MODES
 
-__all__ = ["duration", "render", "sections", "title"]
+__all__ = ["duration", "head", "origin", "render", "sections", "table", "title"]
 
 Document = dict[str, Any]
 Row = dict[str, Any]
@@ -102,12 +102,18 @@ def _cell(result: dict[str, Any] | None, best: bool) -> str:
 
 
 def _head(document: Document) -> list[tuple[str, str]]:
-    machine, settings = document["machine"], document["settings"]
+    settings = document["settings"]
     pins = ", ".join(
         f"{threads} thread{'s' if threads != '1' else ''} on "
         + ("any CPU" if cpus is None else f"CPU {' '.join(map(str, cpus))}")
         for threads, cpus in settings["pinned_to"].items()
     )
+    rounds = f"{settings['rounds']}, alternating; medians; {1e3 * settings['seconds_per_round']:.0f} ms each"
+    return origin(document["machine"], [("affinity", pins), ("rounds", rounds)])
+
+
+def origin(machine: dict[str, Any], settings: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Where a run's figures come from, the run's own settings among it."""
     caches = ", ".join(f"{level} {size}" for level, size in machine["caches"].items())
     return [
         ("CPU", machine["cpu"] + (f"; {caches}" if caches else "") + f"; {machine['cpus']} CPUs"),
@@ -115,8 +121,7 @@ def _head(document: Document) -> list[tuple[str, str]]:
         ("versions", ", ".join(f"{name} {version}" for name, version in machine["versions"].items())),
         ("commit", machine["commit"] or "not a checkout"),
         ("instruction set", f"{machine['isa']} (fusedrnn; the peers choose their own)"),
-        ("affinity", pins),
-        ("rounds", f"{settings['rounds']}, alternating; medians; {1e3 * settings['seconds_per_round']:.0f} ms each"),
+        *settings,
         ("load before", "unknown" if machine["load_before"] is None else str(machine["load_before"])),
         ("date", machine["date"]),
         ("command", machine["command"]),
@@ -161,15 +166,10 @@ LEGEND = (
 
 def render(document: Document, markdown: bool = False) -> str:
     """The whole report."""
-    lines: list[str] = []
-    if markdown:
-        lines += [f"* {name}: {f'`{value}`' if name == 'command' else value}" for name, value in _head(document)]
-    else:
-        width = max(len(name) for name, _ in _head(document))
-        lines += [f"{name:<{width}}  {value}" for name, value in _head(document)]
+    lines = head(_head(document), markdown)
     for heading, rows in sections(document["rows"]):
         lines += ["", f"### {heading}" if markdown else f"{heading}", ""]
-        lines += (_markdown if markdown else _aligned)(_table(rows))
+        lines += table(_table(rows), markdown)
     lines += ["", LEGEND]
     for heading, notes in (
         ("Set-ups timed", _variants(document["rows"])),
@@ -178,6 +178,19 @@ def render(document: Document, markdown: bool = False) -> str:
         if notes:
             lines += ["", f"{heading}:", *(["", *(f"* {note}" for note in notes)] if markdown else notes)]
     return "\n".join(lines)
+
+
+def head(entries: list[tuple[str, str]], markdown: bool) -> list[str]:
+    """Lines of names and values."""
+    if markdown:
+        return [f"* {name}: {f'`{value}`' if name == 'command' else value}" for name, value in entries]
+    width = max(len(name) for name, _ in entries)
+    return [f"{name:<{width}}  {value}" for name, value in entries]
+
+
+def table(rows: list[list[str]], markdown: bool) -> list[str]:
+    """Lines of a table, the heading first; the first three columns are text, the others figures."""
+    return _markdown(rows) if markdown else _aligned(rows)
 
 
 def _aligned(table: list[list[str]]) -> list[str]:
