@@ -11,7 +11,8 @@ Not imported by `import fusedrnn`. One file per idea:
 * ``roofline``: the time no program can beat, from ceilings measured in the same rounds;
 * ``session``: the run itself;
 * ``results``: the rows that come out, ``report`` and ``plot`` what is shown of them;
-* ``machine``: what must be said about where the figures come from; ``cli``: the arguments.
+* ``machine``: what must be said about where the figures come from; ``cli``: the arguments;
+* ``beside``: default threads against one thread while other work runs (``--beside``).
 """
 
 from __future__ import annotations

@@ -13,12 +13,17 @@ from typing import Any
 
 import fusedrnn
 from fusedrnn.bench import implementations, machine, plot, report, results
+from fusedrnn.bench.beside import command as beside
+from fusedrnn.bench.beside.situations import ALL, SITUATIONS
 from fusedrnn.bench.problem import CELLS, DTYPES, MODES, Problem
 from fusedrnn.bench.progress import Progress
 from fusedrnn.bench.session import Plan, Session
 from fusedrnn.bench.shapes import GROUPS, Shape, select
 
 __all__ = ["main"]
+
+MILLISECONDS = 75.0
+"""How long each implementation runs in a round, unless told."""
 
 
 def _names(kind: str, known: Sequence[str]) -> Callable[[str], list[str]]:
@@ -75,11 +80,13 @@ def _milliseconds(text: str) -> float:
 def parser() -> argparse.ArgumentParser:
     """The command line, on its own so that the tests and the documentation can ask it."""
     groups = "\n".join(f"  {name:<10} {meaning}" for name, meaning in GROUPS.items())
+    situations = "\n".join(f"  {name:<14} {situation.meaning}" for name, situation in SITUATIONS.items())
     result = argparse.ArgumentParser(
         prog="python -m fusedrnn bench",
         description="Compare fusedrnn with its peers, and with what the machine can do. Every implementation's result "
-        "is checked against the NumPy reference before it is timed.",
-        epilog=f"groups of shapes:\n{groups}\n\nmethod and figures: docs/performance.md",
+        "is checked against the NumPy reference before it is timed. With --beside: compare fusedrnn's default threads "
+        "with one thread, on a machine that is not quiet.",
+        epilog=f"groups of shapes:\n{groups}\n\nsituations:\n{situations}\n\nmethod and figures: docs/performance.md",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -96,9 +103,12 @@ def parser() -> argparse.ArgumentParser:
     add("--threads", type=_counts, default=[1], metavar="N,…", help="thread counts, in the same rounds; 1")
     add("--dtype", choices=DTYPES, default="float32", help="float32 unless given")
     add("--isa", metavar="NAME", help="fusedrnn's instruction set: " + ", ".join(fusedrnn.available_isas()))
+    add("--beside", type=_names("situation", [*SITUATIONS, ALL]), metavar="NAMES",
+        help="measure beside other work, in these situations (below); all: those whose peer is installed")  # fmt: skip
     add("--rounds", type=_count, default=7, metavar="N", help="alternating rounds; 7")
-    add("--milliseconds", type=_milliseconds, default=75.0, metavar="N",
-        help="about how long each implementation runs in a round; 75")  # fmt: skip
+    add("--milliseconds", type=_milliseconds, metavar="N",
+        help="about how long each implementation, or setting of the threads, runs in a round; "
+        f"{MILLISECONDS:g}, with --beside {beside.MILLISECONDS:g}")  # fmt: skip
     add("--no-pin", dest="pin", action="store_false", help="leave the threads to the system's scheduler")
     add("--json", type=Path, metavar="FILE", help="write every round's times (fusedrnn/bench/results.py has the keys)")
     add("--plot", type=Path, metavar="FILE", help="draw a chart (needs matplotlib)")
@@ -127,6 +137,8 @@ def problems(shapes: Sequence[Shape], cells: Sequence[str], modes: Sequence[str]
 
 def _refuse_what_cannot_be(command: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     """What can be known before anything is timed ends the command here."""
+    if options.beside is not None:
+        beside.refuse(command, options)
     if options.isa is not None and options.isa not in fusedrnn.available_isas():
         command.error(f"--isa: {options.isa!r} is not available; there are {', '.join(fusedrnn.available_isas())}")
     if options.plot is not None:
@@ -149,7 +161,8 @@ def _plan(command: argparse.ArgumentParser, options: argparse.Namespace) -> Plan
     todo = problems(shapes, options.cells, modes, options.dtype)
     if not todo:
         command.error("--step: these shapes have two directions; a stream has one")
-    plan = Plan(todo, against, options.threads, options.rounds, options.milliseconds / 1e3, options.isa, options.pin)
+    seconds = (MILLISECONDS if options.milliseconds is None else options.milliseconds) / 1e3
+    plan = Plan(todo, against, options.threads, options.rounds, seconds, options.isa, options.pin)
     allowed = machine.affinity()
     if allowed is not None and max(plan.threads) > len(allowed):
         print(f"fusedrnn bench: {max(plan.threads)} threads on {len(allowed)} CPUs: not pinned", file=sys.stderr)
@@ -177,13 +190,16 @@ def _run(plan: Plan, command_line: str) -> tuple[dict[str, Any], bool]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the benchmark; an exit code: 1 if an implementation computed something else than the reference."""
+    """Run the benchmark; an exit code: 1 if something crashed, or computed something else than the reference."""
     arguments = sys.argv[1:] if argv is None else list(argv)
     command = parser()
     options = command.parse_args(arguments)
+    command_line = shlex.join(["python", "-m", "fusedrnn", "bench", *arguments])
     _refuse_what_cannot_be(command, options)
+    if options.beside is not None:
+        return beside.run(options, command_line)
     plan = _plan(command, options)
-    document, interrupted = _run(plan, shlex.join(["python", "-m", "fusedrnn", "bench", *arguments]))
+    document, interrupted = _run(plan, command_line)
 
     if options.json is not None:
         options.json.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
