@@ -65,20 +65,20 @@ py::dict ceilings_as(Index bytes, int threads) {
         const py::gil_scoped_release release;
         gflops = best_rate([&] {
             std::vector<double> done(static_cast<std::size_t>(threads));
-            auto body = [&](const Team& team) {
+            auto body = [&](int, const Team& team) {
                 done[static_cast<std::size_t>(team.index)] = kernels.fma_peak(2000000);
             };
-            parallel(threads, body);
+            for_shares({threads}, threads, body);
             double all = 0;
             for (const double one : done) all += one;
             return all * 1e-9;
         });
         gbytes = best_rate([&] {
-            auto body = [&](const Team& team) {
+            auto body = [&](int, const Team& team) {
                 for (Index i = 0; i < repeats; ++i)
                     kernels.read_bandwidth(data[static_cast<std::size_t>(team.index)].data(), count);
             };
-            parallel(threads, body);
+            for_shares({threads}, threads, body);
             return static_cast<double>(repeats * count) * static_cast<double>(sizeof(T) * threads) * 1e-9;
         });
     }

@@ -4,6 +4,7 @@
 
 #include "bindings/register.hpp"
 #include "dispatch/dispatch.hpp"
+#include "threads/team_mode.hpp"
 
 namespace fusedrnn::bindings {
 namespace {
@@ -17,7 +18,6 @@ py::dict build_info() {
     info["build_type"] = FUSEDRNN_BUILD_TYPE;
     info["kernel_flags"] = FUSEDRNN_KERNEL_FLAGS_TEXT;
     info["cxx_standard"] = static_cast<long>(__cplusplus);
-    info["openmp"] = static_cast<long>(FUSEDRNN_OPENMP_VERSION);
     info["pybind11"] = PYBIND11_TOSTRING(PYBIND11_VERSION_MAJOR) "." PYBIND11_TOSTRING(
         PYBIND11_VERSION_MINOR) "." PYBIND11_TOSTRING(PYBIND11_VERSION_PATCH);
     info["compiled_isas"] = compiled_isas();
@@ -27,6 +27,15 @@ py::dict build_info() {
     info["fused_multiply_add"] = current_kernels().fused_multiply_add;
     info["num_threads"] = num_threads();
     return info;
+}
+
+// For tests.
+void set_team_mode_by_name(const std::string& name) {
+    const std::pair<const char*, TeamMode> modes[] = {
+        {"adaptive", TeamMode::adaptive}, {"fixed", TeamMode::fixed}, {"random", TeamMode::random}};
+    for (const auto& [known, mode] : modes)
+        if (name == known) return set_team_mode(mode);
+    throw py::value_error("mode: expected adaptive, fixed or random, got '" + name + "'");
 }
 
 }  // namespace
@@ -40,6 +49,7 @@ void register_runtime(py::module_& module) {
     module.def("set_num_threads", &set_num_threads, py::arg("n"));
     module.def("get_num_threads", &num_threads);
     module.def("build_info", &build_info);
+    module.def("set_team_mode", &set_team_mode_by_name, py::arg("mode"));
     py::dict gates;  // of every kind of cell
     for (const CellTraits& traits : cell_traits_table) gates[traits.name] = traits.gates;
     module.attr("gates") = gates;

@@ -48,11 +48,14 @@ template <class T>
 
 // Called by every thread that shares a span's units at the points where all must have written before any reads.
 struct StepBarrier {
-    void (*wait)(void*) = nullptr;
+    bool (*wait)(void*, bool may_end) = nullptr;
     void* context = nullptr;
-    [[gnu::always_inline]] void operator()() const {
-        if (wait) wait(context);
+    // In the middle of a step.
+    [[gnu::always_inline]] void within_step() const {
+        if (wait) wait(context, false);
     }
+    // At its end. Whether to go on: if not, the span ends after this step, on all threads.
+    [[gnu::always_inline]] bool after_step() const { return !wait || wait(context, true); }
 };
 
 template <class T>
@@ -102,7 +105,7 @@ struct ForwardSpan {
     bool down;                                 // where the first step begins: blocks go up and down by turns
     InPassing<T>* in_passing;                  // input products of steps after the span, as project() would store them, of
                                                // the span's blocks. Null: none are
-    bool completes_passing;                    // they are complete at the end of this span
+    bool completes_passing;                    // they are complete at the end of this span, unless the barrier ended it
     StepBarrier barrier;
 
     [[gnu::always_inline]] Index recurrent_size() const { return proj_size ? proj_size : hidden_size; }
@@ -171,7 +174,7 @@ struct BackwardSpan {
     T* scratch;          // rows * linear_tile_columns elements, owned by this call
     InPassing<T>* in_passing;  // dx of steps after the span: `dx`, by chains, of these rows. Null: none is
     LinearArgs<T> dx;
-    bool completes_passing;    // it is complete at the end of this span
+    bool completes_passing;    // it is complete at the end of this span, and where the barrier ended it
     StepBarrier barrier;
 
     [[gnu::always_inline]] Index recurrent_size() const { return proj_size ? proj_size : hidden_size; }
@@ -231,9 +234,10 @@ struct Kernels {
     // So many columns of x one row's step multiplies while it waits for the activations of the step before.
     Index columns_while_waiting;
     bool takes_in_passing;  // ForwardSpan::in_passing, BackwardSpan::in_passing
-    void (*forward[cell_kind_count])(const ForwardSpan<T>&);
+    // The steps taken, which are all but where the barrier ended the span.
+    Index (*forward[cell_kind_count])(const ForwardSpan<T>&);
     void (*project[cell_kind_count])(const ProjectArgs<T>&);
-    void (*backward[cell_kind_count])(const BackwardSpan<T>&);
+    Index (*backward[cell_kind_count])(const BackwardSpan<T>&);
     void (*linear)(const LinearArgs<T>&);
     void (*outer)(const OuterArgs<T>&);
     void (*transpose_panel)(const T* source, Index source_stride, Index rows, Index depth, T* out, Index out_stride);

@@ -20,9 +20,9 @@ namespace fusedrnn::FUSEDRNN_ISA {
 namespace {
 
 template <auto Kernel, class Arguments>
-void flushed(const Arguments& arguments) {
+auto flushed(const Arguments& arguments) {
     const DenormalsFlushed guard;
-    Kernel(arguments);
+    return Kernel(arguments);
 }
 
 template <class T>

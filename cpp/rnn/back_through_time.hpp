@@ -6,6 +6,7 @@
 
 #include "rnn/direction_backward.hpp"
 #include "rnn/in_passing.hpp"
+#include "rnn/split.hpp"
 #include "rnn/thread_share.hpp"
 
 namespace fusedrnn {
@@ -37,6 +38,11 @@ LinearArgs<T> input_gradient(const DirectionBackward<T>& d) {
     return args;
 }
 
+// How far a walk came back, and the steps behind it whose dx has not been taken: [begin, dx_end).
+struct Walked {
+    Index begin, dx_end;
+};
+
 // One thread's walk back through a window of steps: the gate gradients of its row-steps, and where it takes them in passing
 // dx of the last ones.
 template <class T>
@@ -45,19 +51,19 @@ public:
     BackThroughTime(const DirectionBackward<T>& d, const ThreadShare& share, ThreadScratch<T>& scratch, const Team& team)
         : d_(d), share_(share), scratch_(scratch), team_(team) {}
 
-    // Returns the step from which on dx has been taken.
-    Index run(const std::vector<StepRange>& spans, StepRange window) {
+    // Ends before the window's beginning where the team ends.
+    Walked run(const std::vector<StepRange>& spans, StepRange window) {
         group_ = takes_in_passing(window) ? last_group({window.begin, window.end}) : window;
         const auto begins_before = [](StepRange span, Index step) { return span.begin < step; };
         auto span = std::lower_bound(spans.begin(), spans.end(), window.end, begins_before);
         while (span != spans.begin() && (--span)->end > window.begin)
             for (Index end = std::min(span->end, window.end); end > std::max(span->begin, window.begin);) {
                 if (end == group_.begin) next_group(window);
-                const Index begin = std::max(span->begin, group_.begin);
-                this->span({begin, end});
-                end = begin;
+                const Index begin = std::max({span->begin, group_.begin, end - most_steps_at_once(end - 1)});
+                end -= this->span({begin, end});
+                if (team_.ends()) return {end, group_.end};
             }
-        return group_.end;
+        return {window.begin, group_.end};
     }
 
 private:
@@ -87,9 +93,17 @@ private:
         in_passing_.column = in_passing_.chain = in_passing_.k = 0;
     }
 
-    void span(StepRange range) {
+    // A long window is left now and then, to see whether it is cancelled.
+    Index most_steps_at_once(Index step) const {
+        constexpr double looks_every = 20e6;  // ns
+        const Index rows = std::max<Index>(1, share_.rows(d_.schedule.active(step)));
+        return 1 + static_cast<Index>(looks_every / time_of_step<T>(d_.spec, 0, rows));
+    }
+
+    // Returns how many of the steps were taken: all, unless the team ends.
+    Index span(StepRange range) {
         const Index active = d_.schedule.active(range.begin), rows = share_.rows(active);
-        if (rows == 0) return;
+        if (rows == 0) return range.end - range.begin;
         BackwardSpan<T> span = {};
         span.enters_at_end = true;
         span.zeros = d_.zeros();
@@ -116,7 +130,7 @@ private:
         span.scratch = scratch_.sums.reserve(rows * linear_tile_columns<T>);
         span.barrier = share_.barrier;
         if (in_passing_.x) take_in_passing(span, range.begin == group_.begin);
-        d_.kernels.backward[static_cast<int>(d_.spec.cell)](span);
+        return d_.kernels.backward[static_cast<int>(d_.spec.cell)](span);
     }
 
     void take_in_passing(BackwardSpan<T>& span, bool completes) {

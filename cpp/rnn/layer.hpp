@@ -8,6 +8,7 @@
 #include "rnn/schedule.hpp"
 #include "rnn/workspace.hpp"
 #include "threads/parallel.hpp"
+#include "threads/progress.hpp"
 
 namespace fusedrnn {
 
@@ -40,7 +41,7 @@ struct LayerForward {
     View<T> cells;    // where every step's c goes, or null; not together with a tape
     DirectionTape<T>* tape[2];
     // In a wave of layers: how far the layer below has come, if there is one, and how far this one.
-    const Progress* below = nullptr;
+    Progress* below = nullptr;
     Progress* progress = nullptr;
 };
 

@@ -44,13 +44,15 @@ void take_input_gradient(const DirectionBackward<T>& d, StepRange steps, const T
     d.kernels.linear(args);
 }
 
-// What follows from a window's gate gradients; dx of its steps up to `dx_end`.
+// What follows from a window's gate gradients; dx of those of its steps that have none yet.
 template <class T>
-void finish_window(const DirectionBackward<T>& d, Index window, Index dx_end, const ThreadShare& share,
-                   ThreadScratch<T>& scratch, const Team& team) {
+void finish_window(const DirectionBackward<T>& d, Index window, const std::vector<StepRange>& without_dx,
+                   const ThreadShare& share, ThreadScratch<T>& scratch, const Team& team) {
     if (window + 1 == d.windows.count())
         initial_state_gradient(d, scratch, part_of(d.schedule.rows(), team.index, team.size));
-    if (d.call.dx) take_input_gradient(d, {d.windows.steps(window).begin, dx_end}, share, scratch, team);
+    if (d.call.dx)
+        for (const StepRange& steps : without_dx)
+            if (steps.begin < steps.end) take_input_gradient(d, steps, share, scratch, team);
     WeightGradient<T>(d, window, team, scratch).run();
 }
 
@@ -88,46 +90,126 @@ void pass_through_empty_rows(const LayerBackward<T>& call, Index direction) {
     pass(call.dc0[direction], call.dc_n[direction], call.spec.hidden_size);
 }
 
+// The whole layer's way back.
+template <class T>
+class LayerWalk {
+public:
+    LayerWalk(const LayerBackward<T>& call, const Windows& windows, Workspace<T>& workspace, const Split& split)
+        : call_(call), windows_(windows), workspace_(workspace), split_(split) {
+        for (Index direction = 0; direction < call.spec.directions(); ++direction) {
+            directions_.emplace_back(call, windows, workspace, direction);
+            spans_.push_back(call.schedule.spans(call.spec.runs_backwards(direction), call.truncate));
+            load_carries(directions_.back());
+        }
+    }
+
+    void run() {
+        if (split_.by == SplitBy::units)
+            walk_in_step();
+        else if (split_.by == SplitBy::directions)
+            walk_directions_at_once();
+        else
+            walk_in_shares();
+        for (const DirectionBackward<T>& d : directions_) keep_pending(d);
+    }
+
+private:
+    ThreadScratch<T>& scratch(const Team& team) { return workspace_.threads[static_cast<std::size_t>(team.slot)]; }
+    const std::vector<StepRange>& spans(const DirectionBackward<T>& d) const {
+        return spans_[static_cast<std::size_t>(d.direction)];
+    }
+    Walked walk(const DirectionBackward<T>& d, StepRange steps, const ThreadShare& share, const Team& team) {
+        return BackThroughTime<T>(d, share, scratch(team), team).run(spans(d), steps);
+    }
+    void finish(const DirectionBackward<T>& d, Index window, const std::vector<StepRange>& without_dx, const Team& team) {
+        finish_window(d, window, without_dx, share_of<T>(call_.spec, split_.by, team), scratch(team), team);
+    }
+
+    // Rows of their own for every thread. A thread goes on to the next window's steps once it has finished its part of this
+    // one: in the phase of a window its steps, after what follows from the window before.
+    void walk_in_shares() {
+        struct WindowOf {
+            const DirectionBackward<T>* direction;
+            Index window;
+        };
+        std::vector<WindowOf> all;
+        for (const DirectionBackward<T>& d : directions_)
+            for (Index window = 0; window < windows_.count(); ++window) all.push_back({&d, window});
+        const int phases = static_cast<int>(all.size()) + 1;
+        std::vector<Index> dx_end(static_cast<std::size_t>(split_.threads));  // of each part's last window
+        auto body = [&](int phase, const Team& team) {
+            const ThreadShare share = share_of<T>(call_.spec, SplitBy::rows, team);
+            Index& taken = dx_end[static_cast<std::size_t>(team.index)];
+            if (phase > 0) {
+                const WindowOf before = all[static_cast<std::size_t>(phase - 1)];
+                finish(*before.direction, before.window, {{windows_.steps(before.window).begin, taken}}, team);
+            }
+            if (phase + 1 == phases || team.ends()) return;
+            const WindowOf now = all[static_cast<std::size_t>(phase)];
+            taken = walk(*now.direction, windows_.steps(now.window), share, team).dx_end;
+        };
+        for_shares({split_.threads, phases}, split_.threads, body);
+    }
+
+    // Both directions at once, in one window; then what follows from the first, then from the second, which adds to its dx.
+    void walk_directions_at_once() {
+        auto body = [&](int phase, const Team& team) {
+            const StepRange all = windows_.steps(0);
+            if (phase == 0)
+                walk(directions_[static_cast<std::size_t>(team.index)], all, share_of<T>(call_.spec, split_.by, team), team);
+            else
+                finish(directions_[static_cast<std::size_t>(phase - 1)], 0, {all}, team);
+        };
+        for_shares({split_.threads, 1 + static_cast<int>(directions_.size())}, split_.threads, body);
+    }
+
+    // Units of their own for every thread: all step together, with as many threads as are there.
+    void walk_in_step() {
+        for (const DirectionBackward<T>& d : directions_)
+            for (Index window = 0; window < windows_.count(); ++window) {
+                std::vector<StepRange> without_dx;
+                const StepRange steps = windows_.steps(window);
+                for (Index end = steps.end; end > steps.begin;) end = walk_some(d, {steps.begin, end}, without_dx);
+                auto body = [&](int, const Team& team) { finish(d, window, without_dx, team); };
+                for_shares({split_.threads}, split_.threads, body);
+            }
+    }
+
+    // With one team; returns how far it came.
+    Index walk_some(const DirectionBackward<T>& d, StepRange steps, std::vector<StepRange>& without_dx) {
+        Walked reached = {};
+        auto body = [&](const Team& team) {
+            const Walked walked = walk(d, steps, share_of<T>(call_.spec, SplitBy::units, team), team);
+            if (team.index == 0) reached = walked;
+        };
+        const double step = time_of_step<T>(call_.spec, 0, call_.schedule.rows());
+        const double left = step * static_cast<double>(steps.end - steps.begin);
+        in_step({static_cast<Nanoseconds>(left), static_cast<Nanoseconds>(step)}, split_.threads, body);
+        without_dx.push_back({reached.begin, reached.dx_end});
+        return reached.begin;
+    }
+
+    const LayerBackward<T>& call_;
+    const Windows& windows_;
+    Workspace<T>& workspace_;
+    const Split split_;
+    std::vector<DirectionBackward<T>> directions_;
+    std::vector<std::vector<StepRange>> spans_;
+};
+
 }  // namespace
 
 template <class T>
 void layer_backward(const LayerBackward<T>& call, Workspace<T>& workspace, int threads) {
     const NetworkSpec& spec = call.spec;
     const Schedule& schedule = call.schedule;
-    const Split split = choose_split(spec, call.input_size, schedule.rows(), schedule.steps(), threads, sizeof(T));
+    const Split split = choose_split<T>(spec, call.input_size, schedule.rows(), schedule.steps(), threads);
     const Windows windows(schedule, rows_of_window(call, split.by));
     reserve_gradients(call, windows, workspace);
     for (Index direction = 0; direction < spec.directions(); ++direction) pass_through_empty_rows(call, direction);
     if (schedule.total() == 0) return;
-
     workspace.prepare(split.threads, std::max(spec.recurrent_size(), spec.traits().gates * spec.hidden_size));
-    std::vector<DirectionBackward<T>> directions;
-    std::vector<std::vector<StepRange>> spans;
-    for (Index direction = 0; direction < spec.directions(); ++direction) {
-        directions.emplace_back(call, windows, workspace, direction);
-        spans.push_back(schedule.spans(spec.runs_backwards(direction), call.truncate));
-        load_carries(directions.back());
-    }
-    const Index at_once = split.by == SplitBy::directions ? spec.directions() : 1;
-
-    auto body = [&](const Team& team) {
-        ThreadScratch<T>& scratch = workspace.threads[static_cast<std::size_t>(team.index)];
-        const ThreadShare share = share_of<T>(spec, split.by, team);
-        for (auto first = directions.begin(); first != directions.end(); first += at_once)
-            for (Index window = 0; window < windows.count(); ++window) {
-                Index dx_end = windows.steps(window).end;
-                for (auto d = first; d != first + at_once; ++d)
-                    if (share.takes(d->direction))
-                        dx_end = BackThroughTime<T>(*d, share, scratch, team)
-                                     .run(spans[static_cast<std::size_t>(d->direction)], windows.steps(window));
-                for (auto d = first; d != first + at_once; ++d) {
-                    team.barrier->wait();
-                    finish_window(*d, window, dx_end, share, scratch, team);
-                }
-            }
-    };
-    parallel(split.threads, body);
-    for (const DirectionBackward<T>& d : directions) keep_pending(d);
+    LayerWalk<T>(call, windows, workspace, split).run();
 }
 
 template void layer_backward(const LayerBackward<float>&, Workspace<float>&, int);

@@ -16,23 +16,27 @@ public:
                      Workspace<T>& workspace)
         : call_(call), spec_(call.spec), schedule_(call.schedule), direction_(direction),
           backwards_(spec_.runs_backwards(direction)), share_(share), team_(team), workspace_(workspace),
-          scratch_(workspace.threads[static_cast<std::size_t>(team.index)]), kernels_(call.kernels),
+          scratch_(workspace.threads[static_cast<std::size_t>(team.slot)]), kernels_(call.kernels),
           weights_(*call.weights[direction]), tape_(call.tape[direction]) {}
 
-    void run() {
+    // The steps from `from` on. Returns where it ended: after the last one, or before it where the team ends.
+    Index run(Index from) {
+        group_ = {from, from};
         Index rows_to_come = 0;
         for (const StepRange& span : schedule_.spans(backwards_))
-            rows_to_come += rows_at(span.begin) * (span.end - span.begin);
+            rows_to_come += rows_at(span.begin) * std::max<Index>(0, span.end - std::max(span.begin, from));
         for (const StepRange& span : schedule_.spans(backwards_))
-            for (Index step = span.begin; step < span.end;) {
-                if (rows_at(step) == 0) return;  // rows only ever end
+            for (Index step = std::max(span.begin, from); step < span.end;) {
+                if (rows_at(step) == 0) return schedule_.steps();  // rows only ever end
                 if (step == group_.end) next_group(span, rows_to_come);
-                const StepRange range = {step, std::min(span.end, group_.end)};
-                chunk(range);
-                if (call_.progress) call_.progress->reach(range.end);
-                rows_to_come -= (range.end - range.begin) * rows_at(step);
-                step = range.end;
+                const StepRange range = {step, std::min({span.end, group_.end, step + most_steps_at_once(rows_at(step))})};
+                const Index taken = chunk(range);
+                step += taken;
+                if (team_.ends()) return step;
+                if (call_.progress) call_.progress->reach(step);
+                rows_to_come -= taken * rows_at(range.begin);
             }
+        return schedule_.steps();
     }
 
 private:
@@ -53,7 +57,7 @@ private:
         Index end = begin, count = 0;
         while (end < schedule_.steps() && count < enough) count += rows_at(end++);
         const Index rest = call_.progress ? std::min(end, span.end) : span.end;
-        if (call_.below) call_.below->wait_for(std::max(end, rest), *team_.barrier);
+        if (call_.below) call_.below->wait_for(std::max(end, rest));
         if (end - begin > 1 && (low_tiles(rows) || saves_reading(end - begin, count))) {
             group_ = {begin, end};
             projected_ = project(group_, count, scratch_.projected.reserve(count * projected_width()));
@@ -180,7 +184,14 @@ private:
         return stride;
     }
 
-    void chunk(StepRange range) {
+    // A long sequence is left now and then, to see whether it is cancelled.
+    Index most_steps_at_once(Index rows) const {
+        constexpr double looks_every = 20e6;  // ns
+        return 1 + static_cast<Index>(looks_every / time_of_step<T>(spec_, call_.input_size, rows));
+    }
+
+    // Returns how many of the steps were taken: all, unless the team ends.
+    Index chunk(StepRange range) {
         const Index rows = rows_at(range.begin);
         scratch_.forward_rows.resize(static_cast<std::size_t>(rows));
         for (Index i = 0; i < rows; ++i) scratch_.forward_rows[static_cast<std::size_t>(i)] = row_at(range.begin, i);
@@ -206,7 +217,7 @@ private:
         span.barrier = share_.barrier;
         span.in_passing = in_passing_.x ? &in_passing_ : nullptr;
         span.completes_passing = range.end == group_.end;
-        kernels_.forward[static_cast<int>(spec_.cell)](span);
+        return kernels_.forward[static_cast<int>(spec_.cell)](span);
     }
 
     // The input products of all rows of the steps, `count` altogether: [step][row][gate and unit].
@@ -264,20 +275,46 @@ private:
 
 }  // namespace
 
+// Rows or directions of their own for every thread.
+template <class T>
+void forward_in_shares(const LayerForward<T>& call, const Split& split, Workspace<T>& workspace) {
+    auto body = [&](int, const Team& team) {
+        const ThreadShare share = share_of<T>(call.spec, split.by, team);
+        for (Index direction = 0; direction < call.spec.directions(); ++direction)
+            if (share.takes(direction)) DirectionForward<T>(call, direction, share, team, workspace).run(0);
+    };
+    for_shares({split.threads}, split.threads, body);
+}
+
+// Units of their own for every thread: all step together, with as many threads as are there.
+template <class T>
+void forward_in_step(const LayerForward<T>& call, const Split& split, Workspace<T>& workspace) {
+    const Index rows = call.schedule.rows();
+    const double step = time_of_step<T>(call.spec, call.input_size, rows);
+    for (Index direction = 0; direction < call.spec.directions(); ++direction)
+        for (Index begin = 0; begin < call.schedule.steps();) {
+            Index end = begin;
+            auto body = [&](const Team& team) {
+                const ThreadShare share = share_of<T>(call.spec, SplitBy::units, team);
+                const Index reached = DirectionForward<T>(call, direction, share, team, workspace).run(begin);
+                if (team.index == 0) end = reached;
+            };
+            const double left = step * static_cast<double>(call.schedule.steps() - begin);
+            in_step({static_cast<Nanoseconds>(left), static_cast<Nanoseconds>(step)}, split.threads, body);
+            begin = end;
+        }
+}
+
 template <class T>
 void layer_forward(const LayerForward<T>& call, Workspace<T>& workspace, int threads) {
     const NetworkSpec& spec = call.spec;
-    const Split split = choose_split(spec, call.input_size, call.schedule.rows(), call.schedule.steps(), threads,
-                                     sizeof(T));
+    const Split split = choose_split<T>(spec, call.input_size, call.schedule.rows(), call.schedule.steps(), threads);
     workspace.prepare(split.threads, std::max(spec.hidden_size, spec.recurrent_size()));
     if (spec.proj_size) workspace.units.reserve(spec.directions() * call.schedule.batch() * spec.hidden_size);
-    auto body = [&](const Team& team) {
-        const ThreadShare share = share_of<T>(spec, split.by, team);
-        for (Index direction = 0; direction < spec.directions(); ++direction)
-            if (share.takes(direction))
-                DirectionForward<T>(call, direction, share, team, workspace).run();
-    };
-    parallel(split.threads, body);
+    if (split.by == SplitBy::units)
+        forward_in_step(call, split, workspace);
+    else
+        forward_in_shares(call, split, workspace);
 }
 
 template <class T>
@@ -289,13 +326,17 @@ void wave_forward(std::vector<LayerForward<T>>& calls, Workspace<T>& workspace, 
         calls[l].below = l ? &progress[l - 1] : nullptr;
         calls[l].progress = &progress[l];
     }
-    auto body = [&](const Team& team) {
-        const ThreadShare share = share_of<T>(spec, SplitBy::layers, team);
-        // From the bottom: the layer that a thread waits for is never behind one of its own.
-        for (auto l = static_cast<std::size_t>(team.index); l < calls.size(); l += static_cast<std::size_t>(team.size))
-            DirectionForward<T>(calls[l], 0, share, team, workspace).run();
+    // From the bottom: the layer that a thread waits for has been begun before its own.
+    auto body = [&](int, const Team& team) {
+        struct Leave {  // also where it throws
+            Progress& progress;
+            ~Leave() { progress.leave(); }
+        } const leave{progress[static_cast<std::size_t>(team.index)]};
+        const Team alone = {0, 1, team.slot, nullptr, team.cancelled_};
+        const ThreadShare share = share_of<T>(spec, SplitBy::layers, alone);
+        DirectionForward<T>(calls[static_cast<std::size_t>(team.index)], 0, share, alone, workspace).run(0);
     };
-    parallel(threads, body);
+    for_shares({static_cast<int>(calls.size()), 1, true}, threads, body);
 }
 
 template void layer_forward(const LayerForward<float>&, Workspace<float>&, int);

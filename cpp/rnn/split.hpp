@@ -17,10 +17,18 @@ struct Split {
     int threads;
 };
 
-// `rows` sequences of `steps` steps through one layer whose input has `input` values.
-Split choose_split(const NetworkSpec& spec, Index input, Index rows, Index steps, int threads, std::size_t value_bytes);
+// About what one thread takes for a step of one direction of a layer with `input` values, in nanoseconds: the time of its
+// multiply-adds at a speed that the instruction set in use reaches on common machines.
+template <class T>
+double time_of_step(const NetworkSpec& spec, Index input, Index rows);
+
+// `rows` sequences of `steps` steps through one layer whose input has `input` values, on as many of `threads` as are worth it
+// now.
+template <class T>
+Split choose_split(const NetworkSpec& spec, Index input, Index rows, Index steps, int threads);
 
 // How many threads should go through the layers of a stack at once, each through whole layers; 1: layer after layer.
-int choose_wave(const NetworkSpec& spec, Index rows, Index steps, int threads, std::size_t value_bytes);
+template <class T>
+int choose_wave(const NetworkSpec& spec, Index rows, Index steps, int threads);
 
 }  // namespace fusedrnn

@@ -84,7 +84,7 @@ struct StackForward {
     }
 
     // Threads for a wave through all layers; 1: layer after layer.
-    int wave() const { return choose_wave(spec, schedule.rows(), schedule.steps(), num_threads(), sizeof(T)); }
+    int wave() const { return choose_wave<T>(spec, schedule.rows(), schedule.steps(), num_threads()); }
 
     void finish(Index l, const LayerForward<T>& call) {
         const Index h_width = spec.recurrent_size(), c_width = spec.hidden_size;

@@ -28,6 +28,8 @@ ThreadShare share_of(const NetworkSpec& spec, SplitBy by, const Team& team) {
     ThreadShare share;
     share.block_end = ceil_div(spec.hidden_size, unit_block<T>);
     share.proj_end = ceil_div(spec.proj_size, unit_block<T>);
+    if (team.member)
+        share.barrier = {[](void* member, bool may_end) { return static_cast<Member*>(member)->wait(may_end); }, team.member};
     if (team.size == 1) return share;
     switch (by) {
         case SplitBy::rows:
@@ -46,7 +48,6 @@ ThreadShare share_of(const NetworkSpec& spec, SplitBy by, const Team& team) {
             share.block_end = units.end;
             share.proj_begin = proj.begin;
             share.proj_end = proj.end;
-            share.barrier = {[](void* barrier) { static_cast<Barrier*>(barrier)->wait(); }, team.barrier};
             break;
         }
     }

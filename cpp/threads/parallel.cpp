@@ -1,125 +1,72 @@
+// How many threads a region gets.
 #include "threads/parallel.hpp"
 
-#include <omp.h>
-#include <pthread.h>
-#include <sched.h>
-
 #include <algorithm>
-#include <exception>
-#include <stdexcept>
-#include <string>
 
 #include "fusedrnn/runtime.hpp"
+#include "threads/backoff.hpp"
+#include "threads/costs.hpp"
+#include "threads/processors.hpp"
+#include "threads/region.hpp"
+#include "threads/team_mode.hpp"
+#include "threads/workers.hpp"
 
 namespace fusedrnn {
 namespace {
 
-// OpenMP's worker threads do not survive fork, and a child that asks for them hangs: children run on one thread.
-std::atomic<bool> forked{false};
-const int fork_handler_registered = pthread_atfork(nullptr, nullptr, [] { forked = true; });
+// All without order: numbers that steer how fast a call is, never what it computes.
+std::atomic<TeamMode> mode{TeamMode::adaptive};
+std::atomic<unsigned> chances{0};
+std::atomic<Nanoseconds> last_wish{0};  // when work was last worth more than one thread that is awake
 
-int usable_processors() {
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof(set), &set) == 0) return CPU_COUNT(&set);
-    return omp_get_num_procs();
-}
-
-std::atomic<int>& thread_limit() {
-    static std::atomic<int> limit{usable_processors()};
-    return limit;
-}
-
-inline void pause() {
-#if defined(__x86_64__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    asm volatile("yield");
-#endif
+// Sleeping workers are worth being woken for much work, and for little where calls follow each other: they stay awake then.
+bool worth_waking(Nanoseconds work) {
+    const Nanoseconds time = now(), before = last_wish.exchange(time, std::memory_order_relaxed);
+    return work >= tuning::wakes_worth_a_team * costs().start_asleep() || time - before < tuning::most_linger;
 }
 
 }  // namespace
 
-int num_threads() { return thread_limit().load(std::memory_order_relaxed); }
+TeamMode team_mode() { return mode.load(std::memory_order_relaxed); }
+void set_team_mode(TeamMode chosen) { mode.store(chosen, std::memory_order_relaxed); }
 
-void set_num_threads(int count) {
-    if (count < 1 || count > most_threads)
-        throw std::invalid_argument("num_threads: expected an integer from 1 to " + std::to_string(most_threads) + ", got " +
-                                    std::to_string(count));
-    thread_limit().store(count);
+bool chance(int one_in) {
+    // Numbers that look random, in every thread others: a multiplicative hash of a counter.
+    const unsigned mixed = chances.fetch_add(1, std::memory_order_relaxed) * 2654435761u;
+    return (mixed >> 16) % static_cast<unsigned>(one_in) == 0;
 }
 
-void Barrier::wait() {
-    constexpr int yields = 20;
-    const unsigned round = round_.load(std::memory_order_acquire);
-    if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == threads_) {
-        arrived_.store(0, std::memory_order_relaxed);
-        round_.store(round + 1, std::memory_order_release);
-        if (threads_ > 1) round_.notify_all();
-        return;
-    }
-    if (spin(round)) return;
-    for (int turn = 0; turn < yields; ++turn) {
-        sched_yield();
-        if (round_.load(std::memory_order_acquire) != round || given_up()) return;
-    }
-    // The thread waited for has lost its processor. Asleep, this one leaves its own to it.
-    round_.wait(round, std::memory_order_acquire);
+int threads_allowed(int threads) {
+    if (threads < 2) return 1;
+    if (team_mode() == TeamMode::random) return chance(3) ? 1 : threads;
+    return team_mode() == TeamMode::adaptive ? backoff().allowed(threads) : threads;
 }
 
-// Whether the round ended meanwhile. Now and then for the whole time, in case that the others are back on processors of
-// their own.
-bool Barrier::spin(unsigned round) {
-    constexpr int least_spins = 8;
-    constexpr unsigned rounds_between = 32;
-    const int spins = spins_.load(std::memory_order_relaxed);
-    for (int i = 0; i < (round % rounds_between == 0 ? most_spins : spins); ++i) {
-        if (round_.load(std::memory_order_acquire) != round || given_up()) {
-            if (spins != most_spins) spins_.store(most_spins, std::memory_order_relaxed);
-            return true;
-        }
-        pause();
-    }
-    spins_.store(std::max(spins / 2, least_spins), std::memory_order_relaxed);
-    return false;
+int most_workers() { return team_mode() == TeamMode::adaptive ? processors_now() - 1 : most_threads; }
+
+int threads_worth_in_step(Nanoseconds work, int most) {
+    const bool adapts = team_mode() == TeamMode::adaptive;
+    const Nanoseconds start = adapts ? costs().start_awake() : tuning::start_awake;
+    const Nanoseconds threads = std::min<Nanoseconds>(most, work / (tuning::starts_worth_a_thread * start));
+    if (threads < 2) return 1;
+    if (!adapts) return static_cast<int>(threads);
+    const int available = std::min(static_cast<int>(threads), processors_now());
+    return available > 1 && (workers_awake(available - 1) || worth_waking(work)) ? available : 1;
 }
 
-void Barrier::give_up() {
-    given_up_.store(true);
-    round_.fetch_add(1);  // whoever sleeps sees another round
-    round_.notify_all();
+int threads_worth(Nanoseconds work, int most) {
+    const int threads = threads_worth_in_step(work, most);
+    return threads_allowed(threads);
 }
 
-void Progress::wait_for(long steps, const Barrier& team) const {
-    for (int turn = 0; reached_.load(std::memory_order_acquire) < steps && !team.given_up(); ++turn) {
-        if (turn < Barrier::most_spins)
-            pause();
-        else
-            sched_yield();
-    }
+Nanoseconds step_worth_a_barrier() {
+    return tuning::barriers_worth_a_step * (team_mode() == TeamMode::adaptive ? costs().barrier() : tuning::barrier);
 }
 
-void run_team(int threads, void (*body)(void*, const Team&), void* context) {
-    if (threads <= 1 || forked.load(std::memory_order_relaxed)) {
-        Barrier alone(1);
-        body(context, Team{0, 1, &alone});
-        return;
-    }
-    Barrier barrier(threads);
-    std::exception_ptr thrown;
-    std::atomic<bool> failed{false};
-#pragma omp parallel num_threads(threads)
-    {
-        // The team may be smaller than asked for, and the barrier must count the threads that are there.
-#pragma omp single
-        barrier.set_threads(omp_get_num_threads());
-        try {  // an exception must not leave the region
-            body(context, Team{omp_get_thread_num(), omp_get_num_threads(), &barrier});
-        } catch (...) {
-            if (!failed.exchange(true)) thrown = std::current_exception();
-            barrier.give_up();
-        }
-    }
-    if (thrown) std::rethrow_exception(thrown);
+void note_gain(const Stopwatch& watch, Nanoseconds waited, double times, int present) {
+    if (team_mode() != TeamMode::adaptive) return;
+    const double alone = static_cast<double>(watch.worked(waited)) * times;
+    backoff().note(static_cast<Nanoseconds>(alone) - watch.passed(), present);
 }
 
 }  // namespace fusedrnn

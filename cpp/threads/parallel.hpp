@@ -1,62 +1,66 @@
-// Teams of threads. The only code that sees OpenMP.
+// Work on several threads. The results do not depend on how many there are, nor on which of them does what.
+//
+// There are two kinds. Shares are parts of work that do not wait for each other: whoever is there takes the next one, and a
+// thread that comes late, or not at all, is not waited for. A team in step has a barrier at every step: it begins with the
+// threads that come soon, and ends when one of them is late.
 #pragma once
 
 #include <atomic>
 
+#include "threads/barrier.hpp"
+#include "threads/clock.hpp"
+
 namespace fusedrnn {
 
-// All threads of a team wait for each other: spinning, then yielding, then asleep. Where threads share a processor spinning
-// only delays them: after rounds in which it was in vain they spin less, until it was not.
-class Barrier {
-public:
-    explicit Barrier(int threads) : threads_(threads) {}
-    void wait();
-
-    // Before anyone waits: how many really came.
-    void set_threads(int threads) { threads_ = threads; }
-    // One of them will not come any more: nobody waits from here on.
-    void give_up();
-    bool given_up() const { return given_up_.load(std::memory_order_relaxed); }
-
-    static constexpr int most_spins = 1000;
-
-private:
-    bool spin(unsigned round);
-
-    int threads_;
-    std::atomic<bool> given_up_{false};
-    alignas(64) std::atomic<int> arrived_{0};
-    alignas(64) std::atomic<unsigned> round_{0};
-    std::atomic<int> spins_{most_spins};
-};
-
-// How many steps one thread has taken, for another that follows it.
-class Progress {
-public:
-    void reach(long steps) { reached_.store(steps, std::memory_order_release); }
-    // Until so many are taken, or the team has given up: spinning, then yielding.
-    void wait_for(long steps, const Barrier& team) const;
-
-private:
-    alignas(64) std::atomic<long> reached_{0};
-};
-
+// What a body of work is called with.
 struct Team {
-    int index;         // of this thread
-    int size;          // may be smaller than asked for
-    Barrier* barrier;
+    int index, size;    // part `index` of `size` is to be done
+    int slot;           // by this thread: below the number of threads asked for, and no two at once have the same
+    Member* member;     // of a team in step, else null
+    const std::atomic<bool>* cancelled_;  // what another thread does is in vain: this one may stop, its results are not used
+    // Whether this thread is to stop where it is.
+    bool ends() const { return cancelled_->load(std::memory_order_relaxed) || (member && !member->goes_on()); }
 };
 
-// Runs body(team) on up to `threads` threads at once and returns when all are done. What a body throws is thrown here; the
-// others go on to their end without waiting for it, so what they leave is worth nothing.
-void run_team(int threads, void (*body)(void* context, const Team& team), void* context);
+// Threads that work is worth that takes one thread `work`, of `most`, now: no more than there are processors, none that would
+// take longer to start than it helps, and fewer for a while after teams have lost time.
+int threads_worth(Nanoseconds work, int most);
+// The same without regard to lost time: for teams in step, which try again by themselves.
+int threads_worth_in_step(Nanoseconds work, int most);
+
+// What a thread's part of a step must take, so that a barrier at its end is worth it.
+Nanoseconds step_worth_a_barrier();
+
+struct Shares {
+    int count;              // parts of each phase
+    int phases = 1;         // a phase begins when all parts of the one before are done
+    bool in_order = false;  // parts begin in order: a later one may wait for an earlier one
+};
+
+// Runs body(phase, team) for all phases and parts on up to `threads` threads. What a body throws is thrown here.
+void run_shares(const Shares& shares, int threads, void (*body)(void* context, int phase, const Team& team), void* context);
 
 template <class Body>
-void parallel(int threads, Body& body) {
-    run_team(threads, [](void* context, const Team& team) { (*static_cast<Body*>(context))(team); }, &body);
+void for_shares(const Shares& shares, int threads, Body& body) {
+    run_shares(shares, threads,
+               [](void* context, int phase, const Team& team) { (*static_cast<Body*>(context))(phase, team); }, &body);
 }
 
-// The part [begin, end) of `count` pieces of work that thread `index` of `size` takes; parts differ by one at most.
+struct InStep {
+    Nanoseconds work;  // of what is left, on one thread
+    Nanoseconds step;  // of a step, on one thread
+};
+
+// Runs body(team) once on each thread of a team of up to `threads`. It ends early when team.member->wait() tells so: then the
+// body returns, and the caller goes on from there with another team.
+void run_in_step(const InStep& work, int threads, void (*body)(void* context, const Team& team), void* context);
+
+template <class Body>
+void in_step(const InStep& work, int threads, Body& body) {
+    run_in_step(work, threads, [](void* context, const Team& team) { (*static_cast<Body*>(context))(team); }, &body);
+}
+
+// The part [begin, end) of `count` pieces of work that part `index` of `size` is; parts differ by one at most.
 struct Part {
     long begin, end;
 };

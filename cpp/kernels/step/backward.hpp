@@ -222,7 +222,7 @@ struct Backward {
                                     lanes);
                     }
                 });
-        p.barrier();
+        p.barrier.within_step();
         product(p, p.w_hr, p.proj_size, p.proj_size, p.hidden_size, p.block_begin, p.block_end, down,
                 [](const BackwardRow<T>& row) FUSEDRNN_LAMBDA { return static_cast<const T*>(row.dh_proj); },
                 [&](const BackwardRow<T>& row, Index column, Index vectors, const T* sums) FUSEDRNN_LAMBDA {
@@ -230,10 +230,13 @@ struct Backward {
                 });
     }
 
-    static void run(const BackwardSpan<T>& p) {
-        for (Index t = 0; t < p.steps; ++t) {
+    static Index run(const BackwardSpan<T>& p) {
+        bool goes_on = true;
+        Index taken = 0;
+        while (goes_on && taken < p.steps) {
+            const Index t = taken++;
             step(p, t > 0 || !p.enters_at_end, t + 1 == p.steps, t % 2 == 1);
-            p.barrier();
+            goes_on = p.barrier.after_step();
             for (Index r = 0; r < p.rows; ++r) {
                 BackwardRow<T>& row = p.row[r];
                 row.gates_next = row.gates + traits.recurrent_offset * p.hidden_size;
@@ -247,7 +250,8 @@ struct Backward {
             }
         }
         if constexpr (!narrow<T>)
-            if (p.in_passing && p.completes_passing) passing(p).complete();
+            if (p.in_passing && (p.completes_passing || !goes_on)) passing(p).complete();
+        return taken;
     }
 };
 

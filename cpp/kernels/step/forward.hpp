@@ -40,18 +40,19 @@ void project_output(const ForwardSpan<T>& p) {
     }
 }
 
-// Walks the span's steps; step(down) computes one for all rows.
+// Walks the span's steps; step(down) computes one for all rows. Returns how many there were.
 template <class T, class Step>
-FUSEDRNN_INLINE void walk_forward(const ForwardSpan<T>& p, Step step) {
+FUSEDRNN_INLINE Index walk_forward(const ForwardSpan<T>& p, Step step) {
     for (Index t = 0; t < p.steps; ++t) {
         step(p.down != (t % 2 == 1));
         if (p.w_hr) {
-            p.barrier();
+            p.barrier.within_step();
             project_output(p);
         }
-        p.barrier();
+        if (!p.barrier.after_step()) return t + 1;
         for (Index r = 0; r < p.rows; ++r) advance(p.row[r], p.stride);
     }
+    return p.steps;
 }
 
 // LSTM and GRU: all gates of a unit in one tile, the cell as its epilogue.
@@ -158,10 +159,10 @@ struct GatedForward {
         }
     }
 
-    static void run(const ForwardSpan<T>& p) {
+    static Index run(const ForwardSpan<T>& p) {
         const Index recurrent = p.recurrent_size();
         const Index depth = recurrent + (p.input_projected ? 0 : p.input_size);
-        walk_forward(p, [&](bool down) FUSEDRNN_LAMBDA {
+        const Index taken = walk_forward(p, [&](bool down) FUSEDRNN_LAMBDA {
             if constexpr (narrow<T>) {
                 if (p.rows > 1) return Sliced::step(p, down, finish_block);
             } else if (Pieces::worth_it(p.rows, depth)) {
@@ -174,7 +175,8 @@ struct GatedForward {
                                   });
         });
         if constexpr (!narrow<T>)
-            if (p.in_passing && p.completes_passing) passing(p).complete();
+            if (p.in_passing && p.completes_passing && taken == p.steps) passing(p).complete();
+        return taken;
     }
 
     using Passing = PassingTiles<T, InputProducts<T, GateColumns<T, Cell::gates>, Cell::sums>>;
@@ -323,8 +325,8 @@ struct RnnForward {
         });
     }
 
-    static void run(const ForwardSpan<T>& p) {
-        walk_forward(p, [&](bool down) FUSEDRNN_LAMBDA {
+    static Index run(const ForwardSpan<T>& p) {
+        const Index taken = walk_forward(p, [&](bool down) FUSEDRNN_LAMBDA {
             if constexpr (narrow<T>)
                 if (p.rows > 1) return Sliced::step(p, down, finish_block);
             for_each_column_tile<T>(p.w_hh, p.recurrent_size(), p.hidden_size, p.block_begin, p.block_end, p.rows == 1, down,
@@ -333,7 +335,8 @@ struct RnnForward {
                                     });
         });
         if constexpr (!narrow<T>)
-            if (p.in_passing && p.completes_passing) passing(p).complete();
+            if (p.in_passing && p.completes_passing && taken == p.steps) passing(p).complete();
+        return taken;
     }
 
     static void any_rows(const ForwardSpan<T>& p, Index column, Index vectors) {

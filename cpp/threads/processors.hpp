@@ -1,0 +1,5 @@
+#pragma once
+namespace fusedrnn {
+int usable_processors();
+int processors_now();
+}

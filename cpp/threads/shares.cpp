@@ -1,0 +1,138 @@
+// Work in parts that do not wait for each other.
+#include <vector>
+
+#include "threads/parallel.hpp"
+#include "threads/region.hpp"
+#include "threads/team_mode.hpp"
+#include "threads/waiting.hpp"
+#include "threads/workers.hpp"
+
+namespace fusedrnn {
+namespace {
+
+class SharedRegion {
+public:
+    using Body = void (*)(void* context, int phase, const Team& team);
+
+    SharedRegion(const Shares& shares, int threads, Body body, void* context)
+        : shares_(shares), body_(body), context_(context), parts_(static_cast<std::size_t>(shares.count)),
+          threads_(static_cast<std::size_t>(threads)) {}
+
+    // What every thread does: the parts that nobody has taken, phase by phase.
+    void help(int slot) {
+        // One that comes late joins where the others are. The load acquires what all phases before have written.
+        for (int phase = done_.load() / shares_.count; phase < shares_.phases; ++phase) {
+            for (int part; (part = take(slot, phase)) >= 0;) run(phase, part, slot);
+            const bool last = phase + 1 == shares_.phases;
+            if (slot > 0 && (last || is_late(slot) || by_chance())) return;
+            const Nanoseconds waited = wait_for(phase);
+            if (slot == 0) waited_ += waited;
+            if (failed()) return;
+        }
+    }
+
+    // Of the calling thread.
+    Nanoseconds waited() const { return waited_; }
+    // The whole work in terms of what the calling thread did.
+    double times() const { return static_cast<double>(shares_.count) * shares_.phases / (taken_by_caller_ ? taken_by_caller_ : 1); }
+    int late() const {
+        int count = 0;
+        for (const Thread& thread : threads_) count += thread.late.load(std::memory_order_relaxed);
+        return count;
+    }
+    void rethrow() const { exception_.rethrow(); }
+
+private:
+    struct Part {
+        std::atomic<int> begun{0};    // phases
+        std::atomic<int> holder{-1};  // the slot that has it in hand
+    };
+    struct Thread {
+        std::atomic<bool> late{false};
+    };
+
+    bool failed() const { return exception_.failed().load(); }
+    bool is_late(int slot) const { return threads_[static_cast<std::size_t>(slot)].late.load(std::memory_order_relaxed); }
+    static bool by_chance() { return team_mode() == TeamMode::random && chance(4); }
+
+    // A part of this phase that nobody has taken, its own one first; -1: none. The compare-exchange gives it to one thread.
+    int take(int slot, int phase) {
+        if (failed() || (slot > 0 && is_late(slot))) return -1;
+        for (int i = 0; i < shares_.count; ++i) {
+            const int index = shares_.in_order ? i : (slot + i) % shares_.count;
+            Part& part = parts_[static_cast<std::size_t>(index)];
+            int expected = phase;
+            if (part.begun.load(std::memory_order_relaxed) != phase || !part.begun.compare_exchange_strong(expected, phase + 1))
+                continue;
+            part.holder.store(slot, std::memory_order_relaxed);
+            taken_by_caller_ += slot == 0;
+            return index;
+        }
+        return -1;
+    }
+
+    void run(int phase, int index, int slot) {
+        try {  // an exception must not leave a worker
+            body_(context_, phase, Team{index, shares_.count, slot, nullptr, &exception_.failed()});
+        } catch (...) {
+            exception_.keep();
+        }
+        parts_[static_cast<std::size_t>(index)].holder.store(-1, std::memory_order_relaxed);
+        // A read-modify-write, so that whoever reads the sum acquires what all parts have written.
+        done_.fetch_add(1);
+        sleepers_.wake_all();
+    }
+
+    Nanoseconds wait_for(int phase) {
+        const int all = (phase + 1) * shares_.count;
+        return wait_until([&] { return done_.load() >= all || failed(); }, sleepers_, tuning::patience,
+                          [&] { find_late_threads(); });
+    }
+
+    // Those that have a part in hand for which others have waited too long. They take no more.
+    void find_late_threads() {
+        if (team_mode() != TeamMode::adaptive) return;
+        for (const Part& part : parts_)
+            if (const int slot = part.holder.load(std::memory_order_relaxed); slot > 0)
+                threads_[static_cast<std::size_t>(slot)].late.store(true, std::memory_order_relaxed);
+    }
+
+    const Shares shares_;
+    const Body body_;
+    void* const context_;
+    std::vector<Part> parts_;
+    std::vector<Thread> threads_;
+    std::atomic<int> done_{0};  // parts, of all phases
+    FirstException exception_;
+    Sleepers sleepers_;
+    Nanoseconds waited_ = 0;   // these two belong to the calling thread
+    int taken_by_caller_ = 0;
+};
+
+}  // namespace
+
+void run_shares(const Shares& shares, int threads, SharedRegion::Body body, void* context) {
+    threads = threads_allowed(threads);
+    if (threads == 1 || shares.count <= 1) {
+        const std::atomic<bool> never{false};
+        for (int phase = 0; phase < shares.phases; ++phase)
+            for (int part = 0; part < shares.count; ++part) body(context, phase, Team{part, shares.count, 0, nullptr, &never});
+        return;
+    }
+    const Stopwatch watch;
+    SharedRegion region(shares, threads, body, context);
+    Nanoseconds waited = 0;
+    bool helped = false;
+    {
+        const Job job = {[](void* shared, int slot) { static_cast<SharedRegion*>(shared)->help(slot); }, &region};
+        Crew crew(threads - 1, most_workers(), job);
+        helped = crew.size() > 0;
+        region.help(0);
+        waited = crew.dismiss();
+    }
+    const int late = region.late();
+    if (helped) note_gain(watch, waited + region.waited(), region.times(), late ? threads - late : threads / 2);
+    region.rethrow();
+}
+
+}  // namespace fusedrnn
