@@ -10,6 +10,7 @@
 #include <string>
 
 #include "fusedrnn/runtime.hpp"
+#include "threads/processors.hpp"
 
 namespace fusedrnn {
 namespace {
@@ -17,12 +18,6 @@ namespace {
 // OpenMP's worker threads do not survive fork, and a child that asks for them hangs: children run on one thread.
 std::atomic<bool> forked{false};
 const int fork_handler_registered = pthread_atfork(nullptr, nullptr, [] { forked = true; });
-
-int usable_processors() {
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof(set), &set) == 0) return CPU_COUNT(&set);
-    return omp_get_num_procs();
-}
 
 std::atomic<int>& thread_limit() {
     static std::atomic<int> limit{usable_processors()};
