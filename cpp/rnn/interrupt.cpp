@@ -1,0 +1,31 @@
+#include "fusedrnn/interrupt.hpp"
+
+#include <utility>
+
+namespace fusedrnn {
+namespace {
+
+thread_local Interruptible* innermost = nullptr;
+
+}  // namespace
+
+Interruptible::Interruptible(bool (*wanted)(void*) noexcept, void* context)
+    : wanted_(wanted), context_(context), outer_(std::exchange(innermost, this)), due_(Clock::now() + interval) {}
+
+Interruptible::~Interruptible() { innermost = outer_; }
+
+bool Interruptible::ask() {
+    innermost = nullptr;  // a call that `wanted` makes must not ask it again
+    const bool stop = wanted_(context_);
+    innermost = this;
+    due_ = Clock::now() + interval;
+    return stop;
+}
+
+void check_interrupt() {
+    Interruptible* const call = innermost;
+    if (!call || Interruptible::Clock::now() < call->due_) return;
+    if (call->ask()) throw Interrupted();
+}
+
+}  // namespace fusedrnn
