@@ -236,7 +236,9 @@ def backward_of(layer: Any) -> Callable[[], Any]:
         (backward_of, (SMALL, LARGE)),
     ],
 )
-def test_only_long_work_lets_go_of_the_gil(prepare: Callable[[Any], Callable[[], Any]], layers: Any, long: bool) -> None:
+def test_only_long_work_lets_go_of_the_gil(
+    prepare: Callable[[Any], Callable[[], Any]], layers: tuple[Any, Any], long: bool
+) -> None:
     """Taking the GIL back from a busy thread lasts 5 ms: what takes microseconds does not let go of it."""
     works = [prepare(layers[long]) for _ in range(20)]  # the helper may be slow to wake
     moved, running = threading.Event(), threading.Event()
