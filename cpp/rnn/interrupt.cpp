@@ -10,7 +10,7 @@ thread_local Interruptible* innermost = nullptr;
 }  // namespace
 
 Interruptible::Interruptible(bool (*wanted)(void*) noexcept, void* context)
-    : wanted_(wanted), context_(context), outer_(std::exchange(innermost, this)), due_(Clock::now() + interval) {}
+    : wanted_(wanted), context_(context), outer_(std::exchange(innermost, this)) {}
 
 Interruptible::~Interruptible() { innermost = outer_; }
 
@@ -24,8 +24,10 @@ bool Interruptible::ask() {
 
 void check_interrupt() {
     Interruptible* const call = innermost;
-    if (!call || Interruptible::Clock::now() < call->due_) return;
-    if (call->ask()) throw Interrupted();
+    if (!call) return;
+    const Interruptible::Clock::time_point now = Interruptible::Clock::now();
+    if (call->due_ == Interruptible::Clock::time_point()) call->due_ = now + Interruptible::interval;
+    if (now >= call->due_ && call->ask()) throw Interrupted();
 }
 
 }  // namespace fusedrnn

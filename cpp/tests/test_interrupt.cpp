@@ -54,8 +54,10 @@ void test_asked_when_due(Checks& checks) {
 void test_innermost(Checks& checks) {
     Asked outer, inner;
     const Interruptible outer_call(answer, &outer);
+    check_interrupt();
     {
         const Interruptible inner_call(answer, &inner);
+        check_interrupt();
         wait_until_due();
         check_interrupt();
     }
@@ -67,6 +69,7 @@ void test_innermost(Checks& checks) {
 void test_other_threads(Checks& checks) {
     Asked asked{0, true};
     const Interruptible call(answer, &asked);
+    check_interrupt();
     wait_until_due();
     bool stopped = false;
     std::thread([&] { stopped = stops(); }).join();

@@ -13,8 +13,8 @@ public:
     const char* what() const noexcept override { return "interrupted"; }
 };
 
-// While it lives the calls of this thread may be interrupted: they ask every 50 ms or somewhat later whether to stop. The one
-// made last counts. Threads that a call starts never ask.
+// While it lives the calls of this thread may be interrupted: from their first check on they ask every 50 ms or somewhat later
+// whether to stop. The one made last counts. Threads that a call starts never ask.
 class Interruptible {
 public:
     // `wanted` may do anything, even call a network; it must not throw.
@@ -33,7 +33,7 @@ private:
     bool (*const wanted_)(void*) noexcept;
     void* const context_;
     Interruptible* const outer_;
-    Clock::time_point due_;
+    Clock::time_point due_ = {};  // of the next question; the first check sets it: short calls read no clock
 };
 
 // To be called between steps, in the time of reading a clock. Throws Interrupted. Not for one who holds a lock, nor inside
