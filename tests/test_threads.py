@@ -240,7 +240,8 @@ def test_only_long_work_lets_go_of_the_gil(
     prepare: Callable[[Any], Callable[[], Any]], layers: tuple[Any, Any], long: bool
 ) -> None:
     """Taking the GIL back from a busy thread lasts 5 ms: what takes microseconds does not let go of it."""
-    works = [prepare(layers[long]) for _ in range(20)]  # the helper may be slow to wake
+    # The helper is slow to wake: long work gives it time, short work that let go of the GIL would give it many chances.
+    works = [prepare(layers[long]) for _ in range(20 if long else 5000)]
     moved, running = threading.Event(), threading.Event()
 
     def other() -> None:
