@@ -192,6 +192,100 @@ def test_the_gil_is_released() -> None:
             helper.join()
 
 
+SMALL, LARGE = fr.LSTM(4, 8, rng=0), fr.LSTM(512, 1024, rng=0)
+SMALL_CELL, LARGE_CELL = fr.LSTMCell(4, 8, rng=0), fr.LSTMCell(512, 1024, rng=0)
+
+
+def zeros(layer: Any, *shape: int) -> np.ndarray:
+    return np.zeros((*shape, layer.input_size), np.float32)
+
+
+def step_of(layer: Any) -> Callable[[], Any]:
+    stream, x = layer.stream(1), zeros(layer, 1)
+    return lambda: stream.step(x)
+
+
+def call_of(layer: Any) -> Callable[[], Any]:
+    x = zeros(layer, 2, 1)
+    return lambda: layer(x)
+
+
+def cell_of(cell: Any) -> Callable[[], Any]:
+    x = zeros(cell, 1)
+    return lambda: cell(x)
+
+
+def record_of(layer: Any) -> Callable[[], Any]:
+    x = zeros(layer, 2, 1)
+    return lambda: layer.record(x)
+
+
+def backward_of(layer: Any) -> Callable[[], Any]:
+    y, _, tape = layer.record(zeros(layer, 2, 1))
+    return lambda: tape.backward(y)
+
+
+@pytest.mark.parametrize("long", [False, True], ids=["short", "long"])
+@pytest.mark.parametrize(
+    ("prepare", "layers"),
+    [
+        (step_of, (SMALL, LARGE)),
+        (call_of, (SMALL, LARGE)),
+        (cell_of, (SMALL_CELL, LARGE_CELL)),
+        (record_of, (SMALL, LARGE)),
+        (backward_of, (SMALL, LARGE)),
+    ],
+)
+def test_only_long_work_lets_go_of_the_gil(
+    prepare: Callable[[Any], Callable[[], Any]], layers: tuple[Any, Any], long: bool
+) -> None:
+    """Taking the GIL back from a busy thread lasts 5 ms: what takes microseconds does not let go of it."""
+    # The helper is slow to wake: long work gives it time, short work that let go of the GIL would give it many chances.
+    works = [prepare(layers[long]) for _ in range(20 if long else 5000)]
+    moved, running = threading.Event(), threading.Event()
+
+    def other() -> None:
+        running.wait()
+        moved.set()
+
+    helper = threading.Thread(target=other)
+    helper.start()
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(60)  # only what is called can let the helper run
+    try:
+        running.set()
+        for work in works:
+            work()
+        assert moved.is_set() == long
+    finally:
+        sys.setswitchinterval(interval)
+        helper.join()
+
+
+@pytest.mark.parametrize("hidden", [8, 512])
+def test_a_stream_shared_by_threads_goes_on(hidden: int) -> None:
+    """Short and long steps, with readers and writers of the state: nobody waits for another for ever."""
+    code = f"""
+import threading
+fr.set_num_threads(1)
+sys.setswitchinterval(1e-5)
+stream, x = fr.LSTM(16, {hidden}, rng=0).stream(2), np.zeros((2, 16), np.float32)
+state = stream.state
+def step():
+    for _ in range(1000): stream.step(x)
+def write():
+    for _ in range(300):
+        stream.state = state
+        stream.reset()
+        stream.state
+workers = [threading.Thread(target=work) for work in (step, write, step, write)]
+for worker in workers: worker.start()
+for worker in workers: worker.join()
+print("done")
+"""
+    assert run(code).split() == ["done"]
+
+
 @pytest.mark.parametrize("kind", ["lstm", "lstm proj"])
 def test_more_threads_than_processors_finish(kind: str) -> None:
     """Barriers that spin would never meet where their partners do not run."""
@@ -266,6 +360,94 @@ assert threads() == 2, threads()
 print("done")
 """
     assert run(code).split() == ["done"]
+
+
+FORK_BESIDE = """
+import signal, threading, time, traceback, warnings
+warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
+def fork_beside(busy, child, forks=25):
+    stop = threading.Event()
+    def loop():
+        while not stop.is_set(): busy()
+    other = threading.Thread(target=loop)
+    other.start()
+    try:
+        for n in range(forks):
+            time.sleep(n * 7 % 11 * 1e-3)
+            pid = os.fork()
+            if pid == 0:
+                signal.alarm(60)  # ends one that waits for ever
+                status = 1
+                try:
+                    child()
+                    status = 0
+                except BaseException:
+                    traceback.print_exc()
+                finally:
+                    os._exit(status)
+            status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+            assert status == 0, f"child {n}: {status}"
+    finally:
+        stop.set()
+        other.join()
+    print("done")
+fr.set_num_threads(1)
+layer, x = fr.LSTM(256, 1024, rng=0), np.ones((2, 3, 256), np.float32)
+weight = layer.params["weight_hh_l0"]
+def fresh():
+    return fr.functional.lstm(x, *layer.params.values())[0]
+"""
+
+
+@needs_fork
+@pytest.mark.parametrize(
+    ("busy", "child"),
+    [
+        pytest.param("layer(x)", "check_same_bits('y', layer(x)[0], expected)", id="call"),
+        pytest.param("weight[0, 0] += 1; layer(x)", "check_same_bits('y', layer(x)[0], fresh())", id="packing"),
+        pytest.param(
+            "weight[0, 0] += 1; layer.record(x)[-1].backward(expected)",
+            "y, _, tape = layer.record(x); check_same_bits('y', y, fresh()); tape.backward(expected)",
+            id="training",
+        ),
+        pytest.param(
+            "weight[0, 0] += 1; layer(x)",
+            "other = fr.GRU(8, 16, rng=1); other.stream(1).step(np.zeros((1, 8), np.float32)); other(x[..., :8])",
+            id="another layer",
+        ),
+    ],
+)
+def test_fork_beside_a_call(busy: str, child: str) -> None:
+    """A child may use a layer that another thread of its parent was using, half-packed weights or not."""
+    code = f"""
+expected = layer(x)[0]
+def busy():
+    {busy}
+def child():
+    {child}
+fork_beside(busy, child)
+"""
+    assert run(FORK_BESIDE + code).split() == ["done"]
+
+
+@needs_fork
+def test_fork_beside_a_stream() -> None:
+    """The child goes on from before or after the step in progress, with all of the state: here c counts the steps."""
+    code = """
+for array in layer.params.values(): array[...] = 0
+layer.params["bias_ih_l0"][...] = 200  # every gate is 1
+stream, zeros = layer.stream(2), np.zeros((2, 256), np.float32)
+def child():
+    _, c = stream.state
+    assert (c == c[0, 0, 0]).all()
+    for more in (1, 2):
+        h = stream.step(zeros)
+        check_same_bits("c", stream.state[1], c + np.float32(more))
+    stream.reset()
+    stream.state = (np.zeros_like(c), c)
+fork_beside(lambda: stream.step(zeros), child, 60)
+"""
+    assert run(FORK_BESIDE + code).split() == ["done"]
 
 
 @needs_fork

@@ -3,6 +3,7 @@
 #include <stdexcept>
 
 #include "bindings/register.hpp"
+#include "bindings/released_gil.hpp"
 #include "fusedrnn/runtime.hpp"
 
 namespace fusedrnn::bindings {
@@ -14,6 +15,7 @@ PYBIND11_MODULE(_core, module) {
     } catch (const std::invalid_argument& error) {
         throw pybind11::value_error(error.what());
     }
+    remember_main_thread();
     register_runtime(module);
     register_stream(module);
     register_network(module);

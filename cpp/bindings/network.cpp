@@ -6,8 +6,8 @@
 #include <string>
 
 #include "bindings/call.hpp"
+#include "bindings/compute.hpp"
 #include "bindings/register.hpp"
-#include "bindings/released_gil.hpp"
 #include "bindings/stream.hpp"
 #include "bindings/tape.hpp"
 #include "bindings/typed_network.hpp"
@@ -33,7 +33,7 @@ public:
 template <class T>
 class TypedNetwork final : public PyNetwork {
 public:
-    explicit TypedNetwork(const NetworkSpec& spec) : network_(spec) {}
+    explicit TypedNetwork(const NetworkSpec& spec) : network_(spec), parameter_work_(parameter_work(spec)) {}
 
     const NetworkSpec& spec() const override { return network_.spec(); }
 
@@ -57,10 +57,7 @@ public:
         const auto binding = bound();
         const Arguments<T> arguments = check_arguments<T>(spec(), x, h0, c0, options);
         Results<T> results(spec(), arguments.in.shape, options);
-        {
-            const ReleasedGil released;
-            network_.forward(binding->pointers, arguments.in, results.out);
-        }
+        compute(work(arguments.in.shape), [&] { network_.forward(binding->pointers, arguments.in, results.out); });
         return py::make_tuple(results.y, results.h_n, results.c_n, results.cells);
     }
 
@@ -72,10 +69,8 @@ public:
         Results<T> results(spec(), arguments.in.shape, options);
         const RecordOptions<T> record_options = {check_masks(arguments, masks), checkpoint};
         std::unique_ptr<Tape<T>> tape;
-        {
-            const ReleasedGil released;
-            tape = network_.record(binding->pointers, arguments.in, record_options, results.out);
-        }
+        compute(work(arguments.in.shape),
+                [&] { tape = network_.record(binding->pointers, arguments.in, record_options, results.out); });
         if (!checkpoint) arguments.held.clear();  // a whole tape has copies of its own
         std::unique_ptr<PyTape> held = std::make_unique<TypedTape<T>>(spec(), arguments.in.shape, options.batch_first,
                                                                       std::move(tape), std::move(arguments.held));
@@ -88,14 +83,15 @@ public:
         if (batch_size < 1) throw py::value_error("batch_size: expected at least 1, got " + std::to_string(batch_size));
         const auto binding = bound();
         std::unique_ptr<Stream<T>> stream;
-        {
-            const ReleasedGil released;
-            stream = network_.stream(binding->pointers, batch_size);
-        }
+        compute(parameter_work_, [&] { stream = network_.stream(binding->pointers, batch_size); });
         return make_stream<T>(spec(), batch_size, std::move(stream));
     }
 
 private:
+    double work(const BatchShape& shape) const {
+        return parameter_work_ + forward_work(spec(), shape.steps, shape.rows);
+    }
+
     std::shared_ptr<const Binding<T>> bound() const {
         if (!binding_) throw py::value_error("params: expected bind() before the first call");
         return binding_;
@@ -128,6 +124,7 @@ private:
     }
 
     Network<T> network_;
+    const double parameter_work_;
     std::shared_ptr<const Binding<T>> binding_;
 };
 

@@ -1,12 +1,13 @@
 #include "bindings/stream.hpp"
-#include "bindings/released_gil.hpp"
 
 #include <algorithm>
 #include <mutex>
 #include <string>
 
+#include "bindings/compute.hpp"
 #include "bindings/register.hpp"
 #include "bindings/vectorcall.hpp"
+#include "threads/fork_safe_mutex.hpp"
 
 namespace fusedrnn::bindings {
 namespace {
@@ -15,7 +16,7 @@ template <class T>
 class TypedStream final : public PyStream {
 public:
     TypedStream(const NetworkSpec& spec, Index rows, std::unique_ptr<Stream<T>> stream)
-        : spec_(spec), rows_(rows), stream_(std::move(stream)) {}
+        : spec_(spec), rows_(rows), long_(is_long(forward_work(spec, 1, rows))), stream_(std::move(stream)) {}
 
     Index batch_size() const override { return rows_; }
 
@@ -102,6 +103,11 @@ private:
     }
 
     void run(const T* x, Index stride, T* y) {
+        if (!long_ && mutex_.try_lock()) {
+            const std::lock_guard lock(mutex_, std::adopt_lock);
+            stream_->step(x, stride, y);
+            return;
+        }
         const ReleasedGil released;
         const std::lock_guard lock(mutex_);  // taken without the GIL, so that no two threads wait for each other
         stream_->step(x, stride, y);
@@ -109,9 +115,11 @@ private:
 
     const NetworkSpec spec_;
     const Index rows_;
+    const bool long_;  // a step: it lets go of the GIL
     std::unique_ptr<Stream<T>> stream_;
-    // Who holds it calls nothing of Python's, which might let another thread run: that one could wait here with the GIL.
-    std::mutex mutex_;
+    // Who holds it calls nothing of Python's, which might let another thread run: that one could wait here with the GIL. What it
+    // protects is whole whenever Python forks: a step leaves the state as it was until its end, and the others have the GIL.
+    ForkSafeMutex mutex_;
 };
 
 PyObject* step(PyObject* self, PyObject* const* values, Py_ssize_t positional, PyObject* keywords) {

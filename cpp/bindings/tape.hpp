@@ -9,7 +9,7 @@
 
 #include "bindings/arrays.hpp"
 #include "bindings/call.hpp"
-#include "bindings/released_gil.hpp"
+#include "bindings/compute.hpp"
 #include "fusedrnn/network.hpp"
 
 namespace fusedrnn::bindings {
@@ -83,8 +83,7 @@ private:
         std::unique_ptr<Tape<T>> tape = std::move(tape_);  // from here on it is used
         if (!tape) used_up();  // by another thread, while the arguments were looked at
         try {
-            const ReleasedGil released;
-            tape->backward(in, out);
+            compute(backward_work(spec_, steps_, rows_), [&] { tape->backward(in, out); });
         } catch (const std::invalid_argument&) {  // refused before it began
             tape_ = std::move(tape);
             throw;

@@ -8,6 +8,7 @@
 
 #include "dispatch/cpu_features.hpp"
 #include "fusedrnn/runtime.hpp"
+#include "threads/processors.hpp"
 #include "isa_list.hpp"
 
 // isa_list.hpp, written by the build from its ISA table: FUSEDRNN_FOR_EACH_ISA(visit) is visit(scalar) visit(avx2) ...
@@ -57,6 +58,16 @@ std::string joined(const std::vector<std::string>& names) {
     return text;
 }
 
+// What OMP_NUM_THREADS says, the first number of a list; 0 where it says nothing that is usable here.
+int threads_of_openmp() {
+    const char* const text = std::getenv("OMP_NUM_THREADS");
+    if (!text) return 0;
+    char* end = nullptr;
+    const long count = std::strtol(text, &end, 10);
+    while (*end == ' ') ++end;
+    return (*end == '\0' || *end == ',') && count >= 1 && count <= most_threads ? static_cast<int>(count) : 0;
+}
+
 }  // namespace
 
 const KernelTable& current_kernels() { return *current().load(std::memory_order_relaxed); }
@@ -100,7 +111,13 @@ void configure_from_environment() {
             throw std::invalid_argument("FUSEDRNN_NUM_THREADS: expected an integer from 1 to " +
                                         std::to_string(most_threads) + ", got '" + std::string(threads) + "'");
         set_num_threads(static_cast<int>(count));
+    } else if (const int count_for_openmp = threads_of_openmp(); count_for_openmp > 0) {
+        set_num_threads(count_for_openmp);
     }
+    // Settled before the first call, not by it: a child that forked in the middle of that would wait for it for ever.
+    current_kernels();
+    num_threads();
+    processors_now();
 }
 
 }  // namespace fusedrnn

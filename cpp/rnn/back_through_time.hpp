@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "fusedrnn/interrupt.hpp"
 #include "rnn/direction_backward.hpp"
 #include "rnn/in_passing.hpp"
 #include "rnn/split.hpp"
@@ -60,6 +61,7 @@ public:
             for (Index end = std::min(span->end, window.end); end > std::max(span->begin, window.begin);) {
                 if (end == group_.begin) next_group(window);
                 const Index begin = std::max({span->begin, group_.begin, end - most_steps_at_once(end - 1)});
+                check_interrupt();
                 end -= this->span({begin, end});
                 if (team_.ends()) return {end, group_.end};
             }
@@ -95,7 +97,7 @@ private:
 
     // A long window is left now and then, to see whether it is cancelled.
     Index most_steps_at_once(Index step) const {
-        constexpr double looks_every = 20e6;  // ns
+        constexpr double looks_every = 10e6;  // ns
         const Index rows = std::max<Index>(1, share_.rows(d_.schedule.active(step)));
         return 1 + static_cast<Index>(looks_every / time_of_step<T>(d_.spec, 0, rows));
     }

@@ -4,6 +4,7 @@
 #include <stdexcept>
 
 #include "dispatch/dispatch.hpp"
+#include "fusedrnn/interrupt.hpp"
 #include "rnn/stack_forward.hpp"
 
 namespace fusedrnn {
@@ -94,6 +95,7 @@ void CheckpointTape<T>::record(const ForwardOutputs<T>& out) {
         if (out.c_n) std::copy_n(c_before(0), c_count_, out.c_n);
     }
     for (Index i = 0; i < pieces(); ++i) {
+        check_interrupt();
         const bool last = i + 1 == pieces();
         ForwardOutputs<T> part;
         part.y = later(out.y, i * every_);
@@ -138,6 +140,7 @@ void CheckpointTape<T>::backward(const BackwardInputs<T>& in, const BackwardOutp
     PieceOfSequence<T> carried;
     carried.pending.resize(static_cast<std::size_t>(spec_.layers));
     for (Index i = pieces() - 1; i >= 0; --i) {
+        check_interrupt();
         const Piece now = piece(i);
         NetworkTape<T> tape(state_, packed_, make_schedule(spec_, now.in.shape, now.beyond.data()), now.in, now.masks);
         {

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "fusedrnn/interrupt.hpp"
 #include "rnn/in_passing.hpp"
 #include "rnn/layer.hpp"
 #include "rnn/split.hpp"
@@ -30,6 +31,7 @@ public:
                 if (rows_at(step) == 0) return schedule_.steps();  // rows only ever end
                 if (step == group_.end) next_group(span, rows_to_come);
                 const StepRange range = {step, std::min({span.end, group_.end, step + most_steps_at_once(rows_at(step))})};
+                check_interrupt();
                 const Index taken = chunk(range);
                 step += taken;
                 if (team_.ends()) return step;
@@ -186,7 +188,7 @@ private:
 
     // A long sequence is left now and then, to see whether it is cancelled.
     Index most_steps_at_once(Index rows) const {
-        constexpr double looks_every = 20e6;  // ns
+        constexpr double looks_every = 10e6;  // ns
         return 1 + static_cast<Index>(looks_every / time_of_step<T>(spec_, call_.input_size, rows));
     }
 

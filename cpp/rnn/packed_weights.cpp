@@ -1,7 +1,6 @@
 #include "rnn/packed_weights.hpp"
 
 #include <algorithm>
-#include <atomic>
 
 #include "dispatch/dispatch.hpp"
 #include "fusedrnn/runtime.hpp"
@@ -151,11 +150,12 @@ WeightCache<T>::WeightCache(const NetworkSpec& spec) : spec_(spec) {
 
 // One that nobody else holds, to be packed anew.
 template <class T>
-PackedNetwork<T>& WeightCache<T>::renewed() {
-    if (packed_ && packed_.use_count() > 1) std::swap(packed_, other_);
-    if (!packed_ || packed_.use_count() > 1) packed_ = std::make_shared<PackedNetwork<T>>();
-    std::atomic_thread_fence(std::memory_order_acquire);  // after whoever let go of it last
-    return *packed_;
+PackedNetwork<T>& WeightCache<T>::Kept::renewed() {
+    if (packed && packed.use_count() > 1) std::swap(packed, other);
+    if (!packed || packed.use_count() > 1) packed = std::make_shared<PackedNetwork<T>>();
+    // After whoever let go of it last: that was a releasing decrement of the count, and so are this copy's two changes of it.
+    std::shared_ptr<PackedNetwork<T>>(packed).reset();
+    return *packed;
 }
 
 template <class T>
@@ -167,21 +167,21 @@ std::shared_ptr<const PackedNetwork<T>> WeightCache<T>::get(const std::vector<co
         return prints;
     };
     std::vector<std::uint64_t> prints = fingerprints();
-    const std::lock_guard lock(mutex_);
-    const bool backward = with_backward || (packed_ && packed_->with_backward());
-    if (!packed_ || prints != prints_ || backward != packed_->with_backward() ||
-        &packed_->kernels() != &kernels_of<T>(table)) {
-        prints_.clear();
+    const typename ForkSafe<Kept>::Locked kept(kept_);
+    const bool backward = with_backward || (kept->packed && kept->packed->with_backward());
+    if (!kept->packed || prints != kept->prints || backward != kept->packed->with_backward() ||
+        &kept->packed->kernels() != &kernels_of<T>(table)) {
+        kept->prints.clear();
         try {
-            renewed().pack(table, spec_, params, backward);
+            kept->renewed().pack(table, spec_, params, backward);
         } catch (...) {
-            packed_.reset();  // out of memory: a call without backward may need less
+            kept->packed.reset();  // out of memory: a call without backward may need less
             throw;
         }
         // What another thread changed meanwhile may be packed in part: then the next call packs again.
-        if (prints == fingerprints()) prints_ = std::move(prints);
+        if (prints == fingerprints()) kept->prints = std::move(prints);
     }
-    return packed_;
+    return kept->packed;
 }
 
 template class PackedNetwork<float>;

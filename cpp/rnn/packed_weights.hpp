@@ -3,12 +3,12 @@
 
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <vector>
 
 #include "fusedrnn/network.hpp"
 #include "kernels/kernel_table.hpp"
 #include "rnn/buffer.hpp"
+#include "threads/fork_safe_mutex.hpp"
 
 namespace fusedrnn {
 
@@ -46,14 +46,18 @@ public:
     std::shared_ptr<const PackedNetwork<T>> get(const std::vector<const T*>& params, bool with_backward);
 
 private:
-    PackedNetwork<T>& renewed();
+    // Empty in a child that forked while another thread packed: what was half-packed is packed again.
+    struct Kept {
+        std::vector<std::uint64_t> prints;
+        std::shared_ptr<PackedNetwork<T>> packed;
+        std::shared_ptr<PackedNetwork<T>> other;  // what a training loop's last tape held: its memory takes the next turn
+        PackedNetwork<T>& renewed();
+    };
 
     const NetworkSpec spec_;
     std::vector<std::size_t> param_bytes_;
-    std::mutex mutex_;
-    std::vector<std::uint64_t> prints_;
-    std::shared_ptr<PackedNetwork<T>> packed_;
-    std::shared_ptr<PackedNetwork<T>> other_;  // what a training loop's last tape held: its memory takes the next turn
+    // Held while packing: other calls need the same weights. Who packs waits for nothing of Python's meanwhile.
+    ForkSafe<Kept> kept_;
 };
 
 }  // namespace fusedrnn

@@ -2,9 +2,10 @@
 #pragma once
 
 #include <memory>
-#include <mutex>
 #include <utility>
 #include <vector>
+
+#include "threads/fork_safe_mutex.hpp"
 
 namespace fusedrnn {
 
@@ -28,20 +29,20 @@ public:
 
 private:
     std::unique_ptr<U> take() {
-        const std::lock_guard lock(mutex_);
-        free_.reserve(kept);  // giving back must not fail
-        if (free_.empty()) return std::make_unique<U>();
-        std::unique_ptr<U> last = std::move(free_.back());
-        free_.pop_back();
+        const typename Free::Locked free(free_);
+        free->reserve(kept);  // giving back must not fail
+        if (free->empty()) return std::make_unique<U>();
+        std::unique_ptr<U> last = std::move(free->back());
+        free->pop_back();
         return last;
     }
     void give(std::unique_ptr<U> lent) {
-        const std::lock_guard lock(mutex_);
-        if (free_.size() < kept) free_.push_back(std::move(lent));
+        const typename Free::Locked free(free_);
+        if (free->size() < kept) free->push_back(std::move(lent));
     }
 
-    std::mutex mutex_;
-    std::vector<std::unique_ptr<U>> free_;
+    using Free = ForkSafe<std::vector<std::unique_ptr<U>>>;
+    Free free_;
 };
 
 }  // namespace fusedrnn

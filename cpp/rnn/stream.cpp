@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <atomic>
 #include <utility>
 
 #include "rnn/network_state.hpp"
@@ -6,37 +7,40 @@
 namespace fusedrnn {
 namespace {
 
-// The state lives in two copies per layer: a step reads one and writes the other, since its tiles read all of h while
-// they write it. c is updated in place.
+// The state lives in two copies: a step reads one and writes the other, and takes it for the state when all is written.
+// Its tiles read all of h while they write it; and a child that was forked in the middle of another thread's step finds the
+// state as it was before that step.
 template <class T>
 class NetworkStream final : public Stream<T> {
 public:
-    NetworkStream(std::shared_ptr<typename Network<T>::State> state, std::shared_ptr<const PackedNetwork<T>> packed,
+    NetworkStream(std::shared_ptr<typename Network<T>::State> network, std::shared_ptr<const PackedNetwork<T>> packed,
                   Index rows)
-        : state_(std::move(state)), packed_(std::move(packed)), spec_(state_->spec), rows_(rows),
+        : network_(std::move(network)), packed_(std::move(packed)), spec_(network_->spec), rows_(rows),
           row_(static_cast<std::size_t>(rows)) {
         const Index width = spec_.recurrent_size();
-        h_.reserve_zeros(spec_.layers * rows * width);
-        next_.reserve_zeros(spec_.layers * rows * width);
-        if (spec_.traits().has_cell) c_.reserve_zeros(spec_.layers * rows * spec_.hidden_size);
+        for (State& state : states_) {
+            state.h.reserve_zeros(spec_.layers * rows * width);
+            if (spec_.traits().has_cell) state.c.reserve_zeros(spec_.layers * rows * spec_.hidden_size);
+        }
         if (spec_.proj_size) units_.reserve_zeros(rows * spec_.hidden_size);
         prepare_span();
     }
 
     void step(const T* x, Index x_stride, T* y) override {
         const Index width = spec_.recurrent_size(), hidden = spec_.hidden_size;
+        const State& now = state(), &next = states_[1 - current_.load(std::memory_order_relaxed)];
         Index x_width = x_stride;
         for (Index l = 0; l < spec_.layers; ++l) {
             const Index at = l * rows_ * width;
             for (Index r = 0; r < rows_; ++r) {
                 ForwardRow<T>& row = row_[static_cast<std::size_t>(r)];
                 row.x = x + r * x_width;
-                row.h_prev = h_.data() + at + r * width;
-                row.h = next_.data() + at + r * width;
+                row.h_prev = now.h.data() + at + r * width;
+                row.h = next.h.data() + at + r * width;
                 row.units = spec_.proj_size ? units_.data() + r * hidden : row.h;
                 if (spec_.traits().has_cell) {
-                    row.c = c_.data() + (l * rows_ + r) * hidden;
-                    row.c_prev = row.c;
+                    row.c_prev = now.c.data() + (l * rows_ + r) * hidden;
+                    row.c = next.c.data() + (l * rows_ + r) * hidden;
                 }
                 row.saved = nullptr;
             }
@@ -48,18 +52,24 @@ public:
             span_.w_hh = weights.w_hh.data();
             span_.w_hr = spec_.proj_size ? weights.w_hr.data() : nullptr;
             packed_->kernels().forward[static_cast<int>(spec_.cell)](span_);
-            x = next_.data() + at;
+            x = next.h.data() + at;
             x_width = width;
         }
         span_.down = !span_.down;
-        std::swap(h_, next_);
-        std::copy_n(h_.data() + (spec_.layers - 1) * rows_ * width, rows_ * width, y);
+        std::copy_n(next.h.data() + (spec_.layers - 1) * rows_ * width, rows_ * width, y);
+        // Release: whoever sees the new number in the memory of a forked child sees the state it stands for there.
+        current_.store(1 - current_.load(std::memory_order_relaxed), std::memory_order_release);
     }
 
-    T* h() override { return h_.data(); }
-    T* c() override { return c_.data(); }
+    T* h() override { return state().h.data(); }
+    T* c() override { return state().c.data(); }
 
 private:
+    struct State {
+        Buffer<T> h, c;
+    };
+    const State& state() const { return states_[current_.load(std::memory_order_relaxed)]; }
+
     void prepare_span() {
         span_.steps = 1;
         span_.rows = rows_;
@@ -70,11 +80,13 @@ private:
         span_.proj_end = ceil_div(spec_.proj_size, unit_block<T>);
     }
 
-    std::shared_ptr<typename Network<T>::State> state_;
+    std::shared_ptr<typename Network<T>::State> network_;
     std::shared_ptr<const PackedNetwork<T>> packed_;
     const NetworkSpec& spec_;
     const Index rows_;
-    Buffer<T> h_, next_, c_, units_;
+    State states_[2];
+    std::atomic<int> current_{0};  // relaxed but for the store above: one thread at a time uses a stream
+    Buffer<T> units_;
     std::vector<ForwardRow<T>> row_;
     ForwardSpan<T> span_ = {};
 };

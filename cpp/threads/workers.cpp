@@ -226,7 +226,7 @@ void Crew::call(Worker* worker, const Job& job) {
 Nanoseconds Crew::dismiss() {
     Nanoseconds waited = 0;
     for (const Called& each : called_)
-        if (!each.worker->take_back(each.ticket)) waited += each.worker->wait_until_finished(each.ticket);
+        if (fork_generation() == generation_ && !each.worker->take_back(each.ticket)) waited += each.worker->wait_until_finished(each.ticket);
     called_.clear();
     return waited;
 }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "threads/clock.hpp"
+#include "threads/fork_safe_mutex.hpp"
 
 namespace fusedrnn {
 
@@ -33,7 +34,8 @@ public:
     int size() const { return static_cast<int>(called_.size()); }
     // Whether all were awake when they were called.
     bool all_awake() const { return all_awake_; }
-    // Those that have not begun will not; returns when those that have are done. Returns the time waited.
+    // Those that have not begun will not; returns when those that have are done. Returns the time waited. In a child that was
+    // forked meanwhile, by a signal's handler that ran inside the caller's part of the work, there are none.
     Nanoseconds dismiss();
 
 private:
@@ -47,6 +49,7 @@ private:
 
     std::vector<Called> called_;
     bool all_awake_ = true;
+    const std::uint32_t generation_ = fork_generation();
 };
 
 // Whether `count` idle workers are awake.

@@ -94,7 +94,7 @@ class Tape(_UsedOnce, Generic[State]):
         return self._core.nbytes
 
     def backward(self, dy: Array | None = None, dstate: Any = None, truncate: int | None = None) -> Gradients[State]:
-        """Backpropagation through time (Werbos 1990) of the recorded call. Uses the tape up.
+        """Backpropagation through time (Werbos 1990) of the recorded call. Uses the tape up, also where Ctrl-C ends it.
 
         Args:
             dy: gradient of the output y, in its shape and dtype; None for zero. At padding it is ignored.

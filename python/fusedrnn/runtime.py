@@ -1,6 +1,6 @@
 """Control of the compiled core: threads, instruction sets, and what was built.
 
-The environment variables FUSEDRNN_NUM_THREADS and FUSEDRNN_ISA are read once, at import.
+The environment variables FUSEDRNN_NUM_THREADS, OMP_NUM_THREADS and FUSEDRNN_ISA are read once, at import.
 """
 
 from __future__ import annotations
@@ -29,8 +29,10 @@ def _count(name: str, value: object) -> int:
 def set_num_threads(n: int) -> None:
     """Let each call use up to `n` threads, from now on, in the whole process. Results do not depend on it.
 
-    Before the first call it is FUSEDRNN_NUM_THREADS or, where that is not set, the number of processors this process
-    may run on (its affinity). OMP_NUM_THREADS does not matter.
+    Before the first call it is FUSEDRNN_NUM_THREADS or, where that is not set, OMP_NUM_THREADS (the first number of a
+    list; what is no number from 1 to 4096 does not count). Without either it is the number of processors that this
+    process may use: those of its affinity, or its CPU quota (of a container, say) where that is less, rounded down but
+    at least 1.
 
     Raises:
         ValueError: n < 1, or n > 4096.

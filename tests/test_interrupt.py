@@ -1,0 +1,167 @@
+"""Signals while a call runs: Python's handlers run meanwhile, and what they raise (Ctrl-C: KeyboardInterrupt) ends it.
+
+Signals that come while nobody looks are handled once: a handler that has to run several times before it raises can do
+so only inside of the call.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no interval timers on this system")
+
+PRELUDE = """
+import signal, threading
+import numpy as np
+import fusedrnn as fr
+from problems import check_all_same_bits, check_same_bits
+fr.set_num_threads(1)
+layer, x = fr.LSTM(4, 512, rng=0), np.random.default_rng(0).normal(size=(20000, 1, 4)).astype(np.float32)
+short = x[:50]
+expected = layer(short)[0]
+def gradients():
+    return layer.record(short, checkpoint=9)[-1].backward(expected).params
+expected_gradients = gradients()
+seen = []
+def handler(signum, frame):
+    seen.append(signum)
+    on_signal(len(seen))
+signal.signal(signal.SIGINT, handler)
+def repeat_signals(on):  # from a thread of its own: a process-directed SIGINT, as the terminal sends it
+    import os, time
+    while on.is_set():
+        time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGINT)
+class Signals:
+    def __enter__(self):
+        self.on = threading.Event()
+        self.on.set()
+        self.sender = threading.Thread(target=repeat_signals, args=(self.on,))
+        self.sender.start()
+    def __exit__(self, *_):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        self.on.clear()
+        self.sender.join()
+def usable():
+    check_same_bits("y", layer(short)[0], expected)
+    check_all_same_bits(gradients(), expected_gradients)
+    print("usable")
+"""
+
+
+def run(code: str) -> list[str]:
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", PRELUDE + code],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])},
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout.split()
+
+
+INTERRUPTING = """
+def on_signal(count):
+    if count == 3: signal.default_int_handler(signal.SIGINT, None)
+"""
+
+
+def test_recording_is_interrupted() -> None:
+    code = """
+try:
+    with Signals(): layer.record(x, checkpoint=100)
+except KeyboardInterrupt:
+    print(len(seen))
+usable()
+"""
+    assert run(INTERRUPTING + code) == ["3", "usable"]
+
+
+def test_backward_is_interrupted() -> None:
+    code = """
+tape = layer.record(x, checkpoint=100)[-1]
+last = np.ones((1, 1, 512), np.float32)
+try:
+    with Signals(): tape.backward(None, (last, last))
+except KeyboardInterrupt:
+    print(len(seen))
+try:
+    tape.backward(None, (last, last))
+except ValueError as error:
+    print(str(error).split(":")[0])
+usable()
+"""
+    assert run(INTERRUPTING + code) == ["3", "tape", "usable"]
+
+
+def test_what_a_handler_raises_comes_out() -> None:
+    code = """
+class Other(Exception): pass
+def on_signal(count):
+    if count == 2: raise Other("mine")
+try:
+    with Signals(): layer.record(x, checkpoint=100)
+except Other as error:
+    print(error)
+usable()
+"""
+    assert run(code) == ["mine", "usable"]
+
+
+def test_a_handler_that_raises_nothing_changes_nothing() -> None:
+    """Not even one that computes with the same layer."""
+    code = """
+x = x[:8000]
+undisturbed = layer(x)[0]
+inside = False
+def on_signal(count):
+    global inside
+    if inside: return
+    inside = True
+    check_same_bits("y", layer(short)[0], expected)
+    layer.record(x[:400], checkpoint=100)
+    inside = False
+with Signals(): y = layer.record(x, checkpoint=100)[0]
+check_same_bits("y", y, undisturbed)
+print(len(seen) > 1)
+usable()
+"""
+    assert run(code) == ["True", "usable"]
+
+
+def test_calls_of_other_threads_are_not_interrupted() -> None:
+    code = """
+x = x[:8000]
+undisturbed = layer(x)[0]
+over, armed = threading.Event(), False
+def on_signal(count):
+    global armed
+    if armed:
+        armed = False
+        raise KeyboardInterrupt
+def work():
+    check_same_bits("y", layer.record(x, checkpoint=100)[0], undisturbed)
+    print("whole")
+    over.set()
+threading.Thread(target=work).start()
+caught = 0
+with Signals():
+    while not over.is_set():
+        try:
+            armed = True
+            over.wait(60)
+            armed = False
+        except KeyboardInterrupt:
+            caught += 1
+print(caught > 0)
+usable()
+"""
+    assert run(code) == ["whole", "True", "usable"]
