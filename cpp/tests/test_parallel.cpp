@@ -27,7 +27,7 @@ using fusedrnn::TeamMode;
 using fusedrnn_test::Checks;
 
 constexpr int most_threads = 4;
-constexpr fusedrnn::InStep long_work = {1'000'000'000, 1'000'000};
+constexpr fusedrnn::InStep long_work = {1'000'000'000, 1000};
 
 struct InMode {
     explicit InMode(TeamMode mode) { fusedrnn::set_team_mode(mode); }
@@ -78,8 +78,6 @@ void test_late_thread_ends_the_team(Checks& checks, int threads, int late) {
     checks.check(rounds[0] <= 10, "%d threads, %d late: went on to round %d", threads, late, rounds[0]);
     for (const int round : rounds)
         checks.check(round == rounds[0], "%d threads, %d late: one ended at round %d, one at %d", threads, late, round, rounds[0]);
-    checks.check(barrier.present() >= 1 && barrier.present() < threads, "%d threads, %d late: %d present", threads, late,
-                 barrier.present());
 }
 
 // A team that ended goes on as another one: no step is lost or taken twice.

@@ -41,10 +41,11 @@ bool Member::wait_for_others(bool may_end) {
 }
 
 bool Member::wait_alone(bool may_end) {
-    constexpr unsigned rounds_between_looks = 16;
+    constexpr unsigned rounds_between_looks = 4;
     if (barrier_.given_up()) return false;
     if (!may_end || ++rounds_ % rounds_between_looks != 0) return true;
-    return team_mode() == TeamMode::random ? !chance(4) : now() < retry_;
+    if (team_mode() == TeamMode::random) return !chance(4);
+    return now() < retry_ && !(come_ && come_->load(std::memory_order_relaxed));
 }
 
 }  // namespace fusedrnn

@@ -48,9 +48,10 @@ private:
 // One thread's place in a team that goes in step, or alone where it might be a team.
 class Member {
 public:
-    // `retry`: when alone, at this time there might be a team again.
-    Member(Barrier& barrier, int index, int size, Nanoseconds retry = std::numeric_limits<Nanoseconds>::max())
-        : barrier_(barrier), index_(index), size_(size), retry_(retry), began_(now()) {}
+    // When alone: at the time `retry`, or once `come` is true where there is one, there might be a team again.
+    Member(Barrier& barrier, int index, int size, Nanoseconds retry = std::numeric_limits<Nanoseconds>::max(),
+           const std::atomic<bool>* come = nullptr)
+        : barrier_(barrier), index_(index), size_(size), retry_(retry), come_(come), began_(now()) {}
 
     int index() const { return index_; }
     int size() const { return size_; }
@@ -69,7 +70,9 @@ private:
 
     Barrier& barrier_;
     const int index_, size_;
-    const Nanoseconds retry_, began_;
+    const Nanoseconds retry_;
+    const std::atomic<bool>* const come_;
+    const Nanoseconds began_;
     Nanoseconds waited_ = 0;
     unsigned rounds_ = 0;
     bool goes_on_ = true;

@@ -22,7 +22,10 @@ public:
     // The thread's index in the team, or -1 where it is closed.
     int enter() {
         const unsigned before = gate_.fetch_add(1);
-        if (before & closed) return -1;
+        if (before & closed) {
+            came_late_.store(true, std::memory_order_relaxed);
+            return -1;
+        }
         arrival_.wake_all();
         wait_until([&] { return open_.load(); }, opening_, tuning::patience, [] {});
         return static_cast<int>(before) + 1;
@@ -47,9 +50,13 @@ public:
         opening_.wake_all();
     }
 
+    // Somebody came when it was closed, and would be there now. Without order: a hint.
+    const std::atomic<bool>& came_late() const { return came_late_; }
+
 private:
     static constexpr unsigned closed = 1u << 31;
     std::atomic<unsigned> gate_{0};
+    std::atomic<bool> came_late_{false};
     std::atomic<bool> open_{false};
     Sleepers arrival_, opening_;
 };
@@ -97,7 +104,7 @@ public:
 
 private:
     void run(int index, int slot) {
-        Member member(*barrier_, index, size_, size_ == 1 ? backoff().until() : never);
+        Member member(*barrier_, index, size_, size_ == 1 ? backoff().until() : never, &gathering_.came_late());
         if (measures_) measure_barrier(*barrier_, index);
         try {  // an exception must not leave a worker
             body_(context_, Team{index, size_, slot, &member, &exception_.failed()});
@@ -130,8 +137,9 @@ void run_alone(bool might_be_a_team, TeamRegion::Body body, void* context) {
 }  // namespace
 
 void run_in_step(const InStep& work, int threads, TeamRegion::Body body, void* context) {
-    const int wanted = threads_allowed(threads);
-    if (wanted == 1) return run_alone(threads > 1, body, context);
+    const bool little = work.work < 2 * tuning::starts_worth_a_thread * costs().start_awake();  // what is left of a sequence
+    const int wanted = little && team_mode() == TeamMode::adaptive ? 1 : threads_allowed(threads);
+    if (wanted == 1) return run_alone(threads > 1 && !little, body, context);
     const Stopwatch watch;
     TeamRegion region(work, body, context);
     const Job job = {[](void* team, int slot) { static_cast<TeamRegion*>(team)->come(slot); }, &region};

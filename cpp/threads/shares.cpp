@@ -22,10 +22,11 @@ public:
     void help(int slot) {
         // One that comes late joins where the others are. The load acquires what all phases before have written.
         for (int phase = done_.load() / shares_.count; phase < shares_.phases; ++phase) {
+            const Nanoseconds began = now();
             for (int part; (part = take(slot, phase)) >= 0;) run(phase, part, slot);
             const bool last = phase + 1 == shares_.phases;
             if (slot > 0 && (last || is_late(slot) || by_chance())) return;
-            const Nanoseconds waited = wait_for(phase);
+            const Nanoseconds waited = wait_for(phase, slot, tuning::patience + (now() - began) / 2);
             if (slot == 0) waited_ += waited;
             if (failed()) return;
         }
@@ -33,6 +34,7 @@ public:
 
     // Of the calling thread.
     Nanoseconds waited() const { return waited_; }
+    const Stopwatch& watch() const { return watch_; }
     // The whole work in terms of what the calling thread did.
     double times() const { return static_cast<double>(shares_.count) * shares_.phases / (taken_by_caller_ ? taken_by_caller_ : 1); }
     int late() const {
@@ -65,7 +67,7 @@ private:
             if (part.begun.load(std::memory_order_relaxed) != phase || !part.begun.compare_exchange_strong(expected, phase + 1))
                 continue;
             part.holder.store(slot, std::memory_order_relaxed);
-            taken_by_caller_ += slot == 0;
+            if (slot == 0) ++taken_by_caller_;
             return index;
         }
         return -1;
@@ -83,20 +85,26 @@ private:
         sleepers_.wake_all();
     }
 
-    Nanoseconds wait_for(int phase) {
+    // Parts do not all take the same time: who has worked for longer has more patience.
+    Nanoseconds wait_for(int phase, int slot, Nanoseconds patience) {
         const int all = (phase + 1) * shares_.count;
-        return wait_until([&] { return done_.load() >= all || failed(); }, sleepers_, tuning::patience,
-                          [&] { find_late_threads(); });
+        return wait_until([&] { return done_.load() >= all || failed(); }, sleepers_, patience,
+                          [&] {
+                              if (slot == 0) find_late_threads(waited_ + patience);
+                          });
     }
 
-    // Those that have a part in hand for which others have waited too long. They take no more.
-    void find_late_threads() {
-        if (team_mode() != TeamMode::adaptive) return;
+    // Those that have a part in hand for which the caller has waited so often that it would have been as fast without them.
+    // They take no more.
+    void find_late_threads(Nanoseconds waited) {
+        const auto threads = static_cast<Nanoseconds>(threads_.size());
+        if (team_mode() != TeamMode::adaptive || waited * threads < watch_.passed() * (threads - 1)) return;
         for (const Part& part : parts_)
             if (const int slot = part.holder.load(std::memory_order_relaxed); slot > 0)
                 threads_[static_cast<std::size_t>(slot)].late.store(true, std::memory_order_relaxed);
     }
 
+    const Stopwatch watch_;
     const Shares shares_;
     const Body body_;
     void* const context_;
@@ -119,7 +127,6 @@ void run_shares(const Shares& shares, int threads, SharedRegion::Body body, void
             for (int part = 0; part < shares.count; ++part) body(context, phase, Team{part, shares.count, 0, nullptr, &never});
         return;
     }
-    const Stopwatch watch;
     SharedRegion region(shares, threads, body, context);
     Nanoseconds waited = 0;
     bool helped = false;
@@ -131,7 +138,7 @@ void run_shares(const Shares& shares, int threads, SharedRegion::Body body, void
         waited = crew.dismiss();
     }
     const int late = region.late();
-    if (helped) note_gain(watch, waited + region.waited(), region.times(), late ? threads - late : threads / 2);
+    if (helped) note_gain(region.watch(), waited + region.waited(), region.times(), late ? threads - late : threads / 2);
     region.rethrow();
 }
 

@@ -24,8 +24,8 @@ inline constexpr int yields_before_sleep = 4;
 // After a region that lost time, the next ones stay small for so many times the loss: once, then twice as many after every
 // further loss that came before a gain of `forgiving` times the loss. So a team that is tried in vain costs less
 // than 1 / most_backoff of the time, and a single disturbance costs hardly more than itself.
-inline constexpr int most_backoff = 128, forgiving = 8;
-inline constexpr Nanoseconds longest_backoff = 500'000'000;
+inline constexpr int most_backoff = 32, forgiving = 8;
+inline constexpr Nanoseconds longest_backoff = 100'000'000;
 
 // Before they are measured: what it takes until another thread works, if it is awake and if it is asleep; a barrier of two.
 inline constexpr Nanoseconds start_awake = 700, start_asleep = 50'000, barrier = 200;
