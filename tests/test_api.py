@@ -6,6 +6,7 @@ reference, and otherwise equality to the bit between two ways to say the same th
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -232,6 +233,43 @@ def test_reset_begins_a_new_sequence(kind: str) -> None:
     assert_same(y[:, [0, 2]], layer(x, state_of(layer, B))[0][:, [0, 2]])
 
 
+@every_layer
+@pytest.mark.parametrize("layers", [1, 2])
+def test_episodes_packed_end_to_end_equal_the_same_episodes_alone(kind: str, layers: int) -> None:
+    """In both directions, forward and backward, to the bit; the states at a row's ends are its outer episodes'."""
+    layer = LAYERS[kind](I, H, layers, bidirectional=True, rng=0)
+    lengths, begins = [9, 6, 1, 0], [[0, 4, 8], [3], [0], []]
+    x, dy = normal(9, 4, I), normal(9, 4, 2 * H)
+    reset = np.zeros((9, 4), bool)
+    reset[7, 1] = reset[1, 2] = reset[0, 3] = True  # in the padding, where it has no effect
+    for row, steps in enumerate(begins):
+        reset[steps, row] = True
+    y, last, tape = layer.record(x, lengths=lengths, reset=reset)
+    assert_same(layer(x, lengths=lengths, reset=reset), (y, last))
+    dx = tape.backward(dy).x
+    for row, (length, steps) in enumerate(zip(lengths, begins, strict=True)):
+        for begin, end in itertools.pairwise(sorted({0, length, *steps})):
+            alone, end_of, its_tape = layer.record(x[begin:end, row])
+            assert_same(y[begin:end, row], alone)
+            assert_same(dx[begin:end, row], its_tape.backward(dy[begin:end, row]).x)
+            for whole, part in zip(arrays_in(last), arrays_in(end_of), strict=True):
+                if end == length:
+                    assert_same(whole[0::2, row], part[0::2])
+                if begin == 0:
+                    assert_same(whole[1::2, row], part[1::2])
+
+
+@every_layer
+def test_reset_leaves_the_initial_state_of_the_reverse_direction(kind: str) -> None:
+    """It enters at a row's end, which is no episode's beginning; forward, a mark at the first step hides it."""
+    layer, x = LAYERS[kind](I, H, bidirectional=True, rng=0), normal(T, B, I)
+    state, reset = state_of(layer, B), np.zeros((T, B), bool)
+    reset[0], lengths = True, [T, 2, 1]
+    y = layer(x, state, lengths=lengths, reset=reset)[0]
+    assert_same(y[..., H:], layer(x, state, lengths=lengths)[0][..., H:])
+    assert_same(y[..., :H], layer(x, lengths=lengths)[0][..., :H])
+
+
 # Functions
 
 
@@ -263,8 +301,9 @@ def test_functional_reverse(kind: str) -> None:
     function: Callable[..., Any] = getattr(fr.functional, kind)
     weights = [array for name, array in layer.params.items() if name.endswith("_reverse")]
     x = normal(T, B, I)
-    y, last = layer(x, lengths=[3, 0, 5])
-    ours, end = function(x, *weights, reverse=True, lengths=[3, 0, 5])
+    masks: dict[str, Any] = {"lengths": [3, 0, 5], "reset": normal(T, B) > 0.8}
+    y, last = layer(x, **masks)
+    ours, end = function(x, *weights, reverse=True, **masks)
     assert_same(ours, y[..., H:])
     assert_same(arrays_in(end), [part[1] for part in arrays_in(last)])
 

@@ -306,8 +306,10 @@ class LSTM(_Layer[Pair]):
             lengths: B integers in [0, T], in any order: row b ends after lengths[b] steps, and its backward
                 direction begins there. Its output beyond is zero, its final state that of its last step. Not with
                 an unbatched x.
-            reset: bool, (T, B), (B, T) with batch_first, unbatched (T,): where true, the carried state is zeroed
-                before that step (for the backward direction, before the step it takes next in its own order).
+            reset: bool, (T, B), (B, T) with batch_first, unbatched (T,): true at the first step of each episode.
+                There the carried state is zeroed; the backward direction's is zeroed where it leaves that step for
+                the one before. So episodes packed end to end give what they give alone, in both directions. A row
+                begins with `state` unless its first step is marked; its backward direction always does.
             return_cell: also return c of every step.
 
         Returns:
@@ -402,8 +404,10 @@ class _SingleStateLayer(_Layer[Array]):
             lengths: B integers in [0, T], in any order: row b ends after lengths[b] steps, and its backward
                 direction begins there. Its output beyond is zero, its final state that of its last step. Not with
                 an unbatched x.
-            reset: bool, (T, B), (B, T) with batch_first, unbatched (T,): where true, the carried state is zeroed
-                before that step (for the backward direction, before the step it takes next in its own order).
+            reset: bool, (T, B), (B, T) with batch_first, unbatched (T,): true at the first step of each episode.
+                There the carried state is zeroed; the backward direction's is zeroed where it leaves that step for
+                the one before. So episodes packed end to end give what they give alone, in both directions. A row
+                begins with `state` unless its first step is marked; its backward direction always does.
             return_cell: only an LSTM has a cell state; True raises ValueError.
 
         Returns:

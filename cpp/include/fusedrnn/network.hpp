@@ -60,7 +60,7 @@ struct View {
     explicit operator bool() const { return data != nullptr; }
 };
 
-// Which steps exist and where the state starts anew.
+// Which steps exist and where an episode begins: no state crosses from the step before in time, in either direction.
 struct BatchShape {
     Index steps = 0, rows = 0;
     const std::int64_t* lengths = nullptr;  // (rows), any order, or null: all have `steps`

@@ -216,8 +216,8 @@ class _Layer(Generic[State]):
             matter; y is zero there, the returned state is the one after the row's own last step, and the reverse
             direction starts at that step.
         reset:
-            (T, B), or (B, T) if batch_first, bool: the state carried into this step, in a direction's own processing
-            order, is zeroed, in all layers.
+            (T, B), or (B, T) if batch_first, bool: an episode begins at this step. In all layers no state crosses from
+            the step before into it, nor from it into the step before where a direction runs backwards in time.
         return_cell:
             LSTM only: also return c of the last layer after every step.
 
