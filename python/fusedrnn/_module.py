@@ -121,7 +121,7 @@ def known_nonlinearity(nonlinearity: object) -> str:
     """The name of a nonlinearity the kernels have."""
     names = _core.nonlinearities()
     if not isinstance(nonlinearity, str):
-        raise TypeError(f"nonlinearity: expected one of {', '.join(names)}, got {nonlinearity!r}")
+        raise TypeError(f"nonlinearity: expected one of {', '.join(names)}, got {_checks.shown(nonlinearity)}")
     if nonlinearity not in names:
-        raise ValueError(f"nonlinearity: expected one of {', '.join(names)}, got {nonlinearity!r}")
+        raise ValueError(f"nonlinearity: expected one of {', '.join(names)}, got {_checks.shown(nonlinearity)}")
     return nonlinearity

@@ -15,7 +15,7 @@ def as_parameter(name: str, value: object, shape: tuple[int, ...], dtype: np.dty
     """`value` as the core can read it: the very array when it can, a converted copy otherwise."""
     try:
         array: Array = np.asarray(value)
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise TypeError(f"{name}: expected an array of floats, got {describe(value)} ({error})") from None
     if array.dtype.kind != "f":
         got = describe(value if array.dtype == object else array)

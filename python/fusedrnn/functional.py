@@ -133,7 +133,7 @@ def _check_input(x: Array, input_size: int, batch_first: bool, lengths: object) 
         layout = "(B, T, I)" if batch_first else "(T, B, I)"
         raise ValueError(f"x: expected shape {layout} or (T, I) with I = {input_size}, got {x.shape}")
     if x.ndim == 2 and lengths is not None:
-        raise ValueError(f"lengths: expected None with an unbatched x of shape {x.shape}, got {lengths!r}")
+        raise ValueError(f"lengths: expected None with an unbatched x of shape {x.shape}, got {_checks.shown(lengths)}")
     return x.ndim == 2
 
 

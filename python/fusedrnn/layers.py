@@ -156,7 +156,8 @@ class _Layer(Module, Generic[State]):
         if x.shape[1] != self.input_size:
             raise ValueError(f"x: expected shape (T, {self.input_size}), got {x.shape}")
         if lengths is not None:
-            raise ValueError(f"lengths: expected None with an unbatched x of shape {x.shape}, got {lengths!r}")
+            got = _checks.shown(lengths)
+            raise ValueError(f"lengths: expected None with an unbatched x of shape {x.shape}, got {got}")
         if h0 is not None:
             h0 = _checks.shaped("h0", h0, (self._num_states, self._output_size), self.dtype)[:, np.newaxis]
         if c0 is not None:

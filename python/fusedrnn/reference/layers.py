@@ -523,13 +523,19 @@ def _integer(name: str, value: object, least: int) -> int:
         number = operator.index(cast(Any, value))
     except TypeError:
         raise ValueError(f"{name}: expected an integer, got {value!r}") from None
-    if isinstance(value, (bool, np.bool_)) or number < least:
-        raise ValueError(f"{name}: expected an integer of at least {least}, got {value!r}")
+    if isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"{name}: expected an integer, got {value!r}")
+    if not least <= number <= _LARGEST:
+        got = number if abs(number) < 10**100 else f"one of {number.bit_length()} bits"
+        raise ValueError(f"{name}: expected an integer from {least} to {_LARGEST}, got {got}")
     return number
 
 
 def _float_type(dtype: npt.DTypeLike) -> FloatType:
-    wanted = np.dtype(dtype)
+    try:
+        wanted = np.dtype(dtype)
+    except (TypeError, ValueError, KeyError, SyntaxError, OverflowError):
+        raise ValueError(f"dtype: expected float32 or float64, got {type(dtype).__name__}") from None
     if wanted == np.float32:
         return np.dtype(np.float32)
     if wanted == np.float64:
@@ -541,7 +547,10 @@ def _lengths(lengths: npt.ArrayLike | None, layout: _Layout, steps: int, batch: 
     """(B,) checked; input without a batch may give a plain integer."""
     if lengths is None:
         return None
-    array = np.asarray(lengths)
+    try:
+        array = np.asarray(lengths)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"lengths: expected integers ({error})") from None
     if array.size == 0 and array.shape == (batch,):
         return np.zeros(0, np.int64)
     if array.dtype.kind not in "iu":
@@ -559,10 +568,17 @@ def _reset(reset: npt.ArrayLike | None, layout: _Layout, steps: int, batch: int)
     """(T, B) checked."""
     if reset is None:
         return None
-    array = np.asarray(reset)
+    try:
+        array = np.asarray(reset)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"reset: expected bool ({error})") from None
     if array.dtype != np.bool_ and array.size:
         raise ValueError(f"reset: expected bool, got dtype {array.dtype}")
     entered = layout.enter(array) if array.ndim == (2 if layout.batched else 1) else array
     if entered.shape != (steps, batch):
         raise ValueError(f"reset: expected shape ({layout.axes}) with T = {steps}, B = {batch}, got {array.shape}")
     return entered.astype(np.bool_)
+_LARGEST = 2**31 - 1
+"""Of a size: what the layers of fusedrnn take."""
+
+
