@@ -14,8 +14,9 @@ The equations are those of docs/design/cells.md, which `fusedrnn.reference` foll
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Generic, Literal, SupportsIndex, overload
+from typing import Any, ClassVar, Generic, Literal, SupportsIndex, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -33,7 +34,19 @@ Pair = tuple[Array, Array]
 
 
 class _Layer(Module, Generic[State]):
-    """A stack of layers in one or both directions: everything that does not depend on what the state is."""
+    """A stack of layers in one or both directions: everything that does not depend on what the state is.
+
+    Attributes beside those of every module:
+        num_layers, bidirectional, proj_size: as given to the constructor; fixed.
+        batch_first, dropout: may be assigned; the next call, or the next `record`, is the first with the new value.
+    """
+
+    _fixed = Module._fixed | {"num_layers", "bidirectional", "proj_size"}
+    _checked: ClassVar[Mapping[str, Callable[[object], object]]] = {
+        **Module._checked,
+        "batch_first": partial(_checks.boolean, "batch_first"),
+        "dropout": partial(_checks.probability, "dropout"),
+    }
 
     num_layers: int
     batch_first: bool
@@ -56,21 +69,29 @@ class _Layer(Module, Generic[State]):
     ) -> None:
         super().__init__(input_size, hidden_size, bias, dtype, rng)
         self.num_layers = _checks.size("num_layers", num_layers)
-        self.batch_first = _checks.boolean("batch_first", batch_first)
-        self.dropout = _checks.probability("dropout", dropout)
+        self.batch_first = batch_first
+        self.dropout = dropout
         self.bidirectional = _checks.boolean("bidirectional", bidirectional)
         self.proj_size = _checks.size("proj_size", proj_size, 0)
         if self.proj_size >= self.hidden_size:
             raise ValueError(
                 f"proj_size: expected an integer smaller than hidden_size ({self.hidden_size}), got {self.proj_size}"
             )
+        self._warn_of_idle_dropout(stacklevel=4)
+        self._initialise()
+
+    def __setattr__(self, name: str, value: object) -> None:
+        super().__setattr__(name, value)
+        if name == "dropout" and "_params" in self.__dict__:  # after construction
+            self._warn_of_idle_dropout(stacklevel=3)
+
+    def _warn_of_idle_dropout(self, stacklevel: int) -> None:
         if self.dropout > 0 and self.num_layers == 1:
             warnings.warn(
                 f"dropout: applied between layers, so dropout={self.dropout} does nothing with num_layers=1",
                 UserWarning,
-                stacklevel=3,
+                stacklevel=stacklevel,
             )
-        self._initialise()
 
     def _network_options(self) -> dict[str, Any]:
         return {
@@ -527,6 +548,7 @@ class RNN(_SingleStateLayer):
     """
 
     _cell = "rnn"
+    _fixed = _Layer._fixed | {"nonlinearity"}
 
     nonlinearity: str
 
