@@ -43,8 +43,8 @@ public:
         if (index >= arrays.size())
             throw py::value_error("index: expected less than " + std::to_string(arrays.size()) + ", got " +
                                   std::to_string(index));
-        arrays[index] = param;
-        bind(arrays);
+        bind_parameter(*binding, parameters(spec()), index, param);
+        binding_ = std::move(binding);
     }
     py::list bound_arrays() const override {
         py::list arrays;
