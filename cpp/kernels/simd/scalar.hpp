@@ -94,6 +94,9 @@ FUSEDRNN_INLINE Vec<T> multiply_by_exponent(Vec<T> a, Vec<T> power) {
     return Vec<T>::from_bits(a.to_bits() + (power.to_bits() - Vec<T>::broadcast(T(1)).to_bits()));
 }
 
+using IntegerPairs [[gnu::vector_size(8)]] = unsigned long long;
+FUSEDRNN_INLINE IntegerPairs product_of_halves(IntegerPairs a) { return (a & 0xffffffffu) * (a >> 32); }
+
 }  // namespace
 }  // namespace fusedrnn::FUSEDRNN_ISA
 
