@@ -324,3 +324,35 @@ def test_functional_projection_cells_and_one_bias() -> None:
 def test_functional_nonlinearity() -> None:
     layer, x = fr.RNN(I, H, nonlinearity="relu", rng=0), normal(T, B, I)
     assert_same(fr.functional.rnn(x, *layer.params.values(), nonlinearity="relu")[0], layer(x)[0])
+
+
+# No rows
+
+
+@every_layer
+@pytest.mark.parametrize("options", [{}, {"num_layers": 3, "dropout": 0.5}, {"bidirectional": True, "num_layers": 2}])
+def test_no_rows_take_no_time(kind: str, options: dict[str, Any]) -> None:
+    """Of however many steps: every call comes back, with empty arrays."""
+    steps, width = 2**34, H * (2 if "bidirectional" in options else 1)
+    layer = LAYERS[kind](I, H, rng=0, **options)
+    x, dy = np.empty((steps, 0, I), np.float32), np.empty((steps, 0, width), np.float32)
+    reset = np.empty((steps, 0), bool)
+    assert layer(x)[0].shape == (steps, 0, width)
+    for arguments in ({}, {"lengths": []}, {"reset": reset, "state": state_of(layer, 0)}, {"checkpoint": 4}):
+        if "checkpoint" in arguments and "bidirectional" in options:
+            continue
+        for truncate in (None, 3):
+            y, last, tape = layer.record(x, **arguments)
+            gradients = tape.backward(dy, truncate=truncate)
+            assert y.shape == (steps, 0, width)
+            assert gradients.x.shape == x.shape
+            assert_same(arrays_in(last), arrays_in(gradients.state))
+            assert not any(array.any() for array in gradients.params.values())
+    strided = np.empty((0, steps, 2 * I), np.float32)[:, :, ::2].swapaxes(0, 1)
+    layer.record(strided)[-1].backward(dy)
+    expected = with_reference(kind, **options)[1].record(x, reset=reset)
+    assert expected[0].shape == (steps, 0, width)
+    assert expected[-1].backward(dy, truncate=2).x.shape == x.shape
+    function: Callable[..., Any] = getattr(fr.functional, kind)
+    first = [array for name, array in layer.params.items() if name.endswith("_l0")]
+    assert function(x, *first, reset=reset, reverse=True)[0].shape == (steps, 0, H)

@@ -40,6 +40,8 @@ class Plan:
 
     def order(self, reverse: bool) -> range:
         """Time steps in the order a direction processes them, (S3)."""
+        if self.batch == 0:
+            return range(0)  # nothing takes part in any of them
         return range(self.steps - 1, -1, -1) if reverse else range(self.steps)
 
     def enters(self, reverse: bool) -> Mask | None:
@@ -54,7 +56,7 @@ class Plan:
     def crosses(self, reverse: bool, truncate: int | None) -> Mask | None:
         """(T, B, 1): may a gradient cross from this step to the carry that entered it? None: everywhere. (T2), (T4)"""
         enters = self.enters(reverse)
-        if truncate is None:
+        if truncate is None or self.batch == 0:
             return enters
         time = np.arange(self.steps)[:, None]
         done = self.lengths - 1 - time if reverse else time  # steps this row has processed before this one
@@ -138,7 +140,7 @@ def forward(
     pre_x = _flat(x) @ weights["weight_ih"].T + weights["bias_ih"]
     pre_x = pre_x.reshape(plan.steps, plan.batch, weights["weight_ih"].shape[0])
     history = tuple(np.zeros((plan.steps, *part.shape), part.dtype) for part in carry)
-    saved: list[Saved | None] = [None] * plan.steps
+    saved: list[Saved | None] = [None] * len(plan.order(reverse))
     tape = SequenceTape(cell, weights, plan, reverse, x, saved)
     enters = plan.enters(reverse)
     for t in plan.order(reverse):  # (S3)
