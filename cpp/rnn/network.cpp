@@ -36,7 +36,7 @@ void Network<T>::forward(const std::vector<const T*>& params, const ForwardInput
 }
 
 template <class T>
-std::unique_ptr<Tape<T>> Network<T>::record(const std::vector<const T*>& params, const ForwardInputs<T>& in,
+std::unique_ptr<Tape<T>> Network<T>::record(const std::vector<const T*>& params, const ForwardInputs<T>& given,
                                             const RecordOptions<T>& options, const ForwardOutputs<T>& out) {
     const NetworkSpec& spec = state_->spec;
     const ForwardInputs<T> in = steps_with_rows(given);
@@ -47,7 +47,7 @@ std::unique_ptr<Tape<T>> Network<T>::record(const std::vector<const T*>& params,
         return tape;
     }
     auto tape = std::make_unique<NetworkTape<T>>(state_, packed, make_schedule(spec, in.shape), in, options.masks);
-    const typename WorkspacePool<T>::Lease workspace(state_->workspaces);
+    const typename WorkspacePool<T>::Lease workspace(state_->workspaces, row_steps(in.shape));
     record_stack(spec, *packed, in, out, *workspace, *tape);
     tape->copy_results(out);
     return tape;

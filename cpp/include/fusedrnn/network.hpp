@@ -68,6 +68,8 @@ struct BatchShape {
     Index reset_time_stride = 0, reset_batch_stride = 0;
 };
 
+inline Index row_steps(const BatchShape& shape) { return shape.steps * shape.rows; }
+
 template <class T>
 struct ForwardInputs {
     BatchShape shape;
