@@ -14,6 +14,7 @@ from numpy.typing import DTypeLike, NDArray
 import fusedrnn as fr
 from corpus import Alphabet, Chunk, Tokens
 from extras import require
+from fusedrnn._files import whole_file
 from training import (
     Array,
     Embedding,
@@ -203,8 +204,12 @@ class CharModel:
     # Files
 
     def save(self, path: Path) -> None:
-        """Write the parameters, and what is needed to make the model again, to a file of one of `FORMATS`."""
-        FORMATS[path.suffix].save(path, self.params, self._description())
+        """Write the parameters, and what is needed to make the model again, to a file of one of `FORMATS`.
+
+        When anything fails, the file that was there before is there still.
+        """
+        with whole_file(path) as file:
+            FORMATS[path.suffix].save(file, self.params, self._description())
 
     def _description(self) -> str:
         return json.dumps({"characters": self.alphabet.characters, **asdict(self.architecture)})
