@@ -16,54 +16,64 @@ FUSEDRNN_INLINE std::uint64_t mix(std::uint64_t hash, std::uint64_t pair) {
     return (hash ^ product ^ (product >> 32)) * odd;
 }
 
-// 64 bits of the contents, which are read as sixteen lanes of 64-bit words. Every lane has a polynomial in its words, with an
-// odd base, so that a change within one word is never missed. And it has a sum of products of the words' halves, taken after
-// each word has met the polynomial of those before it: whatever makes up for itself in the polynomial, as two flipped signs
-// do, has changed all keys between. There a half's change counts as often as the other half says, which no pattern of
-// flipped bits can know.
-std::uint64_t fingerprint(const void* data, std::size_t bytes) {
-    constexpr std::size_t lanes = 16, stripe = lanes * sizeof(std::uint64_t);
-    constexpr std::size_t vectors = stripe / sizeof(IntegerPairs);
-    constexpr std::uint64_t first_key = 0xd1342543de82ef95u;
-    std::uint64_t begin[lanes];
-    for (std::size_t i = 0; i < lanes; ++i) begin[i] = (2 * i + 1) * first_key;
-    IntegerPairs key[vectors], products[vectors] = {};
-    __builtin_memcpy(key, begin, stripe);
-    const auto add = [&](const unsigned char* at) __attribute__((always_inline)) {
-#pragma GCC unroll 8
-        for (std::size_t i = 0; i < vectors; ++i) {
-            IntegerPairs words;
-            __builtin_memcpy(&words, at + i * sizeof(words), sizeof(words));
-            products[i] += product_of_halves(words ^ key[i]);
-            key[i] += words;
-            key[i] += key[i] << 5;  // times 33
-        }
-    };
-    const unsigned char* at = static_cast<const unsigned char*>(data);
-    std::size_t left = bytes;
-#pragma GCC unroll 4
-    for (; left >= stripe; left -= stripe, at += stripe) add(at);
-    if (left) {
-        unsigned char tail[stripe] = {};
-        __builtin_memcpy(tail, at, left);
-        add(tail);
+// What has been read is kept in sixteen lanes of 64-bit words. Every lane has a polynomial in its words, with an odd base, so
+// that a change within one word is never missed. And it has a sum of products of the words' halves, taken after each word
+// has met the polynomial of those before it: whatever makes up for itself in the polynomial, as two flipped signs do, has
+// changed all keys between. There a half's change counts as often as the other half says, which no pattern of flipped bits
+// can know.
+constexpr std::size_t lanes = 16, stripe = lanes * sizeof(std::uint64_t), vectors = stripe / sizeof(IntegerPairs);
+
+struct Lanes {
+    IntegerPairs key[vectors], products[vectors];
+};
+
+FUSEDRNN_INLINE void add_stripe(Lanes& to, const unsigned char* at) {
+#pragma GCC unroll 16
+    for (std::size_t i = 0; i < vectors; ++i) {
+        IntegerPairs words;
+        __builtin_memcpy(&words, at + i * sizeof(words), sizeof(words));
+        to.products[i] += product_of_halves(words ^ to.key[i]);
+        to.key[i] += words;
+        to.key[i] += to.key[i] << 5;  // times 33
     }
+}
+
+FUSEDRNN_INLINE std::uint64_t all_lanes(Lanes& from, std::size_t bytes) {
     // Two lanes together go on as one: what one word changed is in one of them only.
     constexpr std::size_t half = vectors / 2;
     for (std::size_t i = 0; i < half; ++i) {
-        key[i] += key[i] << 5;
-        key[i] += key[i + half];
-        products[i] += products[i] << 7;
-        products[i] += products[i + half];
+        from.key[i] += from.key[i] << 5;
+        from.key[i] += from.key[i + half];
+        from.products[i] += from.products[i] << 7;
+        from.products[i] += from.products[i + half];
     }
     std::uint64_t end[lanes], all = bytes;
-    __builtin_memcpy(end, key, stripe / 2);
-    __builtin_memcpy(end + lanes / 2, products, stripe / 2);
+    __builtin_memcpy(end, from.key, stripe / 2);
+    __builtin_memcpy(end + lanes / 2, from.products, stripe / 2);
     // Four chains of them, then the chains.
     std::uint64_t four[4] = {1, 2, 3, 4};
     for (std::size_t i = 0; i < lanes; ++i) four[i % 4] = mix(four[i % 4], end[i]);
     for (const std::uint64_t one : four) all = mix(all, one);
     return all;
+}
+
+// 64 bits of the contents.
+std::uint64_t fingerprint(const void* data, std::size_t bytes) {
+    constexpr std::uint64_t first_key = 0xd1342543de82ef95u;
+    std::uint64_t begin[lanes];
+    for (std::size_t i = 0; i < lanes; ++i) begin[i] = (2 * i + 1) * first_key;
+    Lanes state = {};
+    __builtin_memcpy(state.key, begin, stripe);
+    const unsigned char* at = static_cast<const unsigned char*>(data);
+    std::size_t left = bytes;
+#pragma GCC unroll 4
+    for (; left >= stripe; left -= stripe, at += stripe) add_stripe(state, at);
+    if (left) {
+        unsigned char tail[stripe] = {};
+        __builtin_memcpy(tail, at, left);
+        add_stripe(state, tail);
+    }
+    return all_lanes(state, bytes);
 }
 
 }  // namespace
