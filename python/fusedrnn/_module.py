@@ -48,13 +48,14 @@ class Module:
 
     def __setattr__(self, name: str, value: object) -> None:
         if name in self._fixed and name in self.__dict__:
-            raise AttributeError(f"{name}: expected no assignment, a {type(self).__name__} keeps what it was made with")
+            kind = type(self).__name__
+            raise AttributeError(f"{name}: read-only, {kind} was made with it; make another to change it")
         check = self._checked.get(name)
         super().__setattr__(name, value if check is None else check(value))
 
     def __delattr__(self, name: str) -> None:
         if name in self._fixed or name in self._checked:
-            raise AttributeError(f"{name}: expected no deletion, a {type(self).__name__} needs it")
+            raise AttributeError(f"{name}: cannot be deleted, {type(self).__name__} needs it")
         super().__delattr__(name)
 
     def _network_options(self) -> dict[str, Any]:
