@@ -5,7 +5,8 @@
 An embedding, a GRU (or LSTM) and a softmax learn to predict the next character, by truncated backpropagation through
 time with the state carried over from chunk to chunk. Without --text they read the language reference that ships in
 every Python. At the end the model is compared on held-out text with n-gram models of the same training text, it writes
-some text of its own, it says which of two sentences is the likelier one, and it is saved, loaded again and checked.
+some text of its own, it says which of two sentences is the likelier one, and it is loaded from a file and
+checked.
 
 The recurrent layers are fusedrnn's; everything around them is NumPy. Here is the training and the course of events;
 `char_model.py` is the model, `training.py` its other layers, loss and optimiser, `corpus.py` the text, `ngrams.py` the
@@ -29,7 +30,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import fusedrnn as fr
 from char_model import FORMATS, Architecture, CharModel, ModelFileError
@@ -104,6 +105,9 @@ class TrainingLog:
         return f"loss {self.loss:.3f}, perplexity {perplexity(self.loss):.2f}{held_out}, {self.speed:,.0f} characters/s"
 
 
+Result = TypeVar("Result")
+
+
 class DivergedError(Exception):
     """The loss is no longer a number."""
 
@@ -150,6 +154,16 @@ def train(model: CharModel, corpus: Corpus, options: Options) -> TrainingLog:
                 raise
             bar.write(f"Stopped after {log.steps} steps.", file=sys.stderr)
     return log
+
+
+def heard(call: Callable[..., Result], *arguments: Any, **options: Any) -> Result | None:
+    """What `call` returns, or None when nobody reads any more what is printed: then nothing more is printed."""
+    try:
+        return call(*arguments, **options)
+    except BrokenPipeError:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        return None
 
 
 def introduce(model: CharModel, corpus: Corpus) -> None:
@@ -205,17 +219,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     log = None
     if model is not None:
-        introduce(model, corpus)
+        heard(introduce, model, corpus)
     else:
         architecture = Architecture(**{name: getattr(options, name) for name in ARCHITECTURE_OPTIONS})
         model = CharModel(architecture, corpus.alphabet, options.dropout, options.seed)
-        introduce(model, corpus)
+        heard(introduce, model, corpus)
         try:
             log = train(model, corpus, options)
         except DivergedError as error:
             parser.exit(1, f"{parser.prog}: {error}\n")
-    same = report(model, corpus, options, log)
-    print(f"  {time.perf_counter() - began:.1f} s all in all")
+    if options.save is not None:
+        try:
+            model.save(options.save)  # first of all: what follows takes a while, and may be stopped
+        except OSError as error:
+            parser.exit(1, f"{parser.prog}: --save: cannot write {options.save}: {error.strerror or error}\n")
+    same = heard(report, model, corpus, options, log)
+    heard(print, f"  {time.perf_counter() - began:.1f} s all in all", flush=True)
     return 0 if same else 1
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from numpy.typing import DTypeLike, NDArray
 import fusedrnn as fr
 from corpus import Alphabet, Chunk, Tokens
 from extras import require
+from fusedrnn._files import whole_file
 from training import (
     Array,
     Embedding,
@@ -37,6 +38,29 @@ class Architecture:
     layers: int = 1
     input: str = "embedding"
     embedding_size: int = 128
+
+    def __post_init__(self) -> None:
+        for name, known in (("cell", CELLS), ("input", INPUTS)):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name}: expected one of {', '.join(known)}, got {getattr(self, name)!r}")
+        for name in ("hidden", "layers", "embedding_size"):
+            value = getattr(self, name)
+            if type(value) is not int or value < 1:
+                raise ValueError(f"{name}: expected an integer of at least 1, got {value!r}")
+
+    def shapes(self, num_tokens: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+        """The name and the shape of every parameter, one after the other: a file may ask for any number of them."""
+        width = self.embedding_size if self.input == "embedding" else num_tokens
+        if self.input == "embedding":
+            yield "embedding.weight", (num_tokens, width)
+        rows = {"lstm": 4, "gru": 3}[self.cell] * self.hidden
+        for layer in range(self.layers):
+            yield f"rnn.weight_ih_l{layer}", (rows, self.hidden if layer else width)
+            yield f"rnn.weight_hh_l{layer}", (rows, self.hidden)
+            yield f"rnn.bias_ih_l{layer}", (rows,)
+            yield f"rnn.bias_hh_l{layer}", (rows,)
+        yield "output.weight", (num_tokens, self.hidden)
+        yield "output.bias", (num_tokens,)
 
 
 class ModelFileError(ValueError):
@@ -203,8 +227,12 @@ class CharModel:
     # Files
 
     def save(self, path: Path) -> None:
-        """Write the parameters, and what is needed to make the model again, to a file of one of `FORMATS`."""
-        FORMATS[path.suffix].save(path, self.params, self._description())
+        """Write the parameters, and what is needed to make the model again, to a file of one of `FORMATS`.
+
+        When anything fails, the file that was there before is there still.
+        """
+        with whole_file(path) as file:
+            FORMATS[path.suffix].save(file, self.params, self._description())
 
     def _description(self) -> str:
         return json.dumps({"characters": self.alphabet.characters, **asdict(self.architecture)})
@@ -216,21 +244,30 @@ class CharModel:
             arrays, description = FORMATS[path.suffix].load(path)
             fields = json.loads(description)
             alphabet = Alphabet(fields.pop("characters"))
-            model = cls(Architecture(**fields), alphabet)
-            model._load_params(arrays)
+            architecture = Architecture(**fields)
+            check_arrays(arrays, architecture, len(alphabet))  # before a description of any size is followed
+            model = cls(architecture, alphabet)
+            for name, param in model.params.items():
+                param[...] = arrays[name]
         except OSError as error:
             raise ModelFileError(f"cannot read {path}: {error.strerror or error}") from None
         except Exception as error:  # a damaged or foreign file can fail anywhere in the readers
             raise ModelFileError(f"{path} holds no model of this example: {error}") from error
         return model
 
-    def _load_params(self, arrays: Mapping[str, Array]) -> None:
-        if arrays.keys() != self.params.keys():
-            raise ValueError(f"expected the parameters {', '.join(self.params)}, got {', '.join(arrays) or 'none'}")
-        for name, param in self.params.items():
-            if arrays[name].shape != param.shape:
-                raise ValueError(f"{name}: expected shape {param.shape}, got {arrays[name].shape}")
-            param[...] = arrays[name]
+
+def check_arrays(arrays: Mapping[str, Array], architecture: Architecture, num_tokens: int) -> None:
+    """ValueError unless these are the parameters of such a model."""
+    expected = 0
+    for name, shape in architecture.shapes(num_tokens):
+        expected += 1
+        if name not in arrays:
+            raise ValueError(f"expected a parameter {name}, got {', '.join(arrays) or 'none'}")
+        if arrays[name].shape != shape or arrays[name].dtype.kind != "f":
+            got = f"{arrays[name].dtype} of shape {arrays[name].shape}"
+            raise ValueError(f"{name}: expected floats of shape {shape}, got {got}")
+    if len(arrays) != expected:
+        raise ValueError(f"expected {expected} parameters, got {len(arrays)}")
 
 
 def _draw(logits: Array, temperature: float, rng: np.random.Generator) -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from char_model import CELLS, FORMATS, INPUTS
+from fusedrnn._files import require_writable
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,12 @@ TRAINING_OPTIONS = ("steps", "epochs", "seconds", "batch", "bptt", "lr", "clip",
 
 
 def number(
-    kind: type[int] | type[float], *, least: float = -math.inf, above: float = -math.inf, below: float = math.inf
+    kind: type[int] | type[float],
+    *,
+    least: float = -math.inf,
+    above: float = -math.inf,
+    below: float = math.inf,
+    most: int = 2**31 - 1,
 ) -> Any:
     """A converter for argparse: an int or a float within these limits."""
     limits = {"of at least": least, "above": above, "below": below}
@@ -55,12 +61,14 @@ def number(
     def convert(word: str) -> float:
         try:
             value = kind(word)
-            if least <= value and above < value < below:
-                return value
         except ValueError:
-            pass
+            value = math.nan
+        if most < value < math.inf:
+            raise argparse.ArgumentTypeError(f"expected at most {most}, got {word[:100]!r}")
+        if least <= value and above < value < below:
+            return value
         raise argparse.ArgumentTypeError(
-            f"expected {'an integer' if kind is int else 'a number'} {expected}, got {word!r}"
+            f"expected {'an integer' if kind is int else 'a number'} {expected}, got {word[:100]!r}"
         )
 
     return convert
@@ -92,7 +100,13 @@ def make_parser(description: str | None = None) -> argparse.ArgumentParser:
     natural, count, size = number(int, least=0), number(int, least=1), number(float, above=0)
     add(parser, "--text", "text to learn, UTF-8; without it, Python's own reference", type=Path, metavar="FILE")
     add(parser, "--seed", "of parameters, dropout and sample", type=natural, metavar="N")
-    add(parser, "--threads", "threads of fusedrnn; the results are the same with any", type=count, metavar="N")
+    add(
+        parser,
+        "--threads",
+        "threads of fusedrnn; the results are the same with any",
+        type=number(int, least=1, most=4096),
+        metavar="N",
+    )
     add(parser, "--quiet", "no progress, only the results", action="store_true")
 
     model = parser.add_argument_group("model")
@@ -139,6 +153,9 @@ def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> Option
         if not all(given["compare"]):
             parser.error("--compare: expected two texts, got an empty one")
     options = Options(**given)
-    if options.save is not None and (not options.save.parent.is_dir() or options.save.is_dir()):
-        parser.error(f"--save: cannot write a file {options.save}")
+    try:
+        if options.save is not None:
+            require_writable(options.save)  # now, not after the training
+    except OSError as error:
+        parser.error(f"--save: cannot write a file {options.save}: {error.strerror}")
     return options

@@ -99,15 +99,16 @@ def note_unknown(model: CharModel, text: str) -> None:
 
 
 def check_saving(model: CharModel, corpus: Corpus, ours: Scores, keep: Path | None, otherwise: str) -> bool:
-    """Save the model, load it again, and say whether parameters and probabilities are the same to the bit.
+    """Load the saved model again, and say whether parameters and probabilities are the same to the bit.
 
     Args:
-        keep: the file to save to; None for one that is deleted again.
+        keep: the file it was saved to; None to save it to one that is deleted again.
         otherwise: that file's name.
     """
     with tempfile.TemporaryDirectory() as scratch:
         path = keep or Path(scratch) / otherwise
-        model.save(path)
+        if keep is None:
+            model.save(path)
         size = path.stat().st_size
         loaded = CharModel.load(path)
     same = all(np.array_equal(array, loaded.params[name]) for name, array in model.params.items())

@@ -6,6 +6,7 @@ reference, and otherwise equality to the bit between two ways to say the same th
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -119,13 +120,14 @@ def test_unbatched_is_a_batch_of_one(kind: str, dtype: Any) -> None:
 
 
 @every_layer
-@pytest.mark.parametrize("flag", [np.True_, 1])
-def test_batch_first_of_another_type(kind: str, flag: Any) -> None:
-    """The attribute says what it is true of, whatever was assigned to it, in every way to call."""
-    layer = LAYERS[kind](I, H, rng=0, batch_first=True)
+def test_batch_first_assigned(kind: str) -> None:
+    """It takes effect at the next call, in every way to call."""
+    layer, other = (LAYERS[kind](I, H, rng=0, batch_first=flag) for flag in (True, False))
     x = normal(B, T, I)
     expected = layer(x), layer(x, lengths=[T] * B), layer.record(x)[0]
-    layer.batch_first = flag
+    layer = other
+    layer.batch_first = np.True_  # type: ignore[assignment]
+    assert layer.batch_first is True
     assert_same((layer(x), layer(x, lengths=[T] * B), layer.record(x)[0]), expected)
 
 
@@ -232,6 +234,43 @@ def test_reset_begins_a_new_sequence(kind: str) -> None:
     assert_same(y[:, [0, 2]], layer(x, state_of(layer, B))[0][:, [0, 2]])
 
 
+@every_layer
+@pytest.mark.parametrize("layers", [1, 2])
+def test_episodes_packed_end_to_end_equal_the_same_episodes_alone(kind: str, layers: int) -> None:
+    """In both directions, forward and backward, to the bit; the states at a row's ends are its outer episodes'."""
+    layer = LAYERS[kind](I, H, layers, bidirectional=True, rng=0)
+    lengths, begins = [9, 6, 1, 0], [[0, 4, 8], [3], [0], []]
+    x, dy = normal(9, 4, I), normal(9, 4, 2 * H)
+    reset = np.zeros((9, 4), bool)
+    reset[7, 1] = reset[1, 2] = reset[0, 3] = True  # in the padding, where it has no effect
+    for row, steps in enumerate(begins):
+        reset[steps, row] = True
+    y, last, tape = layer.record(x, lengths=lengths, reset=reset)
+    assert_same(layer(x, lengths=lengths, reset=reset), (y, last))
+    dx = tape.backward(dy).x
+    for row, (length, steps) in enumerate(zip(lengths, begins, strict=True)):
+        for begin, end in itertools.pairwise(sorted({0, length, *steps})):
+            alone, end_of, its_tape = layer.record(x[begin:end, row])
+            assert_same(y[begin:end, row], alone)
+            assert_same(dx[begin:end, row], its_tape.backward(dy[begin:end, row]).x)
+            for whole, part in zip(arrays_in(last), arrays_in(end_of), strict=True):
+                if end == length:
+                    assert_same(whole[0::2, row], part[0::2])
+                if begin == 0:
+                    assert_same(whole[1::2, row], part[1::2])
+
+
+@every_layer
+def test_reset_leaves_the_initial_state_of_the_reverse_direction(kind: str) -> None:
+    """It enters at a row's end, which is no episode's beginning; forward, a mark at the first step hides it."""
+    layer, x = LAYERS[kind](I, H, bidirectional=True, rng=0), normal(T, B, I)
+    state, reset = state_of(layer, B), np.zeros((T, B), bool)
+    reset[0], lengths = True, [T, 2, 1]
+    y = layer(x, state, lengths=lengths, reset=reset)[0]
+    assert_same(y[..., H:], layer(x, state, lengths=lengths)[0][..., H:])
+    assert_same(y[..., :H], layer(x, lengths=lengths)[0][..., :H])
+
+
 # Functions
 
 
@@ -263,8 +302,9 @@ def test_functional_reverse(kind: str) -> None:
     function: Callable[..., Any] = getattr(fr.functional, kind)
     weights = [array for name, array in layer.params.items() if name.endswith("_reverse")]
     x = normal(T, B, I)
-    y, last = layer(x, lengths=[3, 0, 5])
-    ours, end = function(x, *weights, reverse=True, lengths=[3, 0, 5])
+    masks: dict[str, Any] = {"lengths": [3, 0, 5], "reset": normal(T, B) > 0.8}
+    y, last = layer(x, **masks)
+    ours, end = function(x, *weights, reverse=True, **masks)
     assert_same(ours, y[..., H:])
     assert_same(arrays_in(end), [part[1] for part in arrays_in(last)])
 
@@ -284,3 +324,35 @@ def test_functional_projection_cells_and_one_bias() -> None:
 def test_functional_nonlinearity() -> None:
     layer, x = fr.RNN(I, H, nonlinearity="relu", rng=0), normal(T, B, I)
     assert_same(fr.functional.rnn(x, *layer.params.values(), nonlinearity="relu")[0], layer(x)[0])
+
+
+# No rows
+
+
+@every_layer
+@pytest.mark.parametrize("options", [{}, {"num_layers": 3, "dropout": 0.5}, {"bidirectional": True, "num_layers": 2}])
+def test_no_rows_take_no_time(kind: str, options: dict[str, Any]) -> None:
+    """Of however many steps: every call comes back, with empty arrays."""
+    steps, width = 2**34, H * (2 if "bidirectional" in options else 1)
+    layer = LAYERS[kind](I, H, rng=0, **options)
+    x, dy = np.empty((steps, 0, I), np.float32), np.empty((steps, 0, width), np.float32)
+    reset = np.empty((steps, 0), bool)
+    assert layer(x)[0].shape == (steps, 0, width)
+    for arguments in ({}, {"lengths": []}, {"reset": reset, "state": state_of(layer, 0)}, {"checkpoint": 4}):
+        if "checkpoint" in arguments and "bidirectional" in options:
+            continue
+        for truncate in (None, 3):
+            y, last, tape = layer.record(x, **arguments)
+            gradients = tape.backward(dy, truncate=truncate)
+            assert y.shape == (steps, 0, width)
+            assert gradients.x.shape == x.shape
+            assert_same(arrays_in(last), arrays_in(gradients.state))
+            assert not any(array.any() for array in gradients.params.values())
+    strided = np.empty((0, steps, 2 * I), np.float32)[:, :, ::2].swapaxes(0, 1)
+    layer.record(strided)[-1].backward(dy)
+    expected = with_reference(kind, **options)[1].record(x, reset=reset)
+    assert expected[0].shape == (steps, 0, width)
+    assert expected[-1].backward(dy, truncate=2).x.shape == x.shape
+    function: Callable[..., Any] = getattr(fr.functional, kind)
+    first = [array for name, array in layer.params.items() if name.endswith("_l0")]
+    assert function(x, *first, reset=reset, reverse=True)[0].shape == (steps, 0, H)

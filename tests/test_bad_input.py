@@ -456,3 +456,50 @@ def test_settings_survive_bad_values() -> None:
         with pytest.raises(ValueError, match=r"expected|available"):
             call()
     assert (fr.get_num_threads(), fr.isa()) == (threads, isa)
+
+
+class Liar(np.ndarray):
+    """An array that says other things of itself than it is."""
+
+    def copy(self, order: Any = "C") -> Any:
+        return np.full((1, 1, I), np.nan, F32)
+
+    def __getitem__(self, key: Any) -> Any:
+        return np.full((1, 1, I), np.nan, F32)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        raise RuntimeError("asked")
+
+    def __array_finalize__(self, other: Any) -> None:
+        self.said = (1, 1, I)
+
+
+def test_only_the_memory_of_a_subclass_is_read() -> None:
+    """Every array argument, in a layout that has to be copied and in one that has not."""
+    normal = np.random.default_rng(0).standard_normal
+    layer, x = fr.LSTM(I, H, rng=0), normal((T, B, I)).astype(F32)
+    state = tuple(normal((1, B, H)).astype(F32) for _ in "hc")
+    lengths, reset = np.array([5, 3, 0]), normal((T, B)) > 1
+    dy, dstate = normal((T, B, H)).astype(F32), tuple(normal((1, B, H)).astype(F32) for _ in "hc")
+    expected = layer.record(x, state, lengths=lengths, reset=reset)
+    gradients = expected[-1].backward(dy, dstate)
+
+    def lying(array: np.ndarray, order: str) -> Any:
+        return np.array(array, order=order).view(Liar)
+
+    for order in "CF":
+        x2, lengths2, reset2, dy2 = (lying(array, order) for array in (x, lengths, reset, dy))
+        state2, dstate2 = (tuple(lying(part, order) for part in pair) for pair in (state, dstate))
+        y, last, tape = layer.record(x2, state2, lengths=lengths2, reset=reset2)
+        ours = tape.backward(dy2, dstate2)
+        pairs = [(y, expected[0]), *zip(last, expected[1], strict=True), (ours.x, gradients.x)]
+        pairs += zip(ours.state, gradients.state, strict=True)
+        pairs += [(ours.params[name], value) for name, value in gradients.params.items()]
+        assert all(np.array_equal(a, b) for a, b in pairs)
+        stream, other = layer.stream(B), layer.stream(B)
+        stream.state, other.state = state2, state
+        out = np.zeros((B, H), F32, order=order).view(Liar)
+        assert stream.step(lying(x[0], order), out=out) is out
+        assert np.array_equal(np.asarray(out), other.step(x[0]))
+    with pytest.raises(ValueError, match="x: expected shape"):
+        layer(np.zeros((2, 3, I + 1), F32).view(Liar))

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+import json
 import math
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections import Counter, defaultdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -149,6 +152,12 @@ BAD_ARGUMENTS = [
     (["--epochs", "nan"], "--epochs: expected a number above 0, got 'nan'"),
     (["--seconds", "0"], "--seconds: expected a number above 0"),
     (["--seconds", "inf"], "--seconds: expected a number above 0"),
+    (["--epochs", "1e300"], "--epochs: expected at most 2147483647, got '1e300'"),
+    (["--hidden", "9" * 400], "--hidden: expected at most 2147483647, got '999"),
+    (["--layers", "9" * 5000], "--layers: expected an integer of at least 1, got '999"),
+    (["--threads", "5000"], "--threads: expected at most 4096, got '5000'"),
+    (["--batch", "inf"], "--batch: expected an integer of at least 1, got 'inf'"),
+    (["--temperature", "nan"], "--temperature: expected a number of at least 0, got 'nan'"),
     (["--lr", "fast"], "--lr: expected a number above 0, got 'fast'"),
     (["--dropout", "1"], "--dropout: expected a number of at least 0 below 1, got '1'"),
     (["--temperature", "-0.1"], "--temperature: expected a number of at least 0"),
@@ -157,7 +166,8 @@ BAD_ARGUMENTS = [
     (["--compare", "one", ""], "--compare: expected two texts, got an empty one"),
     (["--input", "onehot", "--embedding-size", "8"], "--embedding-size: --input onehot has no embedding"),
     (["--save", "model.pt"], "--save: expected a file name ending in .safetensors or .npz, got 'model.pt'"),
-    (["--save", "no/such/folder/model.npz"], "--save: cannot write"),
+    (["--save", "no/such/folder/model.npz"], "--save: cannot write a file no/such/folder/model.npz: No such file"),
+    (["--save", "/proc/model.npz"], "--save: cannot write a file /proc/model.npz"),
     (["--load", "model.bin"], "--load: expected a file name ending in"),
     (["--load", "missing.npz"], "--load: cannot read missing.npz"),
     (["--load", "missing.safetensors"], "--load: cannot read missing.safetensors"),
@@ -510,6 +520,108 @@ def test_a_model_comes_back_from_a_file(tmp_path: Path, suffix: str) -> None:
     assert loaded.alphabet.characters == model.alphabet.characters
     for name, param in model.params.items():
         np.testing.assert_array_equal(loaded.params[name], param)
+
+
+DESCRIPTION = {"characters": "abc", "cell": "gru", "hidden": 4, "layers": 1, "input": "embedding", "embedding_size": 2}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"layers": 10**6},
+        {"layers": 10**30},
+        {"layers": 0},
+        {"layers": 1.0},
+        {"layers": True},
+        {"layers": "1"},
+        {"hidden": 10**9},
+        {"hidden": 10**400},
+        {"hidden": -4},
+        {"embedding_size": 10**12},
+        {"input": "onehot"},
+        {"cell": "lstm"},
+        {"characters": "abcd"},
+        {"characters": "aab"},
+        {"characters": 3},
+        {"dropout": 0.5},
+    ],
+    ids=str,
+)
+def test_arrays_are_looked_at_before_a_description_is_followed(tmp_path: Path, change: dict[str, Any]) -> None:
+    """Whatever it asks for, nothing of that size is made."""
+    path = tmp_path / "model.npz"
+    params = CharModel(Architecture(hidden=4, embedding_size=2), Alphabet("abc")).params
+    np.savez(path, **params, char_lm=np.array(json.dumps(DESCRIPTION)))
+    CharModel.load(path)
+    np.savez(path, **params, char_lm=np.array(json.dumps({**DESCRIPTION, **change})))
+    with pytest.raises(ModelFileError, match="holds no model"):
+        CharModel.load(path)
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.complex64, np.bool_])
+def test_parameters_are_floats(tmp_path: Path, dtype: Any) -> None:
+    path = tmp_path / "model.npz"
+    params = {name: array.astype(dtype) for name, array in small_model().params.items()}
+    np.savez(path, **params, char_lm=np.array(small_model()._description()))
+    with pytest.raises(ModelFileError, match="expected floats"):
+        CharModel.load(path)
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+@pytest.mark.parametrize("given", ["embedding", "onehot"])
+def test_the_shapes_of_a_description_are_those_of_the_model(cell: str, given: str) -> None:
+    model = CharModel(Architecture(cell, 5, 3, given, 2), Alphabet("abcdef"))
+    shapes = {name: array.shape for name, array in model.params.items()}
+    assert dict(model.architecture.shapes(len(model.alphabet))) == shapes
+
+
+@needs_extras
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+def test_a_save_that_fails_leaves_the_old_model(tmp_path: Path, suffix: str) -> None:
+    """The disk is full in the middle of the file."""
+    path = tmp_path / f"model{suffix}"
+    small_model().save(path)
+    old = path.read_bytes()
+    save = f"""
+import resource, signal, sys
+sys.path.insert(0, {str(EXAMPLES)!r})
+from pathlib import Path
+from char_model import Architecture, CharModel
+from corpus import Alphabet
+model = CharModel(Architecture(hidden=300), Alphabet("abc"))
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100000, 100000))
+model.save(Path({str(path)!r}))
+"""
+    result = subprocess.run([sys.executable, "-c", save], capture_output=True, text=True)
+    assert result.returncode != 0
+    assert path.read_bytes() == old
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@needs_extras
+@pytest.mark.parametrize("how", ["Ctrl-C in the report", "nobody reads"])
+def test_the_model_is_saved_when_training_ends(text_file: Path, tmp_path: Path, how: str) -> None:
+    path = tmp_path / "model.npz"
+    length = 10**6 if how == "Ctrl-C in the report" else 40
+    options = ["--text", text_file, *TINY, "--steps", 5, "--quiet", "--sample-length", length, "--save", path]
+    command = [sys.executable, str(EXAMPLES / "char_lm.py"), *map(str, options)]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        assert process.stdout is not None
+        if how == "nobody reads":
+            process.stdout.close()
+            assert process.wait(120) in (0, 1)
+        else:
+            for line in process.stdout:
+                if "gram" in line:
+                    process.send_signal(signal.SIGINT)
+                    break
+            process.communicate(timeout=120)
+    CharModel.load(path)
+    assert [file.name for file in tmp_path.iterdir() if file.name.startswith(".")] == []
 
 
 def test_files_of_other_models_are_refused(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import fusedrnn as fr
 from problems import (
     Arrays,
     Problem,
@@ -19,6 +20,7 @@ from problems import (
     parts,
     state_like,
 )
+from small_layers import LAYERS
 
 
 def small_integers(generator: np.random.Generator, shape: tuple[int, ...], density: float = 1.0) -> np.ndarray:
@@ -139,3 +141,49 @@ def test_zero_weights_are_exact(kind: str, dtype: Any, isa: str) -> None:
         check_same_bits("c_n", last[1], halved[1])
     else:
         assert not last.any()
+
+
+@every_dtype
+@pytest.mark.parametrize("kind", ["lstm", "gru", "rnn"])
+def test_denormal_numbers_count_as_zero(kind: str, dtype: Any, isa: str) -> None:
+    """In x, states, weights and gradients: all results are those of zeros in their places, to the bit."""
+    random = np.random.default_rng(0)
+    largest = np.finfo(dtype).smallest_normal
+
+    def some(*shape: int) -> tuple[np.ndarray, np.ndarray]:
+        """Numbers of which half are denormal, and the same with zeros there."""
+        values = random.standard_normal(shape).astype(dtype)
+        small = random.random(shape) < 0.5
+        return np.where(small, (values.clip(-0.99, 0.99) * largest).astype(dtype), values), np.where(
+            small, dtype(0), values
+        )
+
+    layer: Any = LAYERS[kind](5, 9, 2, dtype=dtype, rng=0)
+    parts = 2 if kind == "lstm" else 1
+    arrays = [some(6, 3, 5), *(some(2, 3, 9) for _ in range(parts)), some(6, 3, 9), some(2, 3, 9)]
+    weights = {name: some(*shape) for name, shape in layer.params.shapes.items()}
+    results = []
+    for which in (0, 1):
+        layer.load_params({name: pair[which] for name, pair in weights.items()})
+        x, *state, dy, dh = (pair[which] for pair in arrays)
+        y, last, tape = layer.record(x, tuple(state) if parts == 2 else state[0])
+        g = tape.backward(dy, (dh, None) if parts == 2 else dh)
+        results.append([y, *(last if parts == 2 else [last]), g.x, *g.params.values()])
+    for ours, zeros in zip(*results, strict=True):
+        assert np.array_equal(ours, zeros)
+        assert not ((ours != 0) & (np.abs(ours) < largest)).any()
+
+
+@every_dtype
+def test_what_would_be_denormal_is_zero(dtype: Any, isa: str) -> None:
+    layer = fr.RNN(1, 1, nonlinearity="identity", bias=False, dtype=dtype, rng=0)
+    root = np.sqrt(np.finfo(dtype).smallest_normal)
+    layer.params["weight_ih_l0"][:] = root / 2
+    assert layer(np.full((1, 1, 1), root, dtype))[0] == 0
+    assert layer(np.full((1, 1, 1), root * 4, dtype))[0] > 0
+
+
+def test_a_denormal_state_passes_through() -> None:
+    layer = fr.GRU(2, 3, rng=0)
+    h = np.full((1, 1, 3), np.finfo(np.float32).smallest_subnormal, np.float32)
+    assert np.array_equal(layer(np.zeros((4, 1, 2), np.float32), h, lengths=[0])[1], h)

@@ -86,3 +86,70 @@ def test_the_same_everywhere(size: int) -> None:
                 moved[:] = data
                 prints.add(fingerprint(moved))
     assert len(prints) == 1
+
+
+def test_two_bits_of_one_lane(isa: str) -> None:
+    """Every two bits of words of one lane, sixteen words apart, whatever the words are."""
+    random = np.random.default_rng(0)
+    words, lane = 4, 3
+    for data in (random.integers(0, 2**63, 16 * words, np.uint64), np.zeros(16 * words, np.uint64)):
+        whole = fingerprint(data)
+        places = [(lane + 16 * word, np.uint64(1 << bit)) for word in range(words) for bit in range(64)]
+        seen = {whole}
+        for (i, one), (j, other) in itertools.combinations(places, 2):
+            data[i] ^= one
+            data[j] ^= other
+            seen.add(fingerprint(data))
+            data[i] ^= one
+            data[j] ^= other
+        assert len(seen) == 1 + len(places) * (len(places) - 1) // 2
+
+
+def test_a_few_bits_anywhere(isa: str) -> None:
+    """Two to four flipped bits, many of them signs and exponents, in floats as weights are."""
+    random = np.random.default_rng(1)
+    data = random.standard_normal(600).astype(np.float32).view(np.uint32)
+    whole = fingerprint(data)
+    for _ in range(20000):
+        count = random.integers(2, 5)
+        first = random.integers(0, 32)
+        places = random.choice((data.size - first) // 32, count, replace=False) * 32 + first  # of one lane
+        places = places if random.random() < 0.8 else random.choice(data.size, count, replace=False)
+        bits = np.where(random.random(count) < 0.5, 31, random.integers(0, 32, count)).astype(np.uint32)
+        data[places] ^= np.uint32(1) << bits
+        assert fingerprint(data) != whole, (places, bits)
+        data[places] ^= np.uint32(1) << bits
+
+
+def test_what_makes_up_for_itself_in_a_sum(isa: str) -> None:
+    """Two words of a lane that change places, or of which one gives the other what it loses."""
+    random = np.random.default_rng(2)
+    data = random.integers(2**62, 2**63, 400, np.uint64)
+    whole = fingerprint(data)
+    for i, j in itertools.combinations(range(5, data.size, 16), 2):
+        data[[i, j]] = data[[j, i]]
+        assert fingerprint(data) != whole
+        data[[i, j]] = data[[j, i]]
+        for step in (np.uint64(1), np.uint64(1 << 32), np.uint64(1 << 62)):
+            data[i] += step
+            data[j] -= step
+            assert fingerprint(data) != whole
+            data[i] -= step
+            data[j] += step
+
+
+def test_a_layer_sees_two_bits() -> None:
+    """Flipped in place, 63 words apart: the sign of one weight and the tenth bit of the other."""
+    layer = fr.LSTM(16, 32, rng=0)
+    x = np.random.default_rng(0).standard_normal((5, 3, 16)).astype(np.float32)
+    before = layer(x)[0]
+    words = layer.params["weight_hh_l0"].reshape(-1).view(np.uint32)
+    for place in range(0, words.size - 64, 97):
+        words[place] ^= np.uint32(1 << 31)
+        words[place + 63] ^= np.uint32(1 << 10)
+        fresh = fr.LSTM(16, 32, rng=1)
+        fresh.load_params(layer.params)
+        after = layer(x)[0]
+        assert not np.array_equal(after, before)
+        assert np.array_equal(after, fresh(x)[0])
+        before = after

@@ -299,3 +299,53 @@ def test_copies_are_equal_and_independent(kind: str, clone: Callable[[Any], Any]
 
     cell = CELLS[kind](I, H, rng=0)
     assert_same(clone(cell)(normal(B, I)), cell(normal(B, I)))
+
+
+@every_layer
+@pytest.mark.parametrize("change", ["shape", "dtype", "readonly"])
+def test_load_params_after_an_array_was_changed_in_place(kind: str, change: str) -> None:
+    """What an array has become since it was a parameter is no hindrance: a fresh one takes its place."""
+    layer = LAYERS[kind](I, H, rng=0)
+    array = layer.params["weight_hh_l0"]
+    held = {name: value for name, value in layer.params.items() if name != "weight_hh_l0"}
+    if change == "shape":
+        array.shape = array.shape[::-1]
+    elif change == "dtype":
+        array = layer.params["weight_hh_l0"] = np.zeros(array.shape, np.float32)
+        array.dtype = np.dtype(np.int32)  # type: ignore[misc]
+    else:
+        array.flags.writeable = False
+    values = {name: np.full(shape, 0.5, np.float32) for name, shape in layer.params.shapes.items()}
+    layer.load_params(values)
+    assert_same(dict(layer.params), values)
+    for name, value in held.items():
+        assert layer.params[name] is value
+    x = normal(T, B, I)
+    fresh = LAYERS[kind](I, H, rng=1)
+    fresh.load_params(values)
+    assert_same(layer(x), fresh(x))
+
+
+@every_layer
+def test_load_params_that_fails_changes_nothing(kind: str) -> None:
+    layer = LAYERS[kind](I, H, rng=0)
+    before = {name: value.copy() for name, value in layer.params.items()}
+    good: dict[str, Any] = {name: np.full(shape, 0.5, np.float32) for name, shape in layer.params.shapes.items()}
+
+    class Failing(dict[str, Any]):
+        def __getitem__(self, name: str) -> Any:
+            if name == "bias_hh_l0":
+                raise RuntimeError("no such value")
+            return super().__getitem__(name)
+
+    for wrong in (good | {"bias_hh_l0": good["bias_hh_l0"][:-1]}, good | {"bias_hh_l0": "text"}, Failing(good)):
+        with pytest.raises((ValueError, TypeError, RuntimeError)):
+            layer.load_params(wrong)
+        assert_same(dict(layer.params), before)
+
+
+def test_one_parameter_is_assigned_while_another_has_changed_its_shape() -> None:
+    layer = fr.GRU(I, H, rng=0)
+    layer.params["weight_hh_l0"].shape = (H, 3 * H)
+    layer.params["bias_ih_l0"] = np.ones(3 * H, np.float32)
+    assert (layer.params["bias_ih_l0"] == 1).all()

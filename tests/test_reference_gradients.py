@@ -160,8 +160,10 @@ def test_a_truncated_reverse_layer_is_a_truncated_forward_layer_on_the_mirrored_
     p, mirrored = Problem(kind, LENGTHS, RESET, reverse=True), Problem(kind, LENGTHS)
     mirrored.reset = np.zeros_like(RESET)
     for b, n in enumerate(LENGTHS):
-        for a, source in ((mirrored.x, p.x), (mirrored.dy, p.dy), (mirrored.reset, RESET)):
+        for a, source in ((mirrored.x, p.x), (mirrored.dy, p.dy)):
             a[:n, b] = source[:n, b][::-1]
+        # A border before t is one after t when read the other way, and none lies at the row's two ends.
+        mirrored.reset[1:n, b] = RESET[1:n, b][::-1]
     (y, final, tape), (my, mfinal, mtape) = p.record(), mirrored.record()
     close(final, mfinal)
     g, mg = tape.backward(p.dy, p.dstate, k), mtape.backward(mirrored.dy, mirrored.dstate, k)

@@ -26,11 +26,27 @@ bool has_type(const py::array& array, const py::dtype& type) {
     return own.num() == type.num() && own.attr("isnative").cast<bool>();
 }
 
+py::array without_subclass(const py::array& array) {
+    const auto& numpy = py::detail::npy_api::get();
+    PyObject* const base_class = reinterpret_cast<PyObject*>(numpy.PyArray_Type_);
+    if (reinterpret_cast<PyObject*>(Py_TYPE(array.ptr())) == base_class) return array;
+    const auto view = py::reinterpret_steal<py::array>(numpy.PyArray_View_(array.ptr(), nullptr, base_class));
+    if (!view) throw py::error_already_set();
+    return view;
+}
+
+py::array copy_of(const py::array& array) {
+    constexpr int c_order = 0;
+    const auto copy = py::reinterpret_steal<py::array>(py::detail::npy_api::get().PyArray_NewCopy_(array.ptr(), c_order));
+    if (!copy) throw py::error_already_set();
+    return copy;
+}
+
 py::array require_array(const py::handle& value, const char* name, const py::dtype& type) {
     if (!py::isinstance<py::array>(value))
         throw py::type_error(std::string(name) + ": expected a NumPy array of " + std::string(py::str(py::object(type))) +
                              ", got " + Py_TYPE(value.ptr())->tp_name);
-    py::array array = py::reinterpret_borrow<py::array>(value);
+    const py::array array = without_subclass(py::reinterpret_borrow<py::array>(value));
     if (!has_type(array, type)) {
         const std::string order = array.dtype().attr("isnative").cast<bool>() ? "" : " in foreign byte order";
         throw py::type_error(std::string(name) + ": expected dtype " + std::string(py::str(py::object(type))) + ", got " +
@@ -43,6 +59,13 @@ void require_shape(const py::array& array, const char* name, const std::vector<I
     bool same = array.ndim() == static_cast<Index>(shape.size());
     for (std::size_t i = 0; same && i < shape.size(); ++i) same = array.shape(static_cast<Index>(i)) == shape[i];
     if (!same) wrong_shape(name, shape_text(shape), array);
+}
+
+void require_size(const char* name, Index value, Index least) {
+    constexpr Index most = (Index{1} << 31) - 1;
+    if (value < least || value > most)
+        throw py::value_error(std::string(name) + ": expected from " + std::to_string(least) + " to " + std::to_string(most) +
+                              ", got " + std::to_string(value));
 }
 
 void require_writeable(const py::array& array, const char* name) {

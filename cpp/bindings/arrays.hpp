@@ -21,10 +21,18 @@ std::string shape_text(const py::array& array);
 [[noreturn]] void no_cell_state(const char* name, const char* expected, const NetworkSpec& spec);
 [[noreturn]] void wrong_shape(const char* name, const std::string& expected, const py::array& got);
 
-// The value as an array of the type, or TypeError.
+// The array or, where it is of a subclass, the same memory as a plain array: a subclass may say anything of itself.
+py::array without_subclass(const py::array& array);
+// A C-contiguous copy of a plain array.
+py::array copy_of(const py::array& array);
+
+// The value as a plain array of the type, or TypeError.
 py::array require_array(const py::handle& value, const char* name, const py::dtype& type);
 void require_shape(const py::array& array, const char* name, const std::vector<Index>& shape);
 void require_writeable(const py::array& array, const char* name);
+
+// Sizes beyond it might overflow 64 bits before any memory ran out.
+void require_size(const char* name, Index value, Index least);
 
 // Both the element type and the bytes' order are the machine's.
 bool has_type(const py::array& array, const py::dtype& type);
@@ -55,7 +63,7 @@ bool is_contiguous(const py::array& array) {
 // The same array, or a copy that is contiguous and aligned.
 template <class T>
 py::array contiguous(const py::array& array) {
-    return is_contiguous<T>(array) ? array : py::array(array.attr("copy")("C"));
+    return is_contiguous<T>(array) ? array : copy_of(array);
 }
 
 // The same array if rows of the last axis can be read in place, or a contiguous copy.
@@ -64,7 +72,7 @@ py::array with_contiguous_rows(const py::array& array) {
     const Index size = static_cast<Index>(sizeof(T)), last = array.ndim() - 1;
     bool usable = is_aligned<T>(array) && (array.strides(last) == size || array.shape(last) <= 1);
     for (Index axis = 0; axis < last; ++axis) usable = usable && array.strides(axis) % size == 0;
-    return usable ? array : py::array(array.attr("copy")("C"));
+    return usable ? array : copy_of(array);
 }
 
 // A (time, batch, width) view of an array with contiguous rows; batch_first swaps the first two axes.

@@ -27,9 +27,8 @@ template <class T>
 const T* state_argument(Arguments<T>& arguments, const py::object& value, const char* name,
                         const std::vector<Index>& shape) {
     if (value.is_none()) return nullptr;
-    const py::array array = require_array(value, name, type_of<T>());
-    require_shape(array, name, shape);
-    arguments.held.push_back(contiguous<T>(array));
+    arguments.held.push_back(contiguous<T>(require_array(value, name, type_of<T>())));
+    require_shape(arguments.held.back(), name, shape);
     return data_of<T>(arguments.held.back());
 }
 
@@ -37,10 +36,9 @@ template <class T>
 void lengths_argument(Arguments<T>& arguments, const py::object& value) {
     if (value.is_none()) return;
     BatchShape& shape = arguments.in.shape;
-    const py::array array = require_array(value, "lengths", type_of<std::int64_t>());
-    require_shape(array, "lengths", {shape.rows});
     // A copy: the call must not see later changes.
-    arguments.held.push_back(py::array(array.attr("copy")("C")));
+    arguments.held.push_back(copy_of(require_array(value, "lengths", type_of<std::int64_t>())));
+    require_shape(arguments.held.back(), "lengths", {shape.rows});
     shape.lengths = data_of<std::int64_t>(arguments.held.back());
     for (Index b = 0; b < shape.rows; ++b)
         if (shape.lengths[b] < 0 || shape.lengths[b] > shape.steps)

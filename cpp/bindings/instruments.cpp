@@ -9,6 +9,7 @@
 #include "bindings/arrays.hpp"
 #include "bindings/register.hpp"
 #include "dispatch/dispatch.hpp"
+#include "fusedrnn/runtime.hpp"
 #include "rnn/buffer.hpp"
 #include "threads/parallel.hpp"
 
@@ -29,8 +30,9 @@ py::array evaluate_as(MathFunction function, const py::array& x) {
     return y;
 }
 
-py::array evaluate(const std::string& function, const py::array& x) {
+py::array evaluate(const std::string& function, const py::array& given) {
     const MathFunction which = math_function(function);
+    const py::array x = without_subclass(given);
     if (has_type(x, type_of<float>())) return evaluate_as<float>(which, x);
     if (has_type(x, type_of<double>())) return evaluate_as<double>(which, x);
     throw py::type_error("x: expected dtype float32 or float64, got " + std::string(py::str(py::object(x.dtype()))));
@@ -90,15 +92,39 @@ py::dict ceilings_as(Index bytes, int threads) {
 
 py::dict ceilings(const std::string& dtype, Index bytes, int threads) {
     if (bytes < 1) throw py::value_error("bytes: expected at least 1, got " + std::to_string(bytes));
-    if (threads < 1) throw py::value_error("threads: expected at least 1, got " + std::to_string(threads));
+    if (threads < 1 || threads > most_threads)
+        throw py::value_error("threads: expected from 1 to " + std::to_string(most_threads) + ", got " +
+                              std::to_string(threads));
     if (dtype == "float32") return ceilings_as<float>(bytes, threads);
     if (dtype == "float64") return ceilings_as<double>(bytes, threads);
     throw py::value_error("dtype: expected float32 or float64, got '" + dtype + "'");
 }
 
-std::uint64_t fingerprint_of(const py::buffer& buffer) {
-    const py::buffer_info info = buffer.request();
-    return current_kernels().fingerprint(info.ptr, static_cast<std::size_t>(info.size * info.itemsize));
+// The bytes of an object that has them in one piece.
+class Bytes {
+public:
+    explicit Bytes(const py::object& data) {
+        if (!PyObject_CheckBuffer(data.ptr()))
+            throw py::type_error(std::string("data: expected a buffer, got ") + Py_TYPE(data.ptr())->tp_name);
+        if (PyObject_GetBuffer(data.ptr(), &view_, PyBUF_SIMPLE) == 0) return;
+        if (!PyErr_ExceptionMatches(PyExc_BufferError) && !PyErr_ExceptionMatches(PyExc_ValueError))
+            throw py::error_already_set();
+        PyErr_Clear();
+        throw py::value_error("data: expected a C-contiguous buffer, got one of another layout");
+    }
+    ~Bytes() { PyBuffer_Release(&view_); }
+    Bytes(const Bytes&) = delete;
+    Bytes& operator=(const Bytes&) = delete;
+    const void* data() const { return view_.buf; }
+    std::size_t size() const { return static_cast<std::size_t>(view_.len); }
+
+private:
+    Py_buffer view_ = {};
+};
+
+std::uint64_t fingerprint_of(const py::object& data) {
+    const Bytes bytes(data);
+    return current_kernels().fingerprint(bytes.data(), bytes.size());
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 
 #include "bindings/call.hpp"
 #include "bindings/compute.hpp"
+#include "bindings/owned.hpp"
 #include "bindings/register.hpp"
 #include "bindings/stream.hpp"
 #include "bindings/tape.hpp"
@@ -26,7 +27,7 @@ public:
                               const CallOptions& options) = 0;
     virtual py::tuple record(const py::object& x, const py::object& h0, const py::object& c0,
                              const CallOptions& options, const py::object& masks, Index checkpoint) = 0;
-    virtual std::unique_ptr<PyStream> stream(Index batch_size) = 0;
+    virtual py::object stream(Index batch_size) = 0;
     virtual const NetworkSpec& spec() const = 0;
 };
 
@@ -39,12 +40,12 @@ public:
 
     void bind(const py::sequence& params) override { binding_ = make_binding<T>(spec(), params); }
     void bind_one(std::size_t index, const py::object& param) override {
-        py::list arrays = bound_arrays();
-        if (index >= arrays.size())
-            throw py::value_error("index: expected less than " + std::to_string(arrays.size()) + ", got " +
+        auto binding = std::make_shared<Binding<T>>(*bound());
+        if (index >= binding->arrays.size())
+            throw py::value_error("index: expected less than " + std::to_string(binding->arrays.size()) + ", got " +
                                   std::to_string(index));
-        arrays[index] = param;
-        bind(arrays);
+        bind_parameter(*binding, parameters(spec()), index, param);
+        binding_ = std::move(binding);
     }
     py::list bound_arrays() const override {
         py::list arrays;
@@ -74,17 +75,17 @@ public:
         if (!checkpoint) arguments.held.clear();  // a whole tape has copies of its own
         std::unique_ptr<PyTape> held = std::make_unique<TypedTape<T>>(spec(), arguments.in.shape, options.batch_first,
                                                                       std::move(tape), std::move(arguments.held));
-        return py::make_tuple(results.y, results.h_n, results.c_n, results.cells, py::cast(std::move(held)));
+        return py::make_tuple(results.y, results.h_n, results.c_n, results.cells, to_python(std::move(held)));
     }
 
-    std::unique_ptr<PyStream> stream(Index batch_size) override {
+    py::object stream(Index batch_size) override {
         if (spec().bidirectional || spec().reverse)
             throw py::value_error("bidirectional: expected a network that runs forwards in time only, for a stream");
-        if (batch_size < 1) throw py::value_error("batch_size: expected at least 1, got " + std::to_string(batch_size));
+        require_size("batch_size", batch_size, 1);
         const auto binding = bound();
         std::unique_ptr<Stream<T>> stream;
         compute(parameter_work_, [&] { stream = network_.stream(binding->pointers, batch_size); });
-        return make_stream<T>(spec(), batch_size, std::move(stream));
+        return to_python(make_stream<T>(spec(), batch_size, std::move(stream)));
     }
 
 private:
@@ -110,7 +111,10 @@ private:
         if (given.is_none()) return views;
         const py::object masks = PyCallable_Check(given.ptr()) ? given() : given;
         const BatchShape& shape = arguments.in.shape;
-        const auto sequence = masks.cast<py::sequence>();
+        if (!PySequence_Check(masks.ptr()))
+            throw py::type_error(std::string("dropout_masks: expected a sequence of arrays, got ") +
+                                 Py_TYPE(masks.ptr())->tp_name);
+        const py::tuple sequence(masks);  // of one length from here on
         if (static_cast<Index>(sequence.size()) != spec().layers - 1)
             throw py::value_error("dropout_masks: expected " + std::to_string(spec().layers - 1) + " arrays, got " +
                                   std::to_string(sequence.size()));
@@ -145,15 +149,10 @@ CellKind cell_named(const std::string& name) {
 }
 
 void check_spec(const NetworkSpec& spec) {
-    const auto at_least = [](const char* name, Index value, Index least) {
-        if (value < least)
-            throw py::value_error(std::string(name) + ": expected at least " + std::to_string(least) + ", got " +
-                                  std::to_string(value));
-    };
-    at_least("input_size", spec.input_size, 1);
-    at_least("hidden_size", spec.hidden_size, 1);
-    at_least("num_layers", spec.layers, 1);
-    at_least("proj_size", spec.proj_size, 0);
+    require_size("input_size", spec.input_size, 1);
+    require_size("hidden_size", spec.hidden_size, 1);
+    require_size("num_layers", spec.layers, 1);
+    require_size("proj_size", spec.proj_size, 0);
     if (spec.proj_size && spec.cell != CellKind::lstm)
         throw py::value_error("proj_size: expected 0, only an lstm has a projection");
     if (spec.proj_size >= spec.hidden_size)
@@ -196,7 +195,7 @@ PyObject* forward(PyObject* self, PyObject* const* values, Py_ssize_t positional
             "forward", {"x", "h0", "c0", "lengths", "reset", "batch_first", "return_cell"}, 1, 3};
         const auto [x, h0, c0, lengths, reset, batch_first, return_cell] =
             arguments_by_name(signature, values, positional, keywords);
-        return py::cast<PyNetwork&>(py::handle(self))
+        return owned<PyNetwork>(self)
             .forward(or_none(x), or_none(h0), or_none(c0),
                      {or_none(lengths), or_none(reset), or_false(batch_first), or_false(return_cell)});
     });
@@ -209,7 +208,7 @@ PyObject* record(PyObject* self, PyObject* const* values, Py_ssize_t positional,
             {"x", "h0", "c0", "lengths", "reset", "batch_first", "return_cell", "dropout_masks", "checkpoint"}, 1, 3};
         const auto [x, h0, c0, lengths, reset, batch_first, return_cell, masks, checkpoint] =
             arguments_by_name(signature, values, positional, keywords);
-        return py::cast<PyNetwork&>(py::handle(self))
+        return owned<PyNetwork>(self)
             .record(or_none(x), or_none(h0), or_none(c0),
                     {or_none(lengths), or_none(reset), or_false(batch_first), or_false(return_cell)},
                     or_none(masks), or_zero(checkpoint));
@@ -220,7 +219,7 @@ PyObject* backward(PyObject* self, PyObject* const* values, Py_ssize_t positiona
     return as_result([&] {
         static constexpr Signature<4> signature = {"backward", {"dy", "dh_n", "dc_n", "truncate"}, 0, 3};
         const auto [dy, dh_n, dc_n, truncate] = arguments_by_name(signature, values, positional, keywords);
-        return py::cast<PyTape&>(py::handle(self)).backward(or_none(dy), or_none(dh_n), or_none(dc_n), or_zero(truncate));
+        return owned<PyTape>(self).backward(or_none(dy), or_none(dh_n), or_none(dc_n), or_zero(truncate));
     });
 }
 
@@ -232,9 +231,10 @@ void register_network(py::module_& module) {
         "backward", backward,
         "backward(self: fusedrnn._core.Tape, dy: object = None, dh_n: object = None, dc_n: object = None, *, "
         "truncate: int = 0) -> tuple\n");
-    py::class_<PyTape> tape(module, "Tape", py::is_final());
-    tape.def_property_readonly("nbytes", &PyTape::bytes);
+    py::class_<Owned<PyTape>> tape(module, "Tape", py::is_final());
+    tape.def_property_readonly("nbytes", [](const Owned<PyTape>& self) { return self.object->bytes(); });
     add_method(tape, backward_method);
+    seal(tape, nullptr);
 
     static PyMethodDef forward_method = vectorcall_method(
         "forward", forward,
@@ -245,18 +245,22 @@ void register_network(py::module_& module) {
         "record(self: fusedrnn._core.Network, x: object, h0: object = None, c0: object = None, *, "
         "lengths: object = None, reset: object = None, batch_first: bool = False, return_cell: bool = False, "
         "dropout_masks: object = None, checkpoint: int = 0) -> tuple\n");
-    py::class_<PyNetwork> network(module, "Network", py::is_final());
+    using Self = Owned<PyNetwork>;
+    py::class_<Self> network(module, "Network", py::is_final());
     add_method(network, forward_method);
     add_method(network, record_method);
     network
-        .def(py::init(&make_network), arg("cell"), arg("input_size"), arg("hidden_size"), py::kw_only(),
-             arg("num_layers") = 1, arg("bias") = true, arg("bidirectional") = false, arg("reverse") = false,
-             arg("proj_size") = 0, arg("nonlinearity") = "tanh", arg("dtype") = "float32")
-        .def_property_readonly("param_shapes", &param_shapes)
-        .def("bind", &PyNetwork::bind, arg("params"))
-        .def("bind_one", &PyNetwork::bind_one, arg("index"), arg("param"))
-        .def_property_readonly("params", &PyNetwork::bound_arrays)
-        .def("stream", &PyNetwork::stream, arg("batch_size"));
+        .def("__init__", constructor(&make_network), py::detail::is_new_style_constructor(), arg("cell"), arg("input_size"),
+             arg("hidden_size"), py::kw_only(), arg("num_layers") = 1, arg("bias") = true, arg("bidirectional") = false,
+             arg("reverse") = false, arg("proj_size") = 0, arg("nonlinearity") = "tanh", arg("dtype") = "float32")
+        .def_property_readonly("param_shapes", [](const Self& self) { return param_shapes(*self.object); })
+        .def("bind", [](Self& self, const py::sequence& params) { self.object->bind(params); }, arg("params"))
+        .def("bind_one", [](Self& self, std::size_t index, const py::object& param) { self.object->bind_one(index, param); },
+             arg("index"), arg("param"))
+        .def_property_readonly("params", [](const Self& self) { return self.object->bound_arrays(); })
+        .def("stream", [](Self& self, Index batch_size) { return self.object->stream(batch_size); }, arg("batch_size"));
+    static newfunc inherited = reinterpret_cast<PyTypeObject*>(network.ptr())->tp_new;
+    seal(network, [](PyTypeObject* type, PyObject* args, PyObject* kwargs) { return inherited(type, args, kwargs); });
 }
 
 }  // namespace fusedrnn::bindings

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "bindings/compute.hpp"
+#include "bindings/owned.hpp"
 #include "bindings/register.hpp"
 #include "bindings/vectorcall.hpp"
 #include "threads/fork_safe_mutex.hpp"
@@ -126,7 +127,7 @@ PyObject* step(PyObject* self, PyObject* const* values, Py_ssize_t positional, P
     return as_result([&] {
         static constexpr Signature<2> signature = {"step", {"x", "out"}, 1};
         const auto [x, out] = arguments_by_name(signature, values, positional, keywords);
-        return py::cast<PyStream&>(py::handle(self)).step(or_none(x), or_none(out));
+        return owned<PyStream>(self).step(or_none(x), or_none(out));
     });
 }
 
@@ -143,12 +144,15 @@ void register_stream(py::module_& module) {
     using py::arg;
     static PyMethodDef step_method = vectorcall_method(
         "step", step, "step(self: fusedrnn._core.Stream, x: object, out: object = None) -> object\n");
-    py::class_<PyStream> type(module, "Stream", py::is_final());
+    using Self = Owned<PyStream>;
+    py::class_<Self> type(module, "Stream", py::is_final());
     add_method(type, step_method);
-    type.def_property_readonly("batch_size", &PyStream::batch_size)
-        .def("reset", &PyStream::reset, arg("rows") = py::none())
-        .def("get_state", &PyStream::get_state)
-        .def("set_state", &PyStream::set_state, arg("h"), arg("c") = py::none());
+    type.def_property_readonly("batch_size", [](const Self& self) { return self.object->batch_size(); })
+        .def("reset", [](Self& self, const py::object& rows) { self.object->reset(rows); }, arg("rows") = py::none())
+        .def("get_state", [](Self& self) { return self.object->get_state(); })
+        .def("set_state", [](Self& self, const py::object& h, const py::object& c) { self.object->set_state(h, c); },
+             arg("h"), arg("c") = py::none());
+    seal(type, nullptr);
 }
 
 }  // namespace fusedrnn::bindings

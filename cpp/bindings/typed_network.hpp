@@ -18,21 +18,25 @@ struct Binding {
 };
 
 template <class T>
+void bind_parameter(Binding<T>& binding, const std::vector<Parameter>& described, std::size_t index, const py::handle& value) {
+    const Parameter& parameter = described[index];
+    const py::array array = require_array(value, parameter.name.c_str(), type_of<T>());
+    require_shape(array, parameter.name.c_str(), parameter.shape());
+    if (!is_contiguous<T>(array)) throw py::value_error(parameter.name + ": expected a C-contiguous, aligned array");
+    binding.arrays[index] = array;
+    binding.pointers[index] = data_of<T>(array);
+}
+
+template <class T>
 std::shared_ptr<const Binding<T>> make_binding(const NetworkSpec& spec, const py::sequence& arrays) {
     const std::vector<Parameter> described = parameters(spec);
     if (arrays.size() != described.size())
         throw py::value_error("params: expected " + std::to_string(described.size()) + " arrays, got " +
                               std::to_string(arrays.size()));
     auto binding = std::make_shared<Binding<T>>();
-    for (std::size_t i = 0; i < described.size(); ++i) {
-        const Parameter& parameter = described[i];
-        const py::array array = require_array(arrays[i], parameter.name.c_str(), type_of<T>());
-        require_shape(array, parameter.name.c_str(), parameter.shape());
-        if (!is_contiguous<T>(array))
-            throw py::value_error(parameter.name + ": expected a C-contiguous, aligned array");
-        binding->arrays.push_back(array);
-        binding->pointers.push_back(data_of<T>(array));
-    }
+    binding->arrays.resize(described.size());
+    binding->pointers.resize(described.size());
+    for (std::size_t i = 0; i < described.size(); ++i) bind_parameter(*binding, described, i, py::object(arrays[i]));
     return binding;
 }
 

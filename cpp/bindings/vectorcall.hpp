@@ -59,9 +59,9 @@ inline bool or_false(PyObject* argument) {
     return truth != 0;
 }
 
-// A count, 0 where none came.
+// A count, 0 where none came. One too large for the type counts as the type's largest.
 inline Py_ssize_t or_zero(PyObject* argument) {
-    const Py_ssize_t count = argument ? PyNumber_AsSsize_t(argument, PyExc_OverflowError) : 0;
+    const Py_ssize_t count = argument ? PyNumber_AsSsize_t(argument, nullptr) : 0;
     if (count == -1 && PyErr_Occurred()) throw py::error_already_set();
     return count;
 }

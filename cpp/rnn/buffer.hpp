@@ -42,11 +42,6 @@ public:
         }
         return data_;
     }
-    // The same, but what is far too large is given back.
-    T* fit(std::ptrdiff_t count) {
-        if (capacity_ > 2 * count) *this = Buffer();
-        return reserve(count);
-    }
     T* reserve_zeros(std::ptrdiff_t count) {
         reserve(count);
         if (count > 0) std::memset(static_cast<void*>(data_), 0, static_cast<std::size_t>(count) * sizeof(T));

@@ -89,7 +89,7 @@ typename CheckpointTape<T>::Piece CheckpointTape<T>::piece(Index index) const {
 
 template <class T>
 void CheckpointTape<T>::record(const ForwardOutputs<T>& out) {
-    const typename WorkspacePool<T>::Lease workspace(state_->workspaces);
+    const typename WorkspacePool<T>::Lease workspace(state_->workspaces, every_ * batch_);
     if (pieces() == 0) {
         std::copy_n(h_before(0), h_count_, out.h_n);
         if (out.c_n) std::copy_n(c_before(0), c_count_, out.c_n);
@@ -144,7 +144,7 @@ void CheckpointTape<T>::backward(const BackwardInputs<T>& in, const BackwardOutp
         const Piece now = piece(i);
         NetworkTape<T> tape(state_, packed_, make_schedule(spec_, now.in.shape, now.beyond.data()), now.in, now.masks);
         {
-            const typename WorkspacePool<T>::Lease workspace(state_->workspaces);
+            const typename WorkspacePool<T>::Lease workspace(state_->workspaces, every_ * batch_);
             ForwardOutputs<T> again;
             again.h_n = h_n.data();
             again.c_n = c_count_ ? c_n.data() : nullptr;

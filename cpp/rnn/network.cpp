@@ -16,18 +16,30 @@ const NetworkSpec& Network<T>::spec() const {
     return state_->spec;
 }
 
+namespace {
+
+// Without rows there is nothing to do at any step, however many there are.
+template <class T>
+ForwardInputs<T> steps_with_rows(ForwardInputs<T> in) {
+    if (in.shape.rows == 0) in.shape.steps = 0;
+    return in;
+}
+
+}  // namespace
+
 template <class T>
 void Network<T>::forward(const std::vector<const T*>& params, const ForwardInputs<T>& in,
                          const ForwardOutputs<T>& out) {
     const auto packed = state_->weights.get(params, false);
-    const typename WorkspacePool<T>::Lease workspace(state_->workspaces);
-    forward_stack(state_->spec, *packed, in, {}, out, *workspace);
+    const typename WorkspacePool<T>::Lease workspace(state_->workspaces, row_steps(in.shape));
+    forward_stack(state_->spec, *packed, steps_with_rows(in), {}, out, *workspace);
 }
 
 template <class T>
-std::unique_ptr<Tape<T>> Network<T>::record(const std::vector<const T*>& params, const ForwardInputs<T>& in,
+std::unique_ptr<Tape<T>> Network<T>::record(const std::vector<const T*>& params, const ForwardInputs<T>& given,
                                             const RecordOptions<T>& options, const ForwardOutputs<T>& out) {
     const NetworkSpec& spec = state_->spec;
+    const ForwardInputs<T> in = steps_with_rows(given);
     const auto packed = state_->weights.get(params, true);
     if (options.checkpoint) {
         auto tape = std::make_unique<CheckpointTape<T>>(state_, packed, in, options);
@@ -35,7 +47,7 @@ std::unique_ptr<Tape<T>> Network<T>::record(const std::vector<const T*>& params,
         return tape;
     }
     auto tape = std::make_unique<NetworkTape<T>>(state_, packed, make_schedule(spec, in.shape), in, options.masks);
-    const typename WorkspacePool<T>::Lease workspace(state_->workspaces);
+    const typename WorkspacePool<T>::Lease workspace(state_->workspaces, row_steps(in.shape));
     record_stack(spec, *packed, in, out, *workspace, *tape);
     tape->copy_results(out);
     return tape;

@@ -41,10 +41,12 @@ void Schedule::sort_rows(const BatchShape& shape) {
 void Schedule::read_resets(const BatchShape& shape, bool backwards) {
     std::vector<std::uint8_t>& mask = reset_[backwards];
     mask.assign(static_cast<std::size_t>(steps() * rows()), 0);
-    for (Index s = 0; s < steps(); ++s)
+    // An episode's first step has no other before it in time. Backwards it is the step processed before that cuts, and the
+    // row's end, where that direction begins, is no border: the mask beyond it is padding.
+    for (Index s = backwards; s < steps(); ++s)
         for (Index row = 0; row < active(s); ++row)
             mask[static_cast<std::size_t>(s * rows() + row)] =
-                shape.reset[time(backwards, s, row) * shape.reset_time_stride +
+                shape.reset[time(backwards, s - backwards, row) * shape.reset_time_stride +
                             batch_row(row) * shape.reset_batch_stride] != 0;
 }
 

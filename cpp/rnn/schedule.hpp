@@ -40,7 +40,7 @@ public:
     }
     Index time(bool backwards, Index step, Index row) const { return backwards ? length(row) - 1 - step : step; }
 
-    // The carried state is zeroed before this step.
+    // The carried state is zeroed before this step: an episode's border in time lies between it and the one processed before.
     bool reset(bool backwards, Index step, Index row) const {
         const auto& mask = reset_[backwards];
         return !mask.empty() && mask[static_cast<std::size_t>(step * rows() + row)];

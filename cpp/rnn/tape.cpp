@@ -19,30 +19,33 @@ NetworkTape<T>::NetworkTape(std::shared_ptr<typename Network<T>::State> state,
                             std::shared_ptr<const PackedNetwork<T>> packed, Schedule schedule,
                             const ForwardInputs<T>& in, const std::vector<View<const T>>& masks)
     : state_(std::move(state)), packed_(std::move(packed)), spec_(state_->spec), schedule_(std::move(schedule)),
-      steps_(in.shape.steps), batch_(in.shape.rows), storage_(state_->tapes), has_masks_(!masks.empty()) {
+      steps_(in.shape.steps), batch_(in.shape.rows), storage_(state_->tapes, steps_ * batch_), has_masks_(!masks.empty()) {
     if (in.shape.lengths) lengths_.assign(in.shape.lengths, in.shape.lengths + batch_);
     const CellTraits& traits = spec_.traits();
     const Index states = spec_.layers * spec_.directions() * batch_;
     copy_into(h0_, in.h0, states * spec_.recurrent_size());
     copy_into(c0_, in.c0, states * spec_.hidden_size);
     // The caller may change x before the backward pass; the tape must not see that.
-    T* x = storage_->x.fit(steps_ * batch_ * spec_.input_size);
+    T* x = storage_->x.reserve(steps_ * batch_ * spec_.input_size);
     for (Index t = 0; t < steps_; ++t)
         for (Index b = 0; b < batch_; ++b) x = std::copy_n(in.x.at(t, b), spec_.input_size, x);
     storage_->layers.resize(static_cast<std::size_t>(spec_.layers));
     for (Index l = 0; l < spec_.layers; ++l) {
         LayerTape<T>& kept = layer(l);
-        kept.y.fit(values());
+        kept.y.reserve(values());
         kept.directions.resize(static_cast<std::size_t>(spec_.directions()));
         for (DirectionTape<T>& direction : kept.directions) {
-            direction.saved.fit(schedule_.total() * traits.saved * spec_.hidden_size);
-            if (traits.has_cell) direction.c.fit(schedule_.total() * spec_.hidden_size);
-            if (spec_.proj_size) direction.units.fit(schedule_.total() * spec_.hidden_size);
+            direction.saved.reserve(schedule_.total() * traits.saved * spec_.hidden_size);
+            if (traits.has_cell) direction.c.reserve(schedule_.total() * spec_.hidden_size);
+            if (spec_.proj_size) direction.units.reserve(schedule_.total() * spec_.hidden_size);
         }
-        kept.mask.fit(drops(l) ? values() : 0);
-        kept.dropped.fit(drops(l) ? values() : 0);
-        if (!drops(l)) continue;
-        T* mask = kept.mask.data();
+        if (!drops(l)) {
+            kept.mask = Buffer<T>();
+            kept.dropped = Buffer<T>();
+            continue;
+        }
+        kept.dropped.reserve(values());
+        T* mask = kept.mask.reserve(values());
         for (Index t = 0; t < steps_; ++t)
             for (Index b = 0; b < batch_; ++b)
                 mask = std::copy_n(masks[static_cast<std::size_t>(l)].at(t, b), spec_.output_size(), mask);
@@ -132,7 +135,7 @@ void NetworkTape<T>::layer_back(Index l, View<const T> dy, View<T> dx, const Bac
 template <class T>
 void NetworkTape<T>::backward_piece(const BackwardInputs<T>& in, const BackwardOutputs<T>& out,
                                     PieceOfSequence<T>* piece) {
-    const typename WorkspacePool<T>::Lease workspace(state_->workspaces);
+    const typename WorkspacePool<T>::Lease workspace(state_->workspaces, steps_ * batch_);
     View<const T> dy = in.dy;
     for (Index l = spec_.layers - 1; l >= 0; --l) {
         const Index width = spec_.layer_input(l);

@@ -7,6 +7,7 @@ before they reach it. Every message reads `argument: expected …, got …`.
 
 from __future__ import annotations
 
+import math
 import operator
 import sys
 from typing import Any
@@ -24,6 +25,15 @@ def describe(value: object) -> str:
     return type(value).__name__
 
 
+def shown(value: object) -> str:
+    """`repr(value)` for a message: cut short where it is long, and of an int that is too long for Python to print."""
+    try:
+        text = repr(value)
+    except ValueError:
+        return f"an integer of {value.bit_length()} bits" if isinstance(value, int) else describe(value)
+    return text if len(text) <= 200 else f"{text[:100]}…{text[-20:]}"
+
+
 LARGEST_SIZE = 2**31 - 1
 """Of a layer or a batch: beyond it the core's 64-bit sizes might overflow before any memory ran out."""
 
@@ -36,11 +46,11 @@ def integer(name: str, value: object, minimum: int, maximum: int | None = None) 
         try:
             value = operator.index(value)  # type: ignore[arg-type]
         except TypeError:
-            raise TypeError(f"{name}: expected an integer, got {value!r}") from None
+            raise TypeError(f"{name}: expected an integer, got {shown(value)}") from None
     if value < minimum:
-        raise ValueError(f"{name}: expected an integer of at least {minimum}, got {value}")
+        raise ValueError(f"{name}: expected an integer of at least {minimum}, got {shown(value)}")
     if maximum is not None and value > maximum:
-        raise ValueError(f"{name}: expected an integer of at most {maximum}, got {value}")
+        raise ValueError(f"{name}: expected an integer of at most {maximum}, got {shown(value)}")
     return value
 
 
@@ -58,16 +68,19 @@ def boolean(name: str, value: object) -> bool:
     """`value` as a bool; anything but a bool is a TypeError, so a shifted positional argument does not pass."""
     if isinstance(value, (bool, np.bool_)):
         return bool(value)
-    raise TypeError(f"{name}: expected a bool, got {value!r}")
+    raise TypeError(f"{name}: expected a bool, got {shown(value)}")
 
 
 def probability(name: str, value: object) -> float:
     """`value` as a float in [0, 1]."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise TypeError(f"{name}: expected a number in [0, 1], got {value!r}")
-    number = float(value)
+        raise TypeError(f"{name}: expected a number in [0, 1], got {shown(value)}")
+    try:
+        number = float(value)
+    except OverflowError:  # an int beyond every float
+        number = math.inf
     if not 0.0 <= number <= 1.0:  # NaN fails as well
-        raise ValueError(f"{name}: expected a number in [0, 1], got {value!r}")
+        raise ValueError(f"{name}: expected a number in [0, 1], got {shown(value)}")
     return number
 
 
@@ -75,10 +88,11 @@ def real_dtype(dtype: object) -> np.dtype[Any]:
     """float32 or float64, in native byte order."""
     try:
         result: np.dtype[Any] = np.dtype(dtype)  # type: ignore[call-overload]
-    except TypeError:
-        raise TypeError(f"dtype: expected float32 or float64, got {dtype!r}") from None
-    if dtype is None or result not in (np.float32, np.float64):
-        raise TypeError(f"dtype: expected float32 or float64, got {dtype!r}")
+    except (TypeError, ValueError, KeyError, SyntaxError, OverflowError):  # of strings, lists and dicts that it reads
+        raise TypeError(f"dtype: expected float32 or float64, got {shown(dtype)}") from None
+    is_value = isinstance(dtype, (np.generic, np.ndarray))  # its own dtype is not what is asked for
+    if dtype is None or is_value or result not in (np.float32, np.float64):
+        raise TypeError(f"dtype: expected float32 or float64, got {shown(dtype)}")
     return result
 
 
@@ -91,7 +105,7 @@ def generator(rng: object) -> np.random.Generator:
     try:
         return np.random.default_rng(integer("rng", rng, 0))
     except TypeError:
-        raise TypeError(f"rng: expected None, an integer seed or a numpy.random.Generator, got {rng!r}") from None
+        raise TypeError(f"rng: expected None, an integer seed or a numpy.random.Generator, got {shown(rng)}") from None
 
 
 def array(name: str, value: object) -> Array:
@@ -143,7 +157,7 @@ def _as_array(name: str, value: object, expected: str) -> Array:
     """What `numpy.asarray` makes of it; a ragged list makes nothing."""
     try:
         return np.asarray(value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise TypeError(f"{name}: expected {expected}, got {describe(value)} ({error})") from None
 
 

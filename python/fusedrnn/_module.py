@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -14,11 +14,18 @@ from fusedrnn._params import Params
 class Module:
     """A compiled network and its named parameters.
 
-    Attributes (read, do not assign, except where a class says otherwise):
+    Attributes (fixed: to assign one is an AttributeError, except where it says otherwise):
         input_size, hidden_size, bias: as given to the constructor.
         dtype: numpy.dtype of parameters, inputs, states and outputs.
-        rng: the numpy.random.Generator that drew the initial parameters, and draws the dropout masks.
+        rng: the numpy.random.Generator that drew the initial parameters, and draws the dropout masks. May be assigned,
+            whatever the constructor takes.
     """
+
+    _fixed: ClassVar[frozenset[str]] = frozenset({"input_size", "hidden_size", "bias", "dtype"})
+    """The attributes that the compiled network was made with."""
+
+    _checked: ClassVar[Mapping[str, Callable[[object], object]]] = {"rng": _checks.generator}
+    """The attributes that take effect when they are assigned, and what their values go through."""
 
     _cell: str
     """The core's name of the cell: "rnn", "lstm" or "gru"."""
@@ -39,13 +46,26 @@ class Module:
         self.dtype = _checks.real_dtype(dtype)
         self.rng = _checks.generator(rng)
 
+    def __setattr__(self, name: str, value: object) -> None:
+        if name in self._fixed and name in self.__dict__:
+            kind = type(self).__name__
+            raise AttributeError(f"{name}: read-only, {kind} was made with it; make another to change it")
+        check = self._checked.get(name)
+        super().__setattr__(name, value if check is None else check(value))
+
+    def __delattr__(self, name: str) -> None:
+        if name in self._fixed or name in self._checked:
+            raise AttributeError(f"{name}: cannot be deleted, {type(self).__name__} needs it")
+        super().__delattr__(name)
+
     def _network_options(self) -> dict[str, Any]:
         """Keyword arguments of this module's `_core.Network` beyond the sizes."""
         return {"bias": self.bias, "dtype": self.dtype.name}
 
     def _build(self) -> dict[str, tuple[int, ...]]:
         """Make the compiled network; the parameters' shapes by name."""
-        self._network = _core.Network(self._cell, self.input_size, self.hidden_size, **self._network_options())
+        options = self._network_options()
+        self._network: _core.Network = _core.Network(self._cell, self.input_size, self.hidden_size, **options)
         return {name.removesuffix(self._suffix): tuple(shape) for name, shape in self._network.param_shapes}
 
     def _initialise(self) -> None:
@@ -121,7 +141,7 @@ def known_nonlinearity(nonlinearity: object) -> str:
     """The name of a nonlinearity the kernels have."""
     names = _core.nonlinearities()
     if not isinstance(nonlinearity, str):
-        raise TypeError(f"nonlinearity: expected one of {', '.join(names)}, got {nonlinearity!r}")
+        raise TypeError(f"nonlinearity: expected one of {', '.join(names)}, got {_checks.shown(nonlinearity)}")
     if nonlinearity not in names:
-        raise ValueError(f"nonlinearity: expected one of {', '.join(names)}, got {nonlinearity!r}")
+        raise ValueError(f"nonlinearity: expected one of {', '.join(names)}, got {_checks.shown(nonlinearity)}")
     return nonlinearity

@@ -15,7 +15,7 @@ def as_parameter(name: str, value: object, shape: tuple[int, ...], dtype: np.dty
     """`value` as the core can read it: the very array when it can, a converted copy otherwise."""
     try:
         array: Array = np.asarray(value)
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise TypeError(f"{name}: expected an array of floats, got {describe(value)} ({error})") from None
     if array.dtype.kind != "f":
         got = describe(value if array.dtype == object else array)
@@ -106,13 +106,20 @@ class Params(MutableMapping[str, Array]):
         # or that overlaps another parameter's and could not hold both values, gives way to the fresh copy.
         held = self._arrays()
         kept = {
-            name: array if array.flags.writeable and not _overlaps_another(name, array, held) else values[name]
+            name: array if _takes(array, values[name]) and not _overlaps_another(name, array, held) else values[name]
             for name, array in held.items()
         }
+        self._network.bind(list(kept.values()))  # what can fail, before the first is written
         for name, array in kept.items():
             if array is not values[name]:
                 array[...] = values[name]
-        self._network.bind(list(kept.values()))
+
+
+def _takes(array: Array, value: Array) -> bool:
+    """Whether `array` can be written, and is what it was when it became a parameter: its shape can be set in place."""
+    return bool(
+        array.flags.writeable and array.flags.c_contiguous and array.shape == value.shape and array.dtype == value.dtype
+    )
 
 
 def _overlaps_another(name: str, array: Array, held: Mapping[str, Array]) -> bool:

@@ -221,6 +221,7 @@ class RNNCell(_SingleStateCell):
     """
 
     _cell = "rnn"
+    _fixed = _Cell._fixed | {"nonlinearity"}
 
     nonlinearity: str
 

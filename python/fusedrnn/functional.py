@@ -133,7 +133,7 @@ def _check_input(x: Array, input_size: int, batch_first: bool, lengths: object) 
         layout = "(B, T, I)" if batch_first else "(T, B, I)"
         raise ValueError(f"x: expected shape {layout} or (T, I) with I = {input_size}, got {x.shape}")
     if x.ndim == 2 and lengths is not None:
-        raise ValueError(f"lengths: expected None with an unbatched x of shape {x.shape}, got {lengths!r}")
+        raise ValueError(f"lengths: expected None with an unbatched x of shape {x.shape}, got {_checks.shown(lengths)}")
     return x.ndim == 2
 
 
@@ -195,7 +195,8 @@ def lstm(
         b_ih, b_hh: (4H,); None for zeros.
         h0, c0: (B, P), (B, H); either may be None for zeros.
         lengths: B integers in [0, T], in any order; y beyond a row's length is zero.
-        reset: bool (T, B), or (B, T) with batch_first: the carried state is zeroed before that step.
+        reset: bool (T, B), or (B, T) with batch_first, true at the first step of each episode in time: the carried
+            state is zeroed before that step; with reverse, after it.
         batch_first: x, y, reset and cells have the batch axis first.
         reverse: run backwards in time, each row from its own end.
         return_cell: also return c of every step.
@@ -248,7 +249,8 @@ def gru(
         b_ih, b_hh: (3H,); None for zeros.
         h0: (B, H); None for zeros.
         lengths: B integers in [0, T], in any order; y beyond a row's length is zero.
-        reset: bool (T, B), or (B, T) with batch_first: the carried state is zeroed before that step.
+        reset: bool (T, B), or (B, T) with batch_first, true at the first step of each episode in time: the carried
+            state is zeroed before that step; with reverse, after it.
         batch_first: x, y and reset have the batch axis first.
         reverse: run backwards in time, each row from its own end.
 
@@ -299,7 +301,8 @@ def rnn(
         h0: (B, H); None for zeros.
         nonlinearity: "tanh", "relu", "sigmoid", "leaky_relu" or "identity".
         lengths: B integers in [0, T], in any order; y beyond a row's length is zero.
-        reset: bool (T, B), or (B, T) with batch_first: the carried state is zeroed before that step.
+        reset: bool (T, B), or (B, T) with batch_first, true at the first step of each episode in time: the carried
+            state is zeroed before that step; with reverse, after it.
         batch_first: x, y and reset have the batch axis first.
         reverse: run backwards in time, each row from its own end.
 

@@ -14,8 +14,9 @@ The equations are those of docs/design/cells.md, which `fusedrnn.reference` foll
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Generic, Literal, SupportsIndex, overload
+from typing import Any, ClassVar, Generic, Literal, SupportsIndex, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -33,7 +34,19 @@ Pair = tuple[Array, Array]
 
 
 class _Layer(Module, Generic[State]):
-    """A stack of layers in one or both directions: everything that does not depend on what the state is."""
+    """A stack of layers in one or both directions: everything that does not depend on what the state is.
+
+    Attributes beside those of every module:
+        num_layers, bidirectional, proj_size: as given to the constructor; fixed.
+        batch_first, dropout: may be assigned; the next call, or the next `record`, is the first with the new value.
+    """
+
+    _fixed = Module._fixed | {"num_layers", "bidirectional", "proj_size"}
+    _checked: ClassVar[Mapping[str, Callable[[object], object]]] = {
+        **Module._checked,
+        "batch_first": partial(_checks.boolean, "batch_first"),
+        "dropout": partial(_checks.probability, "dropout"),
+    }
 
     num_layers: int
     batch_first: bool
@@ -56,21 +69,29 @@ class _Layer(Module, Generic[State]):
     ) -> None:
         super().__init__(input_size, hidden_size, bias, dtype, rng)
         self.num_layers = _checks.size("num_layers", num_layers)
-        self.batch_first = _checks.boolean("batch_first", batch_first)
-        self.dropout = _checks.probability("dropout", dropout)
+        self.batch_first = batch_first
+        self.dropout = dropout
         self.bidirectional = _checks.boolean("bidirectional", bidirectional)
         self.proj_size = _checks.size("proj_size", proj_size, 0)
         if self.proj_size >= self.hidden_size:
             raise ValueError(
                 f"proj_size: expected an integer smaller than hidden_size ({self.hidden_size}), got {self.proj_size}"
             )
+        self._warn_of_idle_dropout(stacklevel=4)
+        self._initialise()
+
+    def __setattr__(self, name: str, value: object) -> None:
+        super().__setattr__(name, value)
+        if name == "dropout" and "_params" in self.__dict__:  # after construction
+            self._warn_of_idle_dropout(stacklevel=3)
+
+    def _warn_of_idle_dropout(self, stacklevel: int) -> None:
         if self.dropout > 0 and self.num_layers == 1:
             warnings.warn(
                 f"dropout: applied between layers, so dropout={self.dropout} does nothing with num_layers=1",
                 UserWarning,
-                stacklevel=3,
+                stacklevel=stacklevel,
             )
-        self._initialise()
 
     def _network_options(self) -> dict[str, Any]:
         return {
@@ -156,7 +177,8 @@ class _Layer(Module, Generic[State]):
         if x.shape[1] != self.input_size:
             raise ValueError(f"x: expected shape (T, {self.input_size}), got {x.shape}")
         if lengths is not None:
-            raise ValueError(f"lengths: expected None with an unbatched x of shape {x.shape}, got {lengths!r}")
+            got = _checks.shown(lengths)
+            raise ValueError(f"lengths: expected None with an unbatched x of shape {x.shape}, got {got}")
         if h0 is not None:
             h0 = _checks.shaped("h0", h0, (self._num_states, self._output_size), self.dtype)[:, np.newaxis]
         if c0 is not None:
@@ -306,8 +328,10 @@ class LSTM(_Layer[Pair]):
             lengths: B integers in [0, T], in any order: row b ends after lengths[b] steps, and its backward
                 direction begins there. Its output beyond is zero, its final state that of its last step. Not with
                 an unbatched x.
-            reset: bool, (T, B), (B, T) with batch_first, unbatched (T,): where true, the carried state is zeroed
-                before that step (for the backward direction, before the step it takes next in its own order).
+            reset: bool, (T, B), (B, T) with batch_first, unbatched (T,): true at the first step of each episode.
+                There the carried state is zeroed; the backward direction's is zeroed where it leaves that step for
+                the one before. So episodes packed end to end give what they give alone, in both directions. A row
+                begins with `state` unless its first step is marked; its backward direction always does.
             return_cell: also return c of every step.
 
         Returns:
@@ -402,8 +426,10 @@ class _SingleStateLayer(_Layer[Array]):
             lengths: B integers in [0, T], in any order: row b ends after lengths[b] steps, and its backward
                 direction begins there. Its output beyond is zero, its final state that of its last step. Not with
                 an unbatched x.
-            reset: bool, (T, B), (B, T) with batch_first, unbatched (T,): where true, the carried state is zeroed
-                before that step (for the backward direction, before the step it takes next in its own order).
+            reset: bool, (T, B), (B, T) with batch_first, unbatched (T,): true at the first step of each episode.
+                There the carried state is zeroed; the backward direction's is zeroed where it leaves that step for
+                the one before. So episodes packed end to end give what they give alone, in both directions. A row
+                begins with `state` unless its first step is marked; its backward direction always does.
             return_cell: only an LSTM has a cell state; True raises ValueError.
 
         Returns:
@@ -522,6 +548,7 @@ class RNN(_SingleStateLayer):
     """
 
     _cell = "rnn"
+    _fixed = _Layer._fixed | {"nonlinearity"}
 
     nonlinearity: str
 

@@ -92,7 +92,7 @@ def use_isa(name: str) -> None:
         TypeError: the name is not a str.
     """
     if not isinstance(name, str):
-        raise TypeError(f"name: expected a str, one of {', '.join(_core.available_isas())}, got {name!r}")
+        raise TypeError(f"name: expected a str, one of {', '.join(_core.available_isas())}, got {_checks.shown(name)}")
     _core.use_isa(name)
 
 

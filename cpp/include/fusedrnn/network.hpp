@@ -60,13 +60,15 @@ struct View {
     explicit operator bool() const { return data != nullptr; }
 };
 
-// Which steps exist and where the state starts anew.
+// Which steps exist and where an episode begins: no state crosses from the step before in time, in either direction.
 struct BatchShape {
     Index steps = 0, rows = 0;
     const std::int64_t* lengths = nullptr;  // (rows), any order, or null: all have `steps`
     const std::uint8_t* reset = nullptr;    // or null
     Index reset_time_stride = 0, reset_batch_stride = 0;
 };
+
+inline Index row_steps(const BatchShape& shape) { return shape.steps * shape.rows; }
 
 template <class T>
 struct ForwardInputs {

@@ -130,6 +130,12 @@ FUSEDRNN_INLINE Vec<double> multiply_by_exponent(Vec<double> a, Vec<double> powe
     return {_mm256_castsi256_pd(_mm256_add_epi64(_mm256_castpd_si256(a.v), exponent))};
 }
 
+using IntegerPairs [[gnu::vector_size(32)]] = unsigned long long;
+FUSEDRNN_INLINE IntegerPairs product_of_halves(IntegerPairs a) {
+    return reinterpret_cast<IntegerPairs>(
+        _mm256_mul_epu32(reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(a >> 32)));
+}
+
 }  // namespace
 }  // namespace fusedrnn::FUSEDRNN_ISA
 

@@ -144,5 +144,12 @@ FUSEDRNN_INLINE Vec<double> multiply_by_exponent(Vec<double> a, Vec<double> powe
     return {_mm512_castsi512_pd(_mm512_add_epi64(_mm512_castpd_si512(a.v), exponent))};
 }
 
+using IntegerPairs [[gnu::vector_size(64)]] = unsigned long long;
+FUSEDRNN_INLINE IntegerPairs product_of_halves(IntegerPairs a) {
+    constexpr __mmask8 all = 0xff;  // the form without a mask reads a register that GCC takes for uninitialized
+    return reinterpret_cast<IntegerPairs>(
+        _mm512_maskz_mul_epu32(all, reinterpret_cast<__m512i>(a), reinterpret_cast<__m512i>(a >> 32)));
+}
+
 }  // namespace
 }  // namespace fusedrnn::FUSEDRNN_ISA

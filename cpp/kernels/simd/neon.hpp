@@ -128,6 +128,12 @@ FUSEDRNN_INLINE Vec<double> multiply_by_exponent(Vec<double> a, Vec<double> powe
     return {vreinterpretq_f64_u64(vaddq_u64(vreinterpretq_u64_f64(a.v), exponent))};
 }
 
+using IntegerPairs [[gnu::vector_size(16)]] = unsigned long long;
+FUSEDRNN_INLINE IntegerPairs product_of_halves(IntegerPairs a) {
+    const auto pairs = reinterpret_cast<uint64x2_t>(a);
+    return reinterpret_cast<IntegerPairs>(vmull_u32(vmovn_u64(pairs), vshrn_n_u64(pairs, 32)));
+}
+
 }  // namespace
 }  // namespace fusedrnn::FUSEDRNN_ISA
 

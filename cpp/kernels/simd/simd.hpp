@@ -16,6 +16,7 @@
 //   low_bits_to_exponent(t)   the low bits of t's representation moved into its sign and exponent field
 //   multiply_by_exponent(a, power)  a * power by integer addition of the exponents: leaves the multipliers to others.
 //                             a and the result normal, power a power of two. Not for NaN: gives another NaN or a number
+//   product_of_halves(a)      IntegerPairs, a vector of 64-bit integers: the lower 32 bits of each times its upper 32
 //   hold(a)                   a is in a register from here on: its load is not folded into the instructions that use it
 #pragma once
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import fusedrnn
+from fusedrnn._files import require_writable, whole_file
 from fusedrnn.bench import implementations, machine, plot, report, results
 from fusedrnn.bench.beside import command as beside
 from fusedrnn.bench.beside.situations import ALL, SITUATIONS
@@ -146,9 +146,12 @@ def _refuse_what_cannot_be(command: argparse.ArgumentParser, options: argparse.N
             plot.require_matplotlib()
         except ImportError as error:
             command.error(f"--plot: needs matplotlib ({error}); pip install 'fusedrnn[bench]'")
-    for path in (options.json, options.plot):
-        if path is not None and not os.access(path.resolve().parent, os.W_OK):
-            command.error(f"cannot write to {path.resolve().parent}")
+    for name, path in (("--json", options.json), ("--plot", options.plot)):
+        try:
+            if path is not None:
+                require_writable(path)
+        except OSError as error:
+            command.error(f"{name}: cannot write to {path}: {error.strerror}")
 
 
 def _plan(command: argparse.ArgumentParser, options: argparse.Namespace) -> Plan:
@@ -202,7 +205,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     document, interrupted = _run(plan, command_line)
 
     if options.json is not None:
-        options.json.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+        with whole_file(options.json) as file:
+            file.write_text(text, encoding="utf-8")
     print(report.render(document, options.markdown))
     if options.plot is not None and document["rows"]:
         plot.draw(document, options.plot)

@@ -6,6 +6,7 @@ import importlib
 from pathlib import Path
 from typing import Any
 
+from fusedrnn._files import whole_file
 from fusedrnn.bench import report
 from fusedrnn.bench.implementations import OURS
 
@@ -51,7 +52,8 @@ def draw(document: dict[str, Any], path: Path) -> None:
         _speed(left, heading, rows)
         _share(right, rows)
     _frame(figure, document, total)
-    figure.savefig(path)
+    with whole_file(path) as file:
+        figure.savefig(file)
 
 
 def _lines(rows: list[dict[str, Any]]) -> list[dict[str, Any] | None]:

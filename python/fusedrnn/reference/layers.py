@@ -120,8 +120,6 @@ class Tape(Generic[State]):
 class _Layer(Generic[State]):
     """What the three layers share: everything but the cell and how the state is shown."""
 
-    sizes: Sizes
-    dtype: FloatType
     params: dict[str, Array]
 
     def __init__(
@@ -141,13 +139,12 @@ class _Layer(Generic[State]):
     ) -> None:
         if bidirectional and reverse:
             raise ValueError("reverse: a bidirectional layer already runs both ways")
-        if not 0 <= dropout <= 1:
-            raise ValueError(f"dropout: expected a probability, got {dropout!r}")
-        self.cell = cell
-        self.batch_first, self.dropout = bool(batch_first), float(dropout)
-        self.bidirectional, self.reverse = bool(bidirectional), bool(reverse)
-        self.dtype = _float_type(dtype)
-        self.sizes = Sizes(
+        self._cell = cell
+        self._dropout = _probability("dropout", dropout)
+        self._reverse = bool(reverse)
+        self.batch_first = bool(batch_first)
+        self._dtype = _float_type(dtype)
+        self._sizes = Sizes(
             _integer("input_size", input_size, 1),
             hidden_size,
             _integer("num_layers", num_layers, 1),
@@ -157,9 +154,64 @@ class _Layer(Generic[State]):
             cell.gates,
             cell.joint_biases,
         )
-        self.input_size, self.hidden_size, self.proj_size = self.sizes.input_size, hidden_size, proj_size
-        self.num_layers, self.bias = self.sizes.num_layers, self.sizes.bias
-        self.params = self.sizes.draw(np.random.default_rng(rng), self.dtype)
+        self.params = self.sizes.draw(_generator(rng), self.dtype)
+
+    # What a layer was made with: read-only, like everything that its parameters' shapes hang on.
+
+    @property
+    def cell(self) -> Cell[Any]:
+        """The cell."""
+        return self._cell
+
+    @property
+    def sizes(self) -> Sizes:
+        """What determines the shape of every parameter."""
+        return self._sizes
+
+    @property
+    def dtype(self) -> FloatType:
+        """float32 or float64."""
+        return self._dtype
+
+    @property
+    def input_size(self) -> int:
+        """I, features of x."""
+        return self.sizes.input_size
+
+    @property
+    def hidden_size(self) -> int:
+        """H, units of each direction of each layer."""
+        return self.sizes.hidden_size
+
+    @property
+    def num_layers(self) -> int:
+        """L."""
+        return self.sizes.num_layers
+
+    @property
+    def bias(self) -> bool:
+        """Whether there are bias_ih and bias_hh."""
+        return self.sizes.bias
+
+    @property
+    def proj_size(self) -> int:
+        """P, or 0 without a projection."""
+        return self.sizes.proj_size
+
+    @property
+    def bidirectional(self) -> bool:
+        """Whether there are two directions."""
+        return self.sizes.directions == 2
+
+    @property
+    def reverse(self) -> bool:
+        """Whether the one direction runs backwards in time."""
+        return self._reverse
+
+    @property
+    def dropout(self) -> float:
+        """As given: the reference draws no masks."""
+        return self._dropout
 
     @property
     def num_params(self) -> int:
@@ -216,8 +268,8 @@ class _Layer(Generic[State]):
             matter; y is zero there, the returned state is the one after the row's own last step, and the reverse
             direction starts at that step.
         reset:
-            (T, B), or (B, T) if batch_first, bool: the state carried into this step, in a direction's own processing
-            order, is zeroed, in all layers.
+            (T, B), or (B, T) if batch_first, bool: an episode begins at this step. In all layers no state crosses from
+            the step before into it, nor from it into the step before where a direction runs backwards in time.
         return_cell:
             LSTM only: also return c of the last layer after every step.
 
@@ -451,11 +503,16 @@ class GRU(_Layer[Array]):
         reverse: bool = False,
     ) -> None:
         hidden_size = _integer("hidden_size", hidden_size, 1)
-        self.reset_after = bool(reset_after)
+        self._reset_after = bool(reset_after)
         cell = GRUCell(hidden_size) if reset_after else GRUResetBeforeCell(hidden_size)
         super().__init__(
             cell, input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, 0, dtype, rng, reverse
         )
+
+    @property
+    def reset_after(self) -> bool:
+        """Whether the reset gate multiplies the candidate's product."""
+        return self._reset_after
 
     def _parts(self, name: str, state: Array) -> Sequence[object]:
         return (state,)
@@ -518,18 +575,45 @@ class LSTM(_Layer[tuple[Array, Array]]):
         return h, c
 
 
+_LARGEST = 2**31 - 1
+"""Of a size: what the layers of fusedrnn take."""
+
+
 def _integer(name: str, value: object, least: int) -> int:
     try:
         number = operator.index(cast(Any, value))
     except TypeError:
         raise ValueError(f"{name}: expected an integer, got {value!r}") from None
-    if isinstance(value, (bool, np.bool_)) or number < least:
-        raise ValueError(f"{name}: expected an integer of at least {least}, got {value!r}")
+    if isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"{name}: expected an integer, got {value!r}")
+    if not least <= number <= _LARGEST:
+        got = number if abs(number) < 10**100 else f"one of {number.bit_length()} bits"
+        raise ValueError(f"{name}: expected an integer from {least} to {_LARGEST}, got {got}")
     return number
 
 
+def _probability(name: str, value: object) -> float:
+    try:
+        if not isinstance(value, (bool, np.bool_)) and 0 <= cast(Any, value) <= 1:
+            return float(cast(Any, value))
+    except (TypeError, ValueError):
+        pass
+    got = value if isinstance(value, (float, str)) else type(value).__name__
+    raise ValueError(f"{name}: expected a probability, got {got!r}")
+
+
+def _generator(rng: np.random.Generator | int | None) -> np.random.Generator:
+    try:
+        return np.random.default_rng(rng)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"rng: expected None, a seed or a numpy.random.Generator ({error})") from None
+
+
 def _float_type(dtype: npt.DTypeLike) -> FloatType:
-    wanted = np.dtype(dtype)
+    try:
+        wanted = np.dtype(dtype)
+    except (TypeError, ValueError, KeyError, SyntaxError, OverflowError):
+        raise ValueError(f"dtype: expected float32 or float64, got {type(dtype).__name__}") from None
     if wanted == np.float32:
         return np.dtype(np.float32)
     if wanted == np.float64:
@@ -541,7 +625,10 @@ def _lengths(lengths: npt.ArrayLike | None, layout: _Layout, steps: int, batch: 
     """(B,) checked; input without a batch may give a plain integer."""
     if lengths is None:
         return None
-    array = np.asarray(lengths)
+    try:
+        array = np.asarray(lengths)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"lengths: expected integers ({error})") from None
     if array.size == 0 and array.shape == (batch,):
         return np.zeros(0, np.int64)
     if array.dtype.kind not in "iu":
@@ -559,7 +646,10 @@ def _reset(reset: npt.ArrayLike | None, layout: _Layout, steps: int, batch: int)
     """(T, B) checked."""
     if reset is None:
         return None
-    array = np.asarray(reset)
+    try:
+        array = np.asarray(reset)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"reset: expected bool ({error})") from None
     if array.dtype != np.bool_ and array.size:
         raise ValueError(f"reset: expected bool, got dtype {array.dtype}")
     entered = layout.enter(array) if array.ndim == (2 if layout.batched else 1) else array

@@ -87,7 +87,7 @@ def as_array(value: object, name: str, dtype: npt.DTypeLike) -> npt.NDArray[np.f
     """``value`` as real numbers of type ``dtype``."""
     try:
         array = np.asarray(value)
-    except ValueError as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{name}: not an array ({error})") from None
     if array.dtype.kind not in "fiu":
         raise ValueError(f"{name}: expected an array of real numbers, got dtype {array.dtype}")

@@ -22,8 +22,9 @@ Mask: TypeAlias = npt.NDArray[np.bool_]
 class Plan:
     """Which rows take part in which step: what ``lengths`` and ``reset`` mean, once for all layers and directions.
 
-    ``active`` and ``enters`` are (T, B, 1), or None where no row is ever left out. A row is *active* at the steps
-    before its length (S1); its carried state *enters* a step when it is active there and not reset (S2).
+    ``active`` is (T, B, 1), as is what ``enters`` gives, or None where no row is ever left out. A row is *active* at
+    the steps before its length (S1); its carried state *enters* a step when it is active there and no episode's border
+    lies between the step and the one processed before (S2).
     """
 
     def __init__(self, steps: int, batch: int, lengths: npt.NDArray[np.int64] | None, reset: Mask | None) -> None:
@@ -32,24 +33,36 @@ class Plan:
         self.lengths = np.full(batch, steps, np.int64) if lengths is None else lengths
         ragged = bool((self.lengths < steps).any())
         self.active: Mask | None = (np.arange(steps)[:, None] < self.lengths)[:, :, None] if ragged else None
-        self.enters = self.active
+        self.reset: Mask | None = None  # (T, B, 1): where an episode begins; not in the padding
         if reset is not None:
-            kept = ~reset[:, :, None]
-            self.enters = kept if self.active is None else self.active & kept
+            begins = reset[:, :, None]
+            self.reset = begins if self.active is None else self.active & begins
 
     def order(self, reverse: bool) -> range:
         """Time steps in the order a direction processes them, (S3)."""
+        if self.batch == 0:
+            return range(0)  # nothing takes part in any of them
         return range(self.steps - 1, -1, -1) if reverse else range(self.steps)
+
+    def enters(self, reverse: bool) -> Mask | None:
+        """(T, B, 1): does the carried state enter this step? None: everywhere. (S2)"""
+        if self.reset is None:
+            return self.active
+        cut = self.reset
+        if reverse:  # the border before step t + 1 cuts what comes from there into t
+            cut = np.concatenate((self.reset[1:], np.zeros_like(self.reset[:1])))
+        return ~cut if self.active is None else self.active & ~cut
 
     def crosses(self, reverse: bool, truncate: int | None) -> Mask | None:
         """(T, B, 1): may a gradient cross from this step to the carry that entered it? None: everywhere. (T2), (T4)"""
-        if truncate is None:
-            return self.enters
+        enters = self.enters(reverse)
+        if truncate is None or self.batch == 0:
+            return enters
         time = np.arange(self.steps)[:, None]
         done = self.lengths - 1 - time if reverse else time  # steps this row has processed before this one
         left = self.lengths - done  # steps still to process, this one included
         inside: Mask = ((left % truncate != 0) | (done == 0))[:, :, None]
-        return inside if self.enters is None else inside & self.enters
+        return inside if enters is None else inside & enters
 
 
 @dataclass(frozen=True)
@@ -127,10 +140,11 @@ def forward(
     pre_x = _flat(x) @ weights["weight_ih"].T + weights["bias_ih"]
     pre_x = pre_x.reshape(plan.steps, plan.batch, weights["weight_ih"].shape[0])
     history = tuple(np.zeros((plan.steps, *part.shape), part.dtype) for part in carry)
-    saved: list[Saved | None] = [None] * plan.steps
+    saved: list[Saved | None] = [None] * len(plan.order(reverse))
     tape = SequenceTape(cell, weights, plan, reverse, x, saved)
+    enters = plan.enters(reverse)
     for t in plan.order(reverse):  # (S3)
-        entering = carry if plan.enters is None else tuple(_where(plan.enters[t], part) for part in carry)  # (S2)
+        entering = carry if enters is None else tuple(_where(enters[t], part) for part in carry)  # (S2)
         leaving, saved[t] = cell.forward(weights, pre_x[t], entering)
         carry = _merge(plan, t, leaving, carry)  # (S1)
         for steps, part in zip(history, leaving, strict=True):
