@@ -3,7 +3,10 @@
 #include <pybind11/stl.h>
 
 #include "bindings/register.hpp"
+#include "bindings/released_gil.hpp"
 #include "dispatch/dispatch.hpp"
+#include "threads/parallel.hpp"
+#include "threads/processors.hpp"
 #include "threads/team_mode.hpp"
 
 namespace fusedrnn::bindings {
@@ -29,6 +32,21 @@ py::dict build_info() {
     return info;
 }
 
+// In nanoseconds.
+py::dict thread_costs() {
+    ThreadCosts measured = {};
+    {
+        const ReleasedGil released;
+        measured = measure_thread_costs();
+    }
+    py::dict costs;
+    costs["start_awake"] = measured.start_awake;
+    costs["start_asleep"] = measured.start_asleep;
+    costs["barrier"] = measured.barrier;
+    costs["worth_a_second_thread"] = measured.worth_a_second_thread;
+    return costs;
+}
+
 // For tests.
 void set_team_mode_by_name(const std::string& name) {
     const std::pair<const char*, TeamMode> modes[] = {
@@ -49,6 +67,8 @@ void register_runtime(py::module_& module) {
     module.def("set_num_threads", &set_num_threads, py::arg("n"));
     module.def("get_num_threads", &num_threads);
     module.def("build_info", &build_info);
+    module.def("thread_costs", &thread_costs);
+    module.def("processors", &processors_now);
     module.def("set_team_mode", &set_team_mode_by_name, py::arg("mode"));
     py::dict gates;  // of every kind of cell
     for (const CellTraits& traits : cell_traits_table) gates[traits.name] = traits.gates;

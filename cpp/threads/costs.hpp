@@ -24,10 +24,14 @@ public:
         const Nanoseconds nominal = was_asleep ? tuning::start_asleep : tuning::start_awake;
         // Far more is not the cost of a start: the worker's processor was taken from it. The team's backoff sees to that.
         if (after > most_times_nominal * nominal) return;
+        starts_[was_asleep].fetch_add(1, std::memory_order_relaxed);
         const Nanoseconds before = cost.load(std::memory_order_relaxed);
         cost.store(before + (after - before) / 8, std::memory_order_relaxed);
     }
     void barrier_took(Nanoseconds time) { barrier_.store(time, std::memory_order_relaxed); }
+    bool barrier_measured() const { return measured_.load(std::memory_order_relaxed); }
+    // How many starts have been measured, of sleeping threads or of others.
+    int starts(bool asleep) const { return starts_[asleep].load(std::memory_order_relaxed); }
     // True for the first caller, who is to measure it.
     bool measures_barrier() { return !measured_.exchange(true, std::memory_order_relaxed); }
 
@@ -35,6 +39,7 @@ private:
     static constexpr int most_times_nominal = 8;
     std::atomic<Nanoseconds> start_awake_{tuning::start_awake}, start_asleep_{tuning::start_asleep},
         barrier_{tuning::barrier};
+    std::atomic<int> starts_[2] = {};
     std::atomic<bool> measured_{false};
 };
 

@@ -31,6 +31,14 @@ int threads_worth_in_step(Nanoseconds work, int most);
 // What a thread's part of a step must take, so that a barrier at its end is worth it.
 Nanoseconds step_worth_a_barrier();
 
+// What threads cost on this machine and what work is worth them, measured now by some teams that do nothing much. In
+// nanoseconds; with one processor what is assumed.
+struct ThreadCosts {
+    Nanoseconds start_awake, start_asleep, barrier;
+    Nanoseconds worth_a_second_thread;  // work, on one thread
+};
+ThreadCosts measure_thread_costs();
+
 struct Shares {
     int count;              // parts of each phase
     int phases = 1;         // a phase begins when all parts of the one before are done

@@ -31,7 +31,7 @@ inline constexpr Nanoseconds longest_backoff = 100'000'000;
 inline constexpr Nanoseconds start_awake = 700, start_asleep = 50'000, barrier = 200;
 // A thread more is worth it where its part of the work takes so many times what it costs to start it, and where its part of a
 // step takes so many times what a barrier costs. (Zen 3, Zen 4 and Sapphire Rapids: smaller factors lose on small layers.)
-inline constexpr int starts_worth_a_thread = 8, barriers_worth_a_step = 2;
+inline constexpr int starts_worth_a_thread = 8, barriers_worth_a_step = 1;
 // Sleeping workers are woken for work of that many times the time they take to wake up.
 inline constexpr int wakes_worth_a_team = 3;
 // A team that goes in step waits for threads that were asleep for this share of the work's time at most.
