@@ -93,7 +93,7 @@ public:
         barrier_.emplace(size_, tuning::patience + work_.step / 2);
         gathering_.open();
         // Where nobody came the work is not lost: it goes on alone, and tries again when the loss is made up for.
-        if (size_ == 1) backoff().note(-waited_, 1);
+        if (size_ == 1) note_loss(waited_, 1);
         run(0, 0);
     }
 

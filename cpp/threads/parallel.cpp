@@ -64,6 +64,10 @@ Nanoseconds step_worth_a_barrier() {
     return tuning::barriers_worth_a_step * (team_mode() == TeamMode::adaptive ? costs().barrier() : tuning::barrier);
 }
 
+void note_loss(Nanoseconds loss, int present) {
+    if (team_mode() == TeamMode::adaptive) backoff().note(-loss, present);
+}
+
 void note_gain(const Stopwatch& watch, Nanoseconds waited, double times, int present) {
     if (team_mode() != TeamMode::adaptive) return;
     const double alone = static_cast<double>(watch.worked(waited)) * times;

@@ -27,6 +27,9 @@ private:
     const Nanoseconds began_ = now(), processor_began_ = processor_time();
 };
 
+// A region lost time against one thread.
+void note_loss(Nanoseconds loss, int present);
+
 // The whole work was `times` what the calling thread did; `present` threads were there all the time.
 void note_gain(const Stopwatch& watch, Nanoseconds waited, double times, int present);
 

@@ -1,6 +1,8 @@
 // Work in parts that do not wait for each other.
+#include <algorithm>
 #include <vector>
 
+#include "threads/costs.hpp"
 #include "threads/parallel.hpp"
 #include "threads/region.hpp"
 #include "threads/team_mode.hpp"
@@ -32,19 +34,24 @@ public:
         }
     }
 
-    // Of the calling thread.
-    Nanoseconds waited() const { return waited_; }
-    const Stopwatch& watch() const { return watch_; }
-    // The whole work in terms of what the calling thread did.
-    double times() const { return static_cast<double>(shares_.count) * shares_.phases / (taken_by_caller_ ? taken_by_caller_ : 1); }
+    // By the calling thread, when all is done: what it gained by calling `called` others, for which it has waited so long in
+    // the end.
+    void note_gain(int called, Nanoseconds waited_in_the_end) const {
+        const int all = shares_.count * shares_.phases;
+        // Nobody came: the calls were in vain, and woke threads that could do nothing.
+        if (taken_by_caller_ == all) return note_loss(costs().start_asleep(), 1);
+        const double times = static_cast<double>(all) / std::max(taken_by_caller_, 1);
+        fusedrnn::note_gain(watch_, waited_ + waited_in_the_end, times, late() ? called + 1 - late() : (called + 1) / 2);
+    }
+    void rethrow() const { exception_.rethrow(); }
+
+private:
     int late() const {
         int count = 0;
         for (const Thread& thread : threads_) count += thread.late.load(std::memory_order_relaxed);
         return count;
     }
-    void rethrow() const { exception_.rethrow(); }
 
-private:
     struct Part {
         std::atomic<int> begun{0};    // phases
         std::atomic<int> holder{-1};  // the slot that has it in hand
@@ -129,16 +136,15 @@ void run_shares(const Shares& shares, int threads, SharedRegion::Body body, void
     }
     SharedRegion region(shares, threads, body, context);
     Nanoseconds waited = 0;
-    bool helped = false;
+    int called = 0;
     {
         const Job job = {[](void* shared, int slot) { static_cast<SharedRegion*>(shared)->help(slot); }, &region};
         Crew crew(threads - 1, most_workers(), job);
-        helped = crew.size() > 0;
+        called = crew.size();
         region.help(0);
         waited = crew.dismiss();
     }
-    const int late = region.late();
-    if (helped) note_gain(region.watch(), waited + region.waited(), region.times(), late ? threads - late : threads / 2);
+    if (called > 0) region.note_gain(called, waited);
     region.rethrow();
 }
 

@@ -15,7 +15,8 @@ A document is {"format": 1, "machine": {…}, "settings": {…}, "rows": [row, �
 a part
 
     default, one                        figures with default threads, and with one
-    ratio, ratio_low, ratio_high        default over one: of the medians, and the least and greatest of one round
+    ratio, ratio_low, ratio_high        default over one in a round, of that round's medians: the median of all rounds,
+                                        the least and the greatest
 
 figures {median, p90, calls, blocks}: seconds of a turn, median and 90th percentile of all turns that count, and how
 many they are; blocks is a list of {median, p90, calls} of every round, with several processes of each in turn.
@@ -88,8 +89,7 @@ def _part(measured: Measured, column: int) -> dict[str, Any]:
     times = {mode: [block[:, column] for block in measured.blocks[mode]] for mode in MODES}
     figures = {mode: _figures(blocks) for mode, blocks in times.items()}
     medians = {mode: [block["median"] for block in figures[mode]["blocks"]] for mode in MODES}
-    _, low, high = timing.paired_ratios(medians["default"], medians["one"])
-    ratio = figures["default"]["median"] / figures["one"]["median"]
+    ratio, low, high = timing.paired_ratios(medians["default"], medians["one"])
     return {**figures, "ratio": ratio, "ratio_low": low, "ratio_high": high}
 
 
