@@ -350,6 +350,16 @@ def covering(options: Mapping[str, Sequence[Any]], strength: int = 2, seed: int 
 
 
 @contextmanager
+def teams(mode: str) -> Iterator[None]:
+    """Inside, teams of threads that are "fixed" (as large as asked for), "random" or, as always else, "adaptive"."""
+    fr._core.set_team_mode(mode)
+    try:
+        yield
+    finally:
+        fr._core.set_team_mode("adaptive")
+
+
+@contextmanager
 def use_isa(name: str) -> Iterator[None]:
     """`name` in use, proved, inside the block."""
     before = fr.isa()

@@ -31,6 +31,7 @@ from problems import (
     named_outputs,
     record,
     rows_of,
+    teams,
     two_instruction_sets,
     use_isa,
 )
@@ -215,12 +216,13 @@ def test_threads(problem: Problem, dtype: Any, isa: str) -> None:
         plain = forward(problem, layer, dtype)
         outputs, gradients = record(problem, layer, dtype)
     check_all_same_bits(outputs, plain)
-    for threads in (2, 3, 4):
-        with fr.threads(threads):
-            check_all_same_bits(forward(problem, layer, dtype), plain, f"on {threads} threads")
+    # Teams that keep their size, and teams that shrink and grow by chance in the middle of a sequence.
+    for threads, mode in ((2, "fixed"), (3, "fixed"), (4, "fixed"), (2, "random"), (4, "random"), (2, "adaptive")):
+        with fr.threads(threads), teams(mode):
+            check_all_same_bits(forward(problem, layer, dtype), plain, f"on {threads} threads, {mode}")
             ours, theirs = record(problem, layer, dtype)
-        check_all_same_bits(ours, plain, f"recorded on {threads} threads")
-        check_all_same_bits(theirs, gradients, f"on {threads} threads")
+        check_all_same_bits(ours, plain, f"recorded on {threads} threads, {mode}")
+        check_all_same_bits(theirs, gradients, f"on {threads} threads, {mode}")
 
 
 # Cuts of a sequence
@@ -269,7 +271,7 @@ def test_pieces_on_several_threads(kind: str, threads: int, dtype: Any) -> None:
     layer = problem.fused(dtype)
     with fr.threads(1):
         whole = forward(problem, layer, dtype)
-    with fr.threads(threads):
+    with fr.threads(threads), teams("fixed"):
         for cuts in ([8], [1, 15], [5]):
             check_all_same_bits(in_pieces(problem, dtype, layer, cuts), whole, f"cut at {cuts}")
         stream = layer.stream()
@@ -342,7 +344,7 @@ def test_checkpoints_on_threads(problem: Problem, dtype: Any) -> None:
     with fr.threads(1):
         expected = record(problem, layer, dtype)
     for threads, checkpoint in itertools.product((2, 4), (None, 1, 5) if problem.steps < 50 else (None, 50)):
-        with fr.threads(threads):
+        with fr.threads(threads), teams("random" if checkpoint == 5 else "fixed"):
             ours = record(problem, layer, dtype, checkpoint=checkpoint)
         for got, wanted in zip(ours, expected, strict=True):
             check_all_same_bits(got, wanted, f"every {checkpoint} on {threads} threads")

@@ -74,6 +74,26 @@ def on_signal(count):
 """
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("call", ["layer(x)", "layer.record(x)", "wide(x)", "stack(x)", "layer.record(x)[-1].backward(y)"])
+def test_a_long_call_is_interrupted(call: str, threads: int) -> None:
+    """Without checkpoints, in every way that work is shared: units, rows, layers; forward and backward."""
+    code = f"""
+fr.set_num_threads({threads})
+fr._core.set_team_mode("fixed")
+wide, stack = fr.LSTM(4, 512, rng=0), fr.LSTM(4, 128, num_layers=4, rng=0)
+y = np.ones((20000, 1, 512), np.float32)
+{"x = np.repeat(x, 8, axis=1)" if call.startswith("wide") else ""}
+{"x = np.repeat(x, 4, axis=0)" if call.startswith("stack") else ""}
+try:
+    with Signals(): {call}
+except KeyboardInterrupt:
+    print("interrupted")
+usable()
+"""
+    assert run(INTERRUPTING + code) == ["interrupted", "usable"]
+
+
 def test_recording_is_interrupted() -> None:
     code = """
 try:

@@ -28,6 +28,7 @@ from problems import (
     every_kind,
     forward,
     record,
+    teams,
 )
 from test_bitwise import SPLITS
 from tolerances import check_float64, check_same_numbers
@@ -39,7 +40,7 @@ PRELUDE = """
 import os, sys
 import numpy as np
 import fusedrnn as fr
-from problems import Problem, check_all_same_bits, check_same_bits, forward, record
+from problems import Problem, check_all_same_bits, check_same_bits, forward, record, teams
 threads = lambda: len(os.listdir("/proc/self/task"))
 """
 ENVIRONMENT = {  # one thread each, so that what is counted is ours
@@ -75,6 +76,7 @@ def test_a_team_runs(problem: Problem, count: int) -> None:
     by_direction = any(problem in problems for by, problems in SPLITS.items() if by == "directions")
     code = f"""
 fr.set_num_threads({count})
+fr._core.set_team_mode("fixed")
 problem = {problem!r}
 layer = problem.fused()
 alone = threads()
@@ -293,10 +295,10 @@ def test_more_threads_than_processors_finish(kind: str) -> None:
     layer = problem.fused()
     with fr.threads(1):
         expected = record(problem, layer, np.float32)
-    for threads in (4, 16):
-        with fr.threads(threads):
+    for threads, mode in ((4, "fixed"), (16, "fixed"), (4, "random"), (4, "adaptive")):
+        with fr.threads(threads), teams(mode):
             for ours, theirs in zip(record(problem, layer, np.float32), expected, strict=True):
-                check_all_same_bits(ours, theirs, f"on {threads} threads")
+                check_all_same_bits(ours, theirs, f"on {threads} threads, {mode}")
 
 
 @needs_proc
@@ -306,11 +308,93 @@ problem = Problem("lstm", steps=40, batch=3, inputs=64, hidden=256)
 layer = problem.fused()
 with fr.threads(1):
     expected = forward(problem, layer, np.float32)
-with fr.threads(200):
+with fr.threads(200), teams("fixed"):
     check_all_same_bits(forward(problem, layer, np.float32), expected)
 print("equal")
 """
     assert run(code).split() == ["equal"]
+
+
+def test_teams_shrink_beside_a_busy_process() -> None:
+    """The bits stay when the machine, not a test, takes threads away from a team."""
+    problems = [
+        Problem("lstm", steps=100, batch=1, inputs=64, hidden=256),
+        Problem("gru", steps=60, batch=16, inputs=33, hidden=64, layers=2),
+        Problem("lstm", steps=150, batch=1, inputs=33, hidden=64, layers=4),
+    ]
+    layers = [problem.fused() for problem in problems]
+    with fr.threads(1):
+        expected = [record(p, layer, np.float32) for p, layer in zip(problems, layers, strict=True)]
+    code = "import time\nend = time.monotonic() + 60\nwhile time.monotonic() < end: pass"
+    busy = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
+    try:
+        with fr.threads(2):
+            for _ in range(20):
+                for problem, layer, wanted in zip(problems, layers, expected, strict=True):
+                    for ours, theirs in zip(record(problem, layer, np.float32), wanted, strict=True):
+                        check_all_same_bits(ours, theirs)
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+
+
+def test_idle_threads_use_no_processor() -> None:
+    code = """
+import time
+fr.set_num_threads(2)
+problem = Problem("lstm", steps=50, batch=32, inputs=64, hidden=128)
+layer = problem.fused()
+with teams("fixed"):
+    for _ in range(20): forward(problem, layer, np.float32)
+time.sleep(0.1)
+before = time.process_time()
+time.sleep(0.5)
+print(time.process_time() - before < 0.05)
+"""
+    assert run(code).split() == ["True"]
+
+
+def test_a_refused_thread_is_done_without() -> None:
+    """Where the system has no memory for another thread's stack the call goes on with the threads there are."""
+    code = """
+import resource
+fr.set_num_threads(1)
+problem = Problem("lstm", steps=50, batch=32, inputs=64, hidden=128)
+layer = problem.fused()
+expected = record(problem, layer, np.float32)
+size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (size + (7 << 20),) * 2)
+fr.set_num_threads(4)
+with teams("fixed"):
+    for ours, theirs in zip(record(problem, layer, np.float32), expected):
+        check_all_same_bits(ours, theirs)
+print(threads())
+"""
+    assert run(code).split() == ["1"]
+
+
+def test_threads_round_as_the_caller_does() -> None:
+    """One element, one result, in any rounding mode: workers take the caller's."""
+    code = """
+import ctypes, ctypes.util, platform
+libm = ctypes.CDLL(ctypes.util.find_library("m"))
+upward = {"x86_64": 0x800, "aarch64": 0x400000}[platform.machine()]
+problem = Problem("lstm", steps=20, batch=32, inputs=64, hidden=64)
+layer = problem.fused()
+nearest = forward(problem, layer, np.float32)
+assert libm.fesetround(upward) == 0
+with fr.threads(1):
+    expected = forward(problem, layer, np.float32)
+assert any((expected[name] != nearest[name]).any() for name in expected)
+with fr.threads(2), teams("fixed"):
+    check_all_same_bits(forward(problem, layer, np.float32), expected)
+libm.fesetround(0)
+with fr.threads(2), teams("fixed"):
+    check_all_same_bits(forward(problem, layer, np.float32), nearest)
+print("same")
+"""
+    assert run(code).split() == ["same"]
 
 
 # fork
@@ -319,11 +403,12 @@ print("equal")
 @needs_fork
 @needs_proc
 def test_fork_after_threads() -> None:
-    """The child of a process that used a team has none of its threads, and must not wait for them."""
+    """The child of a process that used a team has none of its threads: it makes its own."""
     code = """
 import traceback, warnings
 warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
 fr.set_num_threads(2)
+fr._core.set_team_mode("fixed")
 problem = Problem("lstm", steps=20, batch=32, inputs=64, hidden=64, layers=2, bidirectional=True)
 narrow = Problem("gru", steps=20, batch=1, inputs=64, hidden=300)
 layers = {p: p.fused() for p in (problem, narrow)}
@@ -334,11 +419,14 @@ def same():
         for ours, theirs in zip(record(p, layer, np.float32), expected[p]):
             check_all_same_bits(ours, theirs)
 def child():
+    assert threads() == 1, threads()
     same()
+    assert threads() == 2, threads()
     stream = narrow.fused().stream(1)
     stream.step(narrow.x(np.float32)[0])
     fr.set_num_threads(4)
     same()
+    assert threads() == 4, threads()
 for _ in range(3):
     pid = os.fork()
     if pid == 0:
@@ -448,6 +536,53 @@ def child():
 fork_beside(lambda: stream.step(zeros), child, 60)
 """
     assert run(FORK_BESIDE + code).split() == ["done"]
+
+
+@needs_fork
+@needs_proc
+def test_fork_before_threads() -> None:
+    """A child that forks before its parent ran anything (a server's worker) has threads like any process."""
+    code = """
+fr._core.set_team_mode("fixed")
+pid = os.fork()
+fr.set_num_threads(2)
+problem = Problem("lstm", steps=20, batch=32, inputs=64, hidden=64)
+forward(problem, problem.fused(), np.float32)
+assert threads() == 2, threads()
+if pid == 0:
+    os._exit(0)
+assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+print("done")
+"""
+    assert run(code).split() == ["done"]
+
+
+@needs_fork
+def test_fork_inside_a_call() -> None:
+    """A signal's handler that forks while a team computes: the parent goes on, the child is told that it cannot."""
+    code = """
+import signal, warnings
+warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
+fr.set_num_threads(2)
+fr._core.set_team_mode("fixed")
+layer, x = fr.LSTM(64, 512, rng=0), np.ones((4000, 1, 64), np.float32)
+children = []
+def handler(signum, frame):
+    children.append(os.fork())
+signal.signal(signal.SIGALRM, handler)
+expected = layer(x[:50])[0]
+signal.setitimer(signal.ITIMER_REAL, 0.1)
+try:
+    y = layer(x)[0]
+except RuntimeError as error:
+    assert "forked" in str(error) and children == [0], (error, children)
+    check_same_bits("y", layer(x[:50])[0], expected)
+    os._exit(0)
+check_same_bits("y", y[:50], expected)
+assert os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]) == 0
+print("done")
+"""
+    assert run(code).split() == ["done"]
 
 
 @needs_fork

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <limits>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "check.hpp"
@@ -15,6 +16,7 @@
 #include "kernels/kernel_table.hpp"
 #include "random.hpp"
 #include "rnn/windows.hpp"
+#include "threads/team_mode.hpp"
 
 namespace {
 
@@ -367,7 +369,7 @@ void test_checkpoints(Checks& checks, const Case& one, bool ragged) {
     }
 }
 
-// Sizes at which the work is split by rows, by units and by directions. How it is split does not depend on the ISA.
+// Sizes at which the work is split by rows, by units and by directions, in teams that keep their size and teams that change. How it is split does not depend on the ISA.
 template <class T>
 void test_threads(Checks& checks) {
     struct Size {
@@ -379,11 +381,13 @@ void test_threads(Checks& checks) {
             Problem<T> p(one.spec, 9, size.rows, 7);
             set_num_threads(1);
             const Recorded<T> whole = record(p), truncated = record(p, 4);
-            for (int threads : {2, 4}) {
+            for (const auto [threads, mode] : {std::pair{2, TeamMode::fixed}, {4, TeamMode::fixed}, {4, TeamMode::random}}) {
                 set_num_threads(threads);
+                set_team_mode(mode);
                 checks.check(record(p) == whole && record(p, 4) == truncated && forward(p) == whole.results,
                              "%s, %td rows: %d threads differ from one", one.name.c_str(), size.rows, threads);
             }
+            set_team_mode(TeamMode::adaptive);
         }
     set_num_threads(2);
 }

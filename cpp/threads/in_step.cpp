@@ -147,7 +147,7 @@ void run_in_step(const InStep& work, int threads, TeamRegion::Body body, void* c
     {
         Crew crew(wanted - 1, most_workers(), job);
         const Nanoseconds start = crew.all_awake() ? costs().start_awake() : costs().start_asleep();
-        const Nanoseconds patience = std::max(4 * start, tuning::spin_before_yield);
+        const Nanoseconds patience = std::max(tuning::starts_to_arrive * start, tuning::spin_before_yield);
         region.lead(crew.size(), std::min(patience, work.work / tuning::arrival_share));
         waited = crew.dismiss();
     }

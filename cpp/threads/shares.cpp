@@ -36,10 +36,10 @@ public:
 
     // By the calling thread, when all is done: what it gained by calling `called` others, for which it has waited so long in
     // the end.
-    void note_gain(int called, Nanoseconds waited_in_the_end) const {
+    void note_gain(int called, bool all_awake, Nanoseconds waited_in_the_end) const {
         const int all = shares_.count * shares_.phases;
-        // Nobody came: the calls were in vain, and woke threads that could do nothing.
-        if (taken_by_caller_ == all) return note_loss(costs().start_asleep(), 1);
+        // Threads that were awake and yet did not come have no processor. One that slept is there for the next region.
+        if (taken_by_caller_ == all && all_awake) return note_loss(costs().start_asleep(), 1);
         const double times = static_cast<double>(all) / std::max(taken_by_caller_, 1);
         fusedrnn::note_gain(watch_, waited_ + waited_in_the_end, times, late() ? called + 1 - late() : (called + 1) / 2);
     }
@@ -137,14 +137,16 @@ void run_shares(const Shares& shares, int threads, SharedRegion::Body body, void
     SharedRegion region(shares, threads, body, context);
     Nanoseconds waited = 0;
     int called = 0;
+    bool all_awake = false;
     {
         const Job job = {[](void* shared, int slot) { static_cast<SharedRegion*>(shared)->help(slot); }, &region};
         Crew crew(threads - 1, most_workers(), job);
         called = crew.size();
+        all_awake = crew.all_awake();
         region.help(0);
         waited = crew.dismiss();
     }
-    if (called > 0) region.note_gain(called, waited);
+    if (called > 0) region.note_gain(called, all_awake, waited);
     region.rethrow();
 }
 

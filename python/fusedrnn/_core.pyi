@@ -123,6 +123,20 @@ gates: dict[str, int]
 """How many gates a cell has, by its name."""
 
 def get_num_threads() -> int: ...
+def processors() -> int:
+    """How many processors a team may keep busy now, by affinity and CPU quota."""
+
+def thread_costs() -> dict[str, int]:
+    """What threads cost here, measured now, in nanoseconds.
+
+    Keys: start_awake, start_asleep (until another thread works), barrier (of two), worth_a_second_thread (the work of
+    a call, on one thread, from which on a second one is used).
+    """
+
+def set_team_mode(mode: str) -> None:
+    """For tests. "adaptive": as many threads as get a processor; "fixed": as many as are asked for; "random": teams
+    shrink and grow by chance."""
+
 def build_info() -> dict[str, Any]: ...
 def evaluate(function: str, x: Array) -> Array:
     """exp, tanh, sigmoid, … of the kernels, elementwise on a contiguous float32 or float64 array (for tests)."""

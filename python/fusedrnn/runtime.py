@@ -101,7 +101,7 @@ def build_info() -> dict[str, Any]:
 
     Returns:
         version: of the package.
-        compiler, build_type, kernel_flags, cxx_standard, openmp, pybind11: what it was built with.
+        compiler, build_type, kernel_flags, cxx_standard, pybind11: what it was built with.
         compiled_isas, available_isas: the instruction sets in it, and those of them that this machine has.
         isa, vector_bytes, fused_multiply_add: the one in use, its vectors' size, and whether it has fma.
         num_threads: how many threads a call may use.
