@@ -3,10 +3,15 @@
 // threads, and which of the ISAs with fused multiply-add computes.
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <cmath>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <limits>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -459,10 +464,45 @@ void test_isas(Checks& checks) {
     }
 }
 
+// Whole calls, forward and backward, of three callers at once, on teams that change: the bits stay, and nobody hangs.
+void soak(Checks& checks, double seconds) {
+    std::vector<Problem<float>> problems;
+    std::vector<Recorded<float>> expected;
+    set_num_threads(1);
+    for (const auto [hidden, rows] : {std::pair<Index, Index>{97, 13}, {161, 1}, {33, 3}})
+        for (const Case& one : cases(33, hidden)) {
+            problems.emplace_back(one.spec, 9, rows, 7);
+            expected.push_back(record(problems.back()));
+        }
+    std::atomic<long> calls{0}, wrong{0};
+    const auto start = std::chrono::steady_clock::now();
+    const auto passed = [&] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(); };
+    const auto call = [&](std::size_t first) {
+        for (std::size_t i = first; passed() < seconds; i = (i + 3) % problems.size(), ++calls)
+            if (!(record(problems[i]) == expected[i])) ++wrong;
+    };
+    std::vector<std::thread> callers;
+    for (std::size_t caller = 0; caller < 3; ++caller) callers.emplace_back(call, caller);
+    for (unsigned turn = 0; passed() < seconds; ++turn) {
+        set_num_threads(2 + static_cast<int>(turn % 4));
+        set_team_mode(turn % 3 == 0 ? TeamMode::adaptive : turn % 3 == 1 ? TeamMode::fixed : TeamMode::random);
+        std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    }
+    for (std::thread& caller : callers) caller.join();
+    set_team_mode(TeamMode::adaptive);
+    std::printf("%ld calls in %.0f s\n", calls.load(), seconds);
+    checks.check(calls > 0 && wrong == 0, "%ld of %ld calls with other bits", wrong.load(), calls.load());
+}
+
 }  // namespace
 
-int main() {
+// With a number of seconds: a soak of that length.
+int main(int argc, char** argv) {
     Checks checks;
+    if (argc > 1) {
+        soak(checks, std::atof(argv[1]));
+        return checks.finish();
+    }
     set_num_threads(2);
     for (const std::string& isa : available_isas()) {
         use_isa(isa);
