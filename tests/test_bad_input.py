@@ -174,23 +174,23 @@ STATES = [
     Case("LSTM with lists", lambda: lstm()(X, (STATE[0].tolist(), STATE[1])), TE, "state", ("list",)),
     Case("GRU with a pair", lambda: gru()(X, STATE), TE, "state", ("one array",)),
     Case("GRU with a list", lambda: gru().record(X, STATE[0].tolist()), TE, "state"),
-    Case("h0 layers", lambda: lstm()(X, (zeros(2, B, H), STATE[1])), V, "h0", (f"(1, {B}, {H})", f"(2, {B}, {H})")),
-    Case("c0 layers", lambda: lstm()(X, (STATE[0], zeros(2, B, H))), V, "c0", (f"(1, {B}, {H})", f"(2, {B}, {H})")),
-    Case("h0 batch", lambda: gru()(X, zeros(1, 7, H)), V, "h0", (f"(1, {B}, {H})", f"(1, 7, {H})")),
-    Case("h0 width", lambda: gru()(X, zeros(1, B, 9)), V, "h0", (f"(1, {B}, {H})", f"(1, {B}, 9)")),
-    Case("h0 rank", lambda: gru()(X, zeros(B, H)), V, "h0", (f"({B}, {H})",)),
-    Case("h0 dtype", lambda: gru()(X, zeros(1, B, H, dtype=float)), TE, "h0", ("float32", "float64")),
-    Case("c0 dtype", lambda: lstm()(X, (STATE[0], zeros(1, B, H, dtype=float))), TE, "c0", ("float64",)),
+    Case("h0 layers", lambda: lstm()(X, (zeros(2, B, H), STATE[1])), V, "state (h)", (f"(1, {B}, {H})", f"(2, {B}, {H})")),
+    Case("c0 layers", lambda: lstm()(X, (STATE[0], zeros(2, B, H))), V, "state (c)", (f"(1, {B}, {H})", f"(2, {B}, {H})")),
+    Case("h0 batch", lambda: gru()(X, zeros(1, 7, H)), V, "state (h)", (f"(1, {B}, {H})", f"(1, 7, {H})")),
+    Case("h0 width", lambda: gru()(X, zeros(1, B, 9)), V, "state (h)", (f"(1, {B}, {H})", f"(1, {B}, 9)")),
+    Case("h0 rank", lambda: gru()(X, zeros(B, H)), V, "state (h)", (f"({B}, {H})",)),
+    Case("h0 dtype", lambda: gru()(X, zeros(1, B, H, dtype=float)), TE, "state (h)", ("float32", "float64")),
+    Case("c0 dtype", lambda: lstm()(X, (STATE[0], zeros(1, B, H, dtype=float))), TE, "state (c)", ("float64",)),
     Case(
         "h0 width with projection",
         lambda: lstm(proj_size=2)(X, STATE),
         V,
-        "h0",
+        "state (h)",
         (f"(1, {B}, 2)", f"(1, {B}, {H})"),
     ),
-    Case("unbatched h0 rank", lambda: gru()(zeros(T, I), zeros(1, 1, H)), V, "h0", (f"(1, {H})", f"(1, 1, {H})")),
-    Case("unbatched c0 dtype", lambda: lstm()(zeros(T, I), (zeros(1, H), zeros(1, H, dtype=float))), TE, "c0"),
-    Case("record: h0 batch", lambda: gru().record(X, zeros(1, 7, H)), V, "h0", (f"(1, 7, {H})",)),
+    Case("unbatched h0 rank", lambda: gru()(zeros(T, I), zeros(1, 1, H)), V, "state (h)", (f"(1, {H})", f"(1, 1, {H})")),
+    Case("unbatched c0 dtype", lambda: lstm()(zeros(T, I), (zeros(1, H), zeros(1, H, dtype=float))), TE, "state (c)"),
+    Case("record: h0 batch", lambda: gru().record(X, zeros(1, 7, H)), V, "state (h)", (f"(1, 7, {H})",)),
 ]
 
 MASKS = [
@@ -314,9 +314,9 @@ STREAMS = [
     Case("state pair for a GRU", lambda: set_stream_state(STATE, gru()), TE, "state"),
     Case("state None", lambda: set_stream_state(None), TE, "state"),
     Case(
-        "state batch", lambda: set_stream_state((zeros(1, 7, H), STATE[1])), V, "h", (f"(1, {B}, {H})", f"(1, 7, {H})")
+        "state batch", lambda: set_stream_state((zeros(1, 7, H), STATE[1])), V, "state (h)", (f"(1, {B}, {H})", f"(1, 7, {H})")
     ),
-    Case("state dtype", lambda: set_stream_state((STATE[0], zeros(1, B, H, dtype=float))), TE, "c", ("float64",)),
+    Case("state dtype", lambda: set_stream_state((STATE[0], zeros(1, B, H, dtype=float))), TE, "state (c)", ("float64",)),
 ]
 
 FUNCTIONAL = [

@@ -44,13 +44,15 @@ py::array copy_of(const py::array& array) {
 
 py::array require_array(const py::handle& value, const char* name, const py::dtype& type) {
     if (!py::isinstance<py::array>(value))
-        throw py::type_error(std::string(name) + ": expected a NumPy array of " + std::string(py::str(py::object(type))) +
+        throw py::type_error(std::string(name) + ": expected a numpy.ndarray of " + std::string(py::str(py::object(type))) +
                              ", got " + Py_TYPE(value.ptr())->tp_name);
     const py::array array = without_subclass(py::reinterpret_borrow<py::array>(value));
     if (!has_type(array, type)) {
         const std::string order = array.dtype().attr("isnative").cast<bool>() ? "" : " in foreign byte order";
-        throw py::type_error(std::string(name) + ": expected dtype " + std::string(py::str(py::object(type))) + ", got " +
-                             std::string(py::str(py::object(array.dtype()))) + order);
+        const std::string wanted = py::str(py::object(type));
+        throw py::type_error(std::string(name) + ": expected dtype " + wanted + ", got " +
+                             std::string(py::str(py::object(array.dtype()))) + order + "; .astype(\"" + wanted +
+                             "\") converts it");
     }
     return array;
 }

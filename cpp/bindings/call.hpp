@@ -74,9 +74,9 @@ Arguments<T> check_arguments(const NetworkSpec& spec, const py::object& x, const
     shape.steps = array.shape(options.batch_first ? 1 : 0);
     shape.rows = array.shape(options.batch_first ? 0 : 1);
     const Index layers = spec.layers * spec.directions();
-    arguments.in.h0 = state_argument(arguments, h0, "h0", {layers, shape.rows, spec.recurrent_size()});
-    if (!spec.traits().has_cell && !c0.is_none()) no_cell_state("c0", "None", spec);
-    arguments.in.c0 = state_argument(arguments, c0, "c0", {layers, shape.rows, spec.hidden_size});
+    arguments.in.h0 = state_argument(arguments, h0, "state (h)", {layers, shape.rows, spec.recurrent_size()});
+    if (!spec.traits().has_cell && !c0.is_none()) no_cell_state("state (c)", "None", spec);
+    arguments.in.c0 = state_argument(arguments, c0, "state (c)", {layers, shape.rows, spec.hidden_size});
     lengths_argument(arguments, options.lengths);
     reset_argument(arguments, options.reset, options.batch_first);
     return arguments;

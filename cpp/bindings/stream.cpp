@@ -75,17 +75,17 @@ public:
     }
 
     void set_state(const py::object& h, const py::object& c) override {
-        const py::array new_h = require_array(h, "h", type_of<T>());
-        require_shape(new_h, "h", {spec_.layers, rows_, width()});
+        const py::array new_h = require_array(h, "state (h)", type_of<T>());
+        require_shape(new_h, "state (h)", {spec_.layers, rows_, width()});
         const py::array h_from = contiguous<T>(new_h);
         if (!stream_->c()) {
-            if (!c.is_none()) no_cell_state("c", "None", spec_);
+            if (!c.is_none()) no_cell_state("state (c)", "None", spec_);
             const std::lock_guard lock(mutex_);
             std::copy_n(data_of<T>(h_from), new_h.size(), stream_->h());
             return;
         }
-        const py::array new_c = require_array(c, "c", type_of<T>());
-        require_shape(new_c, "c", {spec_.layers, rows_, spec_.hidden_size});
+        const py::array new_c = require_array(c, "state (c)", type_of<T>());
+        require_shape(new_c, "state (c)", {spec_.layers, rows_, spec_.hidden_size});
         const py::array c_from = contiguous<T>(new_c);
         const std::lock_guard lock(mutex_);
         std::copy_n(data_of<T>(h_from), new_h.size(), stream_->h());

@@ -121,7 +121,7 @@ def shaped(name: str, value: object, shape: tuple[int, ...], dtype: np.dtype[Any
         return value  # the usual case first: cells pass here on every step
     checked = array(name, value)
     if checked.dtype != dtype:
-        raise TypeError(f"{name}: expected dtype {dtype}, got {checked.dtype}")
+        raise TypeError(f'{name}: expected dtype {dtype}, got {checked.dtype}; .astype("{dtype}") converts it')
     if checked.shape != shape:
         raise ValueError(f"{name}: expected shape {shape}, got {checked.shape}")
     return checked

@@ -180,9 +180,9 @@ class _Layer(Module, Generic[State]):
             got = _checks.shown(lengths)
             raise ValueError(f"lengths: expected None with an unbatched x of shape {x.shape}, got {got}")
         if h0 is not None:
-            h0 = _checks.shaped("h0", h0, (self._num_states, self._output_size), self.dtype)[:, np.newaxis]
+            h0 = _checks.shaped("state (h)", h0, (self._num_states, self._output_size), self.dtype)[:, np.newaxis]
         if c0 is not None:
-            c0 = _checks.shaped("c0", c0, (self._num_states, self.hidden_size), self.dtype)[:, np.newaxis]
+            c0 = _checks.shaped("state (c)", c0, (self._num_states, self.hidden_size), self.dtype)[:, np.newaxis]
         if reset is None:
             return x[:, np.newaxis], h0, c0, None
         mask = _checks.mask_array("reset", reset)
