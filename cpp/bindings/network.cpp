@@ -105,11 +105,9 @@ private:
                                   "piece by piece");
     }
 
-    // A callable draws them, once everything else is known to be right.
-    std::vector<View<const T>> check_masks(Arguments<T>& arguments, const py::object& given) const {
+    std::vector<View<const T>> check_masks(Arguments<T>& arguments, const py::object& masks) const {
         std::vector<View<const T>> views;
-        if (given.is_none()) return views;
-        const py::object masks = PyCallable_Check(given.ptr()) ? given() : given;
+        if (masks.is_none()) return views;
         const BatchShape& shape = arguments.in.shape;
         if (!PySequence_Check(masks.ptr()))
             throw py::type_error(std::string("dropout_masks: expected a sequence of arrays, got ") +

@@ -1,6 +1,6 @@
 """The compiled core. Arrays in, arrays out; `fusedrnn`'s public classes wrap it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, final
 
 import numpy as np
@@ -74,12 +74,11 @@ class Network:
         reset: NDArray[np.bool_] | None = None,
         batch_first: bool = False,
         return_cell: bool = False,
-        dropout_masks: Sequence[Array] | Callable[[], Sequence[Array]] | None = None,
+        dropout_masks: Sequence[Array] | None = None,
         checkpoint: int = 0,
     ) -> tuple[Array, Array, Array | None, Array | None, Tape]:
         """As forward, and the tape. dropout_masks: num_layers - 1 arrays (T, B, D * out), multiplied into
-        the outputs of every layer but the last (always time-major), or what makes them, called when all other
-        arguments are known to be right."""
+        the outputs of every layer but the last (always time-major)."""
 
     def stream(self, batch_size: int) -> Stream: ...
 
