@@ -5,7 +5,8 @@
     python benchmarks/pages.py --add run.json NAME      # a run of `fusedrnn bench --json` as data/NAME.json
 
 A page is text with marked regions (performance/regions.py); `<!-- begin run NAME -->` and `<!-- end -->` on lines of
-their own hold a whole data file. `--add` leaves out the times of single rounds and blocks, which no page shows, and the folders of the files that the command wrote.
+their own hold a whole data file. `--add` leaves out what no page shows: the times of single rounds and blocks, and the
+folders of the files that the command wrote.
 A new machine in the summaries is a line of `MACHINES` in performance/documents.py.
 """
 

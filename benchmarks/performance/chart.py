@@ -23,7 +23,10 @@ def points() -> Points:
     """A line's title, and every machine's ratios."""
     compared = {machine: comparisons(machine) for machine in MACHINES}
     return [
-        (f"{use.title}, {cell.upper()}", {name: [r.ratio for r in of_use(rows, use, cell)] for name, rows in compared.items()})
+        (
+            f"{use.title}, {cell.upper()}",
+            {name: [row.ratio for row in of_use(rows, use, cell)] for name, rows in compared.items()},
+        )
         for use in USES
         for cell in CELLS
     ]
@@ -45,8 +48,9 @@ def draw() -> None:
         for place, ((_, ratios), style) in enumerate(zip(machines.items(), STYLES, strict=False)):
             _dots(axes, line + 0.17 * (2 * place - 1), ratios, style)
     _frame(axes, [title for title, _ in lines])
-    handles = [axes.plot([], [], marker, color=colour, label=name)[0] for name, (colour, marker) in zip(MACHINES, STYLES, strict=False)]
-    axes.legend(handles=handles, loc="upper right", frameon=False)
+    for name, (colour, marker) in zip(MACHINES, STYLES, strict=False):
+        axes.plot([], [], marker, color=colour, label=name)
+    axes.legend(loc="center right", frameon=False)
     figure.savefig(PATH, metadata={"Date": None, "Description": digest()})
 
 
@@ -58,7 +62,7 @@ def _dots(axes: Any, height: float, ratios: list[float], style: tuple[str, str])
 
 def _frame(axes: Any, titles: list[str]) -> None:
     axes.set_xscale("log")
-    ticks = [1, 1.5, 2, 3, 5, 10, 15]
+    ticks = [1, 1.5, 2, 3, 5, 10, 20]
     axes.set_xticks(ticks, [f"{tick:g}×" for tick in ticks])
     axes.minorticks_off()
     axes.set_yticks(range(len(titles)), titles)
@@ -66,6 +70,6 @@ def _frame(axes: Any, titles: list[str]) -> None:
     axes.axvline(1, color="#111111", linewidth=1)
     axes.grid(axis="x", color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)
-    axes.set_xlabel("times as fast as the fastest other library; float32, one thread; a dot is a shape's median")
+    axes.set_xlabel("times as fast as the best peer (a dot is a shape; float32, one thread)")
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)

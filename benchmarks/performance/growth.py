@@ -22,8 +22,9 @@ def growth() -> list[str]:
     lines = []
     for label, first in found[0].items():
         rows = [rows[label] for rows in found]
-        per_step = [1e6 * row.time / (first.batch * first.steps) for row in rows]
-        lines.append([label, *(cell for row, each in zip(rows, per_step, strict=True) for cell in (f"{each:.2f}", f"{row.gflops:.3g}"))])
+        steps = first.batch * first.steps
+        figures = [(f"{1e6 * row.time / steps:.2f}", f"{row.gflops:.3g}") for row in rows]
+        lines.append([label, *(figure for pair in figures for figure in pair)])
     return markdown([heading, *lines], 1)
 
 

@@ -87,13 +87,18 @@ def records(machine: str) -> list[Record]:
 
 
 def comparisons(machine: str) -> list[Record]:
-    """The rows that the ranges are of: float32, the best instruction set, ONNX Runtime among the peers."""
-    return [each for each in records(machine) if each.dtype == "float32" and each.native and each.complete]
+    """The rows that the ranges are of: float32, with the machine's best instruction set."""
+    return [each for each in records(machine) if each.dtype == "float32" and each.native]
 
 
 def of_use(rows: Iterable[Record], use: Use, cell: str, threads: int = 1) -> list[Record]:
-    """The rows of one use."""
-    return [each for each in rows if use.holds(each) and each.cell == cell and each.threads == threads]
+    """The rows of one use: those with ONNX Runtime among the peers, and of the others those below all of these.
+
+    With fewer peers a row looks better than it is: it may lower a range, not raise it.
+    """
+    found = [each for each in rows if use.holds(each) and each.cell == cell and each.threads == threads]
+    floor = min((each.ratio for each in found if each.complete), default=float("inf"))
+    return [each for each in found if each.complete or each.ratio < floor]
 
 
 def seconds(text: str) -> float:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from performance import growth, runs, summaries
+from performance import growth, runs, stages, summaries
 
 __all__ = ["KINDS", "fill", "prose"]
 
@@ -24,7 +24,7 @@ KINDS: dict[str, Callable[..., list[str]]] = {
     "lost": summaries.lost,
     "two-threads": summaries.two_threads,
     "ceilings": summaries.ceilings,
-    "stages": summaries.stages,
+    "stages": stages.stages,
     "growth": growth.growth,
     "ragged": growth.ragged,
     "off-block": growth.off_block,

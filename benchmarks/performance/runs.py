@@ -31,4 +31,6 @@ def _section(section: Section) -> list[str]:
 def markdown(rows: list[list[str]], text: int) -> list[str]:
     """A table, the heading first; the first `text` columns are text, the others figures."""
     rule = ["---"] * text + ["---:"] * (len(rows[0]) - text)
-    return ["| " + " | ".join(cell.replace("*", "\\*") for cell in cells) + " |" for cells in [rows[0], rule, *rows[1:]]]
+    return [
+        "| " + " | ".join(cell.replace("*", "\\*") for cell in cells) + " |" for cells in [rows[0], rule, *rows[1:]]
+    ]

@@ -1,14 +1,15 @@
-"""What the pages say in short: ranges over the rows of a use, the rows that are lost or tied, shares of the ceilings."""
+"""What the pages say in short: ranges over the rows of a use, rows that are lost or tied, shares of the ceilings."""
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Iterable
 
-from performance.documents import MACHINES, read
-from performance.records import USES, Record, comparisons, of_use, records
+from performance.documents import MACHINES
+from performance.records import USES, Record, Use, comparisons, of_use, records
 from performance.runs import markdown
 
-__all__ = ["TIED", "ceilings", "lost", "ranges", "sentence", "speed", "stages", "two_threads"]
+__all__ = ["TIED", "ceilings", "lost", "ranges", "sentence", "span", "speed", "two_threads"]
 
 TIED = 1.10
 """A ratio below this is a tie, one below 1 a loss."""
@@ -30,10 +31,13 @@ def speed() -> list[str]:
     columns = [f"{cell.upper()}, {machine}" for machine in MACHINES for cell in CELLS[:2]]
     compared = {machine: comparisons(machine) for machine in MACHINES}
     rows = [
-        [use.title, *(span(row.ratio for row in of_use(rows, use, cell)) for rows in compared.values() for cell in CELLS[:2])]
-        for use in USES
+        [use.title, *(_ratios(rows, use, cell) for rows in compared.values() for cell in CELLS[:2])] for use in USES
     ]
     return markdown([["", *columns], *rows], 1)
+
+
+def _ratios(rows: Iterable[Record], use: Use, cell: str) -> str:
+    return span(row.ratio for row in of_use(rows, use, cell))
 
 
 def sentence() -> list[str]:
@@ -43,13 +47,14 @@ def sentence() -> list[str]:
     lost_rows = [row for row in behind if row.ratio < 1]
     batches = [row for row in behind if row.cell == "lstm" and row.batch >= 8]
     worst = min(rows, key=lambda row: row.ratio)
-    return [
-        f"Of all {len(rows)} such rows, with one thread and two, {len(lost_rows)} are lost (slower than the best peer) and",
-        f"{len(behind) - len(lost_rows)} tied (less than {TIED:.2f} times as fast); {len(batches)} of these {len(behind)} "
-        "are LSTM in batches. The worst is",
-        f"{worst.cell.upper()}, {WORK[worst.mode]}, {worst.label}, {_threads(worst.threads)}, {worst.machine}: "
-        f"{worst.ratio:.2f} times as fast.",
-    ]
+    tied = len(behind) - len(lost_rows)
+    text = (
+        f"Of the {len(rows)} float32 rows of both machines' tables, with one thread and two, {len(lost_rows)} are lost "
+        f"(slower than the best peer) and {tied} tied (less than {TIED:.2f} times as fast); {len(batches)} of these "
+        f"{len(behind)} are LSTM in batches. The worst is {worst.cell.upper()}, {WORK[worst.mode]}, {worst.label}, "
+        f"{_threads(worst.threads)}, {worst.machine}: {worst.ratio:.2f} times as fast."
+    )
+    return textwrap.wrap(text, 120)
 
 
 def _threads(count: int) -> str:
@@ -117,30 +122,3 @@ def ceilings() -> list[str]:
                 figures += [span(map(of, rows), 0, " %"), span((of(row) / row.least for row in rows), 0, " %")]
             lines.append([use.title, cell, *figures])
     return markdown([heading, *lines], 2)
-
-
-def stages() -> list[str]:
-    """Shares of the FMA peak that the kernels reach when they are left alone, over the sizes of a list of stages."""
-    heading = ["stage", "type", *(f"{machine}: H {size}" for machine in MACHINES for size in ("64", "from 128"))]
-    lines: dict[tuple[str, str], list[str]] = {}
-    for machine, names in MACHINES.items():
-        found = {(section.heading, table.heading): table for name in names for section in read(name) for table in section.tables}
-        for run, title, columns in STAGES:
-            for dtype in ("float32", "float64"):
-                table = found.get((run, f"{title}, {dtype}, 1 thread"))
-                for column in columns:
-                    shares = lines.setdefault((f"{run}: {column.removesuffix(', %')}", dtype), [])
-                    for is_small in (True, False):
-                        rows = [row for row in table.rows if (row[2] == "64") == is_small] if table else []
-                        shares.append(span((float(row[table.columns.index(column)]) for row in rows), 0, " %") if table else "–")
-    return markdown([heading, *([*key, *shares] for key, shares in lines.items())], 2)
-
-
-STAGES = (
-    ("Stages of a step", "Forward", ("% of the peak", "without activations, %")),
-    (
-        "Stages of training",
-        "Percent of the FMA peak",
-        ("all, %", "recorded, %", "through time, %", "bare, %", "dx, %", "dW, %", "packed, %"),
-    ),
-)
