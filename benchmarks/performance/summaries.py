@@ -77,7 +77,12 @@ def ranges() -> list[str]:
 def lost(machine: str) -> list[str]:
     """Every row of a machine, of whatever run, that is lost or tied by medians; the worst first."""
     heading = ["run", "work", "cell", "B×T×I×H", "threads", "best peer", "× best peer", "rounds", "least"]
-    behind = sorted((row for row in records(machine) if row.ratio < TIED), key=lambda row: (row.ratio, row.least))
+    rows = records(machine)
+    behind = sorted((row for row in rows if row.ratio < TIED), key=lambda row: (row.ratio, row.least))
+    slower = sum(row.ratio < 1 for row in behind)
+    start = (
+        f"Of {len(rows)} rows {len(behind)} are below {TIED:.2f} times the best peer's speed, {slower} of them below 1."
+    )
     cells = [
         [
             *(row.run, f"{WORK[row.mode]}, {row.dtype}", row.cell, row.label, str(row.threads), row.peer),
@@ -85,7 +90,7 @@ def lost(machine: str) -> list[str]:
         ]
         for row in behind
     ]
-    return markdown([heading, *cells], 4)
+    return [start, "", *markdown([heading, *cells], 4)]
 
 
 def two_threads() -> list[str]:
