@@ -16,7 +16,7 @@ PAGES = [ROOT / "README.md", ROOT / "docs/performance.md", *sorted((ROOT / "docs
 
 sys.path.append(str(ROOT / "benchmarks"))
 import pages  # noqa: E402
-from performance import chart, documents, growth, records, regions, runs, summaries  # noqa: E402
+from performance import chart, documents, growth, records, regions, runs, stages, summaries  # noqa: E402
 
 page = pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 
@@ -164,6 +164,54 @@ def test_a_run_of_the_benchmark_is_added_and_shown(tmp_path: Path, monkeypatch: 
     monkeypatch.setitem(documents.MACHINES, "new", ("new",))
     (record,) = records.records("new")
     assert (record.ratio, record.peer, record.hidden, record.complete) == (1.5, "torch", 16, False)
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder in place of the data."""
+    monkeypatch.setattr(documents, "DATA", tmp_path)
+    return tmp_path
+
+
+def test_a_machine_with_one_run_is_summed_up(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (data / "source.json").write_text(json.dumps(run_of_bench()), encoding="utf-8")
+    pages.main(["--add", str(data / "source.json"), "new", "--head", "heading=Growth with T"])
+    monkeypatch.setattr("performance.documents.MACHINES", {})
+    for name in ("records", "summaries", "growth", "stages", "chart"):
+        monkeypatch.setattr(f"performance.{name}.MACHINES", {"new": ("new",)})
+    for kind, render in regions.KINDS.items():
+        assert render(*{"run": ["new"], "lost": ["new"]}.get(kind, []))
+    assert table_rows(growth.growth()) == [["1×100×16×16", "0.02", "7"]]
+    assert ["one sequence, H below 64", "1.50×", "–"] in table_rows(summaries.speed())
+
+
+LISTING = """float32
+lstm  8 x  64  a step     6.52 us   77.5 % of the peak  without activations  87.8 %  without products   1.43 us
+lstm  1 x  16  a step of the recurrence  63 ns  without products  41 ns  the product's chain  20 ns, at the peak  20 ns
+float64
+lstm  8 x 128  a step    53.04 us   76.2 % of the peak  without activations  87.3 %  without products   8.65 us
+"""
+
+
+def test_a_list_of_stages_is_added(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (data / "stages.txt").write_text(LISTING, encoding="utf-8")
+    assert pages.main(["--add", str(data / "stages.txt"), "new", "--head", "commit=abc"]) == 0
+    (section,) = documents.read("new")
+    assert (section.heading, section.head) == ("Stages of a step", {"commit": "abc"})
+    assert [table.rows for table in section.tables] == [
+        [["lstm", "8", "64", "6.52", "77.5", "87.8", "1.43"]],
+        [["lstm", "1", "16", "63", "41", "20", "20"]],
+        [["lstm", "8", "128", "53.04", "76.2", "87.3", "8.65"]],
+    ]
+    monkeypatch.setattr("performance.stages.MACHINES", {"new": ("new",)})
+    shares = [row for row in table_rows(stages.stages()) if row[0] == "Stages of a step: % of the peak"]
+    assert [row[1:] for row in shares] == [["float32", "78 %", "–"], ["float64", "–", "76 %"]]
+
+
+def test_another_text_is_refused(data: Path) -> None:
+    (data / "other.txt").write_text("nothing", encoding="utf-8")
+    with pytest.raises(ValueError, match="neither JSON"):
+        pages.main(["--add", str(data / "other.txt"), "new"])
 
 
 def test_the_command_runs_by_itself() -> None:

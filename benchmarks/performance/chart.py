@@ -15,7 +15,8 @@ __all__ = ["PATH", "digest", "draw", "points"]
 
 PATH = ROOT / "docs/performance/speed.svg"
 CELLS = ("lstm", "gru")
-STYLES = (("#0072B2", "o"), ("#D55E00", "D"))
+STYLES = (("#0072B2", "o"), ("#D55E00", "D"), ("#009E73", "^"), ("#CC79A7", "s"), ("#999999", "v"))
+"""One a machine: colours that stay apart for every kind of colour vision, and markers for print."""
 
 Points = list[tuple[str, dict[str, list[float]]]]
 
@@ -48,7 +49,8 @@ def draw() -> None:
     lines = points()
     for line, (_, machines) in enumerate(lines):
         for place, ((_, ratios), style) in enumerate(zip(machines.items(), STYLES, strict=False)):
-            _dots(axes, line + 0.17 * (2 * place - 1), ratios, style)
+            if ratios:
+                _dots(axes, line + 0.34 * (place - (len(machines) - 1) / 2), ratios, style)
     _frame(axes, [title for title, _ in lines])
     for name, (colour, marker) in zip(MACHINES, STYLES, strict=False):
         axes.plot([], [], marker, color=colour, label=name)

@@ -6,6 +6,8 @@ A file of tables is {"format": "tables 1", "machine": its title, "sections": [se
     head            {name: value}: where its figures come from
     tables          [{heading, columns, rows}]: every cell as text
     notes           {title: [entry, …]}
+
+A run of the benchmark may have a "heading" too; without one its section is headed by the file's name.
 """
 
 from __future__ import annotations
@@ -68,7 +70,8 @@ def sections(document: dict[str, Any], name: str) -> list[Section]:
     """The runs of a file of tables, or the one run that `bench --json` wrote."""
     if document["format"] != "tables 1":
         tables = [Table(heading, cells[0], cells[1:]) for heading, cells in report.tables(document)]
-        return [Section(name, dict(report.heading(document)), tables, dict(report.notes(document)))]
+        title = document.get("heading", name)
+        return [Section(title, dict(report.heading(document)), tables, dict(report.notes(document)))]
     return [
         Section(each["heading"], each["head"], [Table(**table) for table in each["tables"]], each["notes"])
         for each in document["sections"]

@@ -20,12 +20,16 @@ def growth() -> list[str]:
     found = [{row.label: row for row in _of_run(machine, "Growth")} for machine in MACHINES]
     heading = ["B×T×I×H", *(f"{machine}: {unit}" for machine in MACHINES for unit in ("µs a row and step", "GFLOP/s"))]
     lines = []
-    for label, first in found[0].items():
-        rows = [rows[label] for rows in found]
-        steps = first.batch * first.steps
-        figures = [(f"{1e6 * row.time / steps:.2f}", f"{row.gflops:.3g}") for row in rows]
+    for label in dict.fromkeys(label for rows in found for label in rows):
+        figures = [_per_step(rows.get(label)) for rows in found]
         lines.append([label, *(figure for pair in figures for figure in pair)])
     return markdown([heading, *lines], 1)
+
+
+def _per_step(row: Record | None) -> tuple[str, str]:
+    if row is None:
+        return "–", "–"
+    return f"{1e6 * row.time / (row.batch * row.steps):.2f}", f"{row.gflops:.3g}"
 
 
 def ragged() -> list[str]:
@@ -57,6 +61,6 @@ def off_block() -> list[str]:
             figures = []
             for machine in MACHINES:
                 times = {row.hidden: row.time for row in _of_run(machine, "Sizes off") if row.cell == cell}
-                figures.append(f"{times[size] / times[above]:.2f}")
+                figures.append(f"{times[size] / times[above]:.2f}" if size in times and above in times else "–")
             lines.append([cell, f"{size} / {above}", *figures])
     return markdown([["cell", "H", *MACHINES], *lines], 2)

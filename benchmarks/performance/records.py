@@ -11,6 +11,7 @@ from performance.documents import MACHINES, Section, Table, read
 __all__ = ["USES", "Record", "Use", "comparisons", "of_use", "records", "seconds"]
 
 UNITS = {"ns": 1e-9, "µs": 1e-6, "ms": 1e-3, "s": 1.0}
+PEERS = ("torch", "onnxruntime", "openvino", "jax")
 MODES = {"Forward and backward": "train", "Forward, whole sequences": "forward", "One streaming step": "step"}
 
 
@@ -23,7 +24,7 @@ class Record:
     native: bool
     """Whether fusedrnn used the machine's best instruction set."""
     complete: bool
-    """Whether ONNX Runtime, the fastest peer at inference, was among the peers."""
+    """Whether all of `PEERS` were there."""
     mode: str
     dtype: str
     threads: int
@@ -92,7 +93,7 @@ def comparisons(machine: str) -> list[Record]:
 
 
 def of_use(rows: Iterable[Record], use: Use, cell: str, threads: int = 1) -> list[Record]:
-    """The rows of one use: those with ONNX Runtime among the peers, and of the others those below all of these.
+    """The rows of one use: those with all peers, and of the others those below all of these.
 
     With fewer peers a row looks better than it is: it may lower a range, not raise it.
     """
@@ -126,7 +127,7 @@ def _record(machine: str, section: Section, native: bool, table: Table, row: lis
         machine=machine,
         run=section.heading,
         native=native,
-        complete="onnxruntime" in columns,
+        complete=all(peer in columns for peer in PEERS),
         mode=MODES[mode],
         dtype=dtype,
         threads=int(threads.split()[0]),
