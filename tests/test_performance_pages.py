@@ -91,13 +91,17 @@ def test_every_row_below_the_bar_is_shown_and_no_other(machine: str) -> None:
 
 
 @pytest.mark.parametrize("machine", documents.MACHINES)
-def test_a_range_reaches_the_least_ratio_of_its_rows(machine: str) -> None:
-    rows = records.comparisons(machine)
+@pytest.mark.parametrize("figure", ["ratio", "least"])
+def test_a_range_reaches_the_least_of_all_rows_and_the_greatest_of_those_with_all_peers(
+    machine: str, figure: str
+) -> None:
+    compared = records.comparisons(machine)
     for use in records.USES:
-        of_use = [row for row in rows if use.holds(row) and (row.cell, row.threads) == ("lstm", 1)]
-        chosen = [row.ratio for row in records.of_use(rows, use, "lstm")]
-        assert min(chosen) == min(row.ratio for row in of_use)
-        assert max(chosen) == max(row.ratio for row in of_use if row.complete)
+        rows = records.of_use(compared, use, "lstm")
+        chosen = records.fair(rows, figure)
+        assert rows
+        assert min(chosen) == min(getattr(row, figure) for row in rows)
+        assert max(chosen) == max(getattr(row, figure) for row in rows if row.complete)
 
 
 def test_growth_is_the_time_of_a_rows_step() -> None:

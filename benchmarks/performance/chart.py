@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from performance.documents import MACHINES, ROOT
-from performance.records import USES, comparisons, of_use
+from performance.records import USES, comparisons, fair, of_use
 
 __all__ = ["PATH", "digest", "draw", "points"]
 
@@ -27,7 +27,7 @@ def points() -> Points:
     return [
         (
             f"{use.title}, {cell.upper()}",
-            {name: [row.ratio for row in of_use(rows, use, cell)] for name, rows in compared.items()},
+            {name: fair(of_use(rows, use, cell)) for name, rows in compared.items()},
         )
         for use in USES
         for cell in CELLS

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from performance.documents import MACHINES, Section, Table, read
 
-__all__ = ["USES", "Record", "Use", "comparisons", "of_use", "records", "seconds"]
+__all__ = ["USES", "Record", "Use", "comparisons", "fair", "of_use", "records", "seconds"]
 
 UNITS = {"ns": 1e-9, "µs": 1e-6, "ms": 1e-3, "s": 1.0}
 PEERS = ("torch", "onnxruntime", "openvino", "jax")
@@ -92,14 +92,19 @@ def comparisons(machine: str) -> list[Record]:
     return [each for each in records(machine) if each.dtype == "float32" and each.native]
 
 
-def of_use(rows: Iterable[Record], use: Use, cell: str, threads: int = 1) -> list[Record]:
-    """The rows of one use: those with all peers, and of the others those below all of these.
+def of_use(rows: Iterable[Record], use: Use, cell: str) -> list[Record]:
+    """The rows of one use and cell, with one thread."""
+    return [each for each in rows if use.holds(each) and each.cell == cell and each.threads == 1]
+
+
+def fair(rows: Iterable[Record], figure: str = "ratio") -> list[float]:
+    """A figure of the rows with all peers, and of the others where it is below all of these.
 
     With fewer peers a row looks better than it is: it may lower a range, not raise it.
     """
-    found = [each for each in rows if use.holds(each) and each.cell == cell and each.threads == threads]
-    floor = min((each.ratio for each in found if each.complete), default=float("inf"))
-    return [each for each in found if each.complete or each.ratio < floor]
+    found = [(float(getattr(each, figure)), each.complete) for each in rows]
+    floor = min((value for value, complete in found if complete), default=float("inf"))
+    return [value for value, complete in found if complete or value < floor]
 
 
 def seconds(text: str) -> float:

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Callable, Iterable
 
 from performance.documents import MACHINES
-from performance.records import USES, Record, Use, comparisons, of_use, records
+from performance.records import USES, Record, Use, comparisons, fair, of_use, records
 from performance.runs import markdown
 
 __all__ = ["TIED", "ceilings", "lost", "ranges", "sentence", "span", "speed", "two_threads"]
@@ -37,7 +37,7 @@ def speed() -> list[str]:
 
 
 def _ratios(rows: Iterable[Record], use: Use, cell: str) -> str:
-    return span(row.ratio for row in of_use(rows, use, cell))
+    return span(fair(of_use(rows, use, cell)))
 
 
 def sentence() -> list[str]:
@@ -69,7 +69,7 @@ def ranges() -> list[str]:
     for use in USES:
         for cell in CELLS:
             found = [of_use(rows, use, cell) for rows in compared.values()]
-            figures = [span(values) for rows in found for values in ([r.ratio for r in rows], [r.least for r in rows])]
+            figures = [span(values) for rows in found for values in (fair(rows), fair(rows, "least"))]
             lines.append([use.title, cell, *figures])
     return markdown([heading, *lines], 2)
 
@@ -123,7 +123,10 @@ def ceilings() -> list[str]:
         for cell in CELLS:
             figures = []
             for machine in MACHINES:
-                rows = [row for row in of_use(comparisons(machine), use, cell) if row.hidden >= 64]
-                figures += [span(map(of, rows), 0, " %"), span((of(row) / row.least for row in rows), 0, " %")]
+                rows = [row for row in of_use(comparisons(machine), use, cell) if row.complete and row.hidden >= 64]
+                figures += [
+                    span(map(of, rows), 0, " %"),
+                    span((of(row) / row.least for row in rows), 0, " %"),
+                ]
             lines.append([use.title, cell, *figures])
     return markdown([heading, *lines], 2)
