@@ -75,7 +75,9 @@ def on_signal(count):
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("call", ["layer(x)", "layer.record(x)", "wide(x)", "stack(x)", "layer.record(x)[-1].backward(y)"])
+@pytest.mark.parametrize(
+    "call", ["layer(x)", "layer.record(x)", "wide(x)", "stack(x)", "layer.record(x)[-1].backward(y)"]
+)
 def test_a_long_call_is_interrupted(call: str, threads: int) -> None:
     """Without checkpoints, in every way that work is shared: units, rows, layers; forward and backward."""
     code = f"""

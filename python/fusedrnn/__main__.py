@@ -26,9 +26,10 @@ def _text(value: Any) -> str:
 def _threads() -> dict[str, str]:
     """What threads cost here. Measured: it takes about 0.1 s."""
     costs = {name: value / 1e3 for name, value in fusedrnn._core.thread_costs().items()}
+    awake, asleep = costs["start_awake"], costs["start_asleep"]
     return {
         "processors": str(fusedrnn._core.processors()),
-        "another thread begins": f"{costs['start_awake']:.1f} us after it is called, {costs['start_asleep']:.0f} us if asleep",
+        "another thread begins": f"{awake:.1f} us after it is called, {asleep:.0f} us if asleep",
         "a barrier of two": f"{costs['barrier']:.2f} us",
         "a second thread": f"for calls of {costs['worth_a_second_thread']:.0f} us and more",
     }

@@ -1,4 +1,4 @@
-"""A run as text: aligned columns for a terminal, or Markdown to paste into docs/performance.md."""
+"""A run as text: aligned columns for a terminal, or Markdown, as in docs/performance/."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from fusedrnn.bench.implementations import OURS
 from fusedrnn.bench.problem import MODES
 
-__all__ = ["duration", "head", "origin", "render", "sections", "table", "title"]
+__all__ = ["LEGEND", "duration", "head", "heading", "notes", "origin", "render", "sections", "table", "tables", "title"]
 
 Document = dict[str, Any]
 Row = dict[str, Any]
@@ -60,9 +60,9 @@ def _table(rows: Sequence[Row]) -> list[list[str]]:
     """Cells of a section's table, the heading first."""
     peers = [name for name in dict.fromkeys(name for row in rows for name in row["results"]) if name != OURS]
     scaling = any(row["scaling"] is not None for row in rows)
-    heading = ["cell", "shape", "B×T×I×H", OURS, *peers, "× best peer", "rounds", "least", "GFLOP/s", "bound by"]
-    heading += ["of bound", "least", "of phased", "least", *(["× 1 thread", "least", "machine"] if scaling else [])]
-    return [heading, *(_cells(row, peers, scaling) for row in rows)]
+    columns = ["cell", "shape", "B×T×I×H", OURS, *peers, "× best peer", "rounds", "least", "GFLOP/s", "bound by"]
+    columns += ["of bound", "least", "of phased", "least", *(["× 1 thread", "least", "machine"] if scaling else [])]
+    return [columns, *(_cells(row, peers, scaling) for row in rows)]
 
 
 def _cells(row: Row, peers: Sequence[str], scaling: bool) -> list[str]:
@@ -101,7 +101,8 @@ def _cell(result: dict[str, Any] | None, best: bool) -> str:
     return duration(result["seconds"]) + ("*" if best else "")
 
 
-def _head(document: Document) -> list[tuple[str, str]]:
+def heading(document: Document) -> list[tuple[str, str]]:
+    """Names and values of a run: where its figures come from and how it was done."""
     settings = document["settings"]
     pins = ", ".join(
         f"{threads} thread{'s' if threads != '1' else ''} on "
@@ -164,19 +165,26 @@ LEGEND = (
 )
 
 
+def tables(document: Document) -> list[tuple[str, list[list[str]]]]:
+    """A title and cells, their heading first, for every section."""
+    return [(name, _table(rows)) for name, rows in sections(document["rows"])]
+
+
+def notes(document: Document) -> list[tuple[str, list[str]]]:
+    """What is said under the tables: a title and its entries."""
+    found = [("Set-ups timed", _variants(document["rows"])), ("Not timed", _notes(document["rows"]))]
+    return [(name, entries) for name, entries in found if entries]
+
+
 def render(document: Document, markdown: bool = False) -> str:
     """The whole report."""
-    lines = head(_head(document), markdown)
-    for heading, rows in sections(document["rows"]):
-        lines += ["", f"### {heading}" if markdown else f"{heading}", ""]
-        lines += table(_table(rows), markdown)
+    lines = head(heading(document), markdown)
+    for name, cells in tables(document):
+        lines += ["", f"### {name}" if markdown else f"{name}", ""]
+        lines += table(cells, markdown)
     lines += ["", LEGEND]
-    for heading, notes in (
-        ("Set-ups timed", _variants(document["rows"])),
-        ("Not timed", _notes(document["rows"])),
-    ):
-        if notes:
-            lines += ["", f"{heading}:", *(["", *(f"* {note}" for note in notes)] if markdown else notes)]
+    for name, entries in notes(document):
+        lines += ["", f"{name}:", *(["", *(f"* {entry}" for entry in entries)] if markdown else entries)]
     return "\n".join(lines)
 
 

@@ -62,7 +62,7 @@ class Shape:
 GROUPS: dict[str, str] = {
     "quick": "six shapes from one audio cell to a language model: the default",
     "small": "what finishes in microseconds: audio cells, control, one step",
-    "issue": "the shapes the speed bars of the project are set on",
+    "uses": "one shape or more of every use, from a streaming step to speech and language models",
     "field": "the shapes of the figures in the literature and in the peers' issues",
     "long": "one row, T from 1 to 2000",
     "off-block": "sizes that are no multiple of a vector, each beside its neighbours that are",
@@ -73,16 +73,16 @@ GROUPS: dict[str, str] = {
 
 SHAPES: tuple[Shape, ...] = (
     # One step, as a frame loop or a policy calls it.
-    Shape("step-16", 1, 1, 16, 16, ("small", "issue", "field")),
-    Shape("step-32", 1, 1, 32, 32, ("small", "issue")),
-    Shape("step-64", 1, 1, 64, 64, ("small", "issue", "field")),
+    Shape("step-16", 1, 1, 16, 16, ("small", "uses", "field")),
+    Shape("step-32", 1, 1, 32, 32, ("small", "uses")),
+    Shape("step-64", 1, 1, 64, 64, ("small", "uses", "field")),
     Shape("step-256", 1, 1, 256, 256, ("field",)),
     # Small audio cells: amplifier models (one sample in, one out), effects, denoisers.
     Shape("amp-16", 1, 128, 1, 16, ("small",)),
     Shape("amp-40", 1, 128, 1, 40, ("small", "off-block")),
-    Shape("audio-16", 1, 100, 16, 16, ("quick", "small", "issue")),
-    Shape("audio-32", 1, 100, 32, 32, ("small", "issue")),
-    Shape("audio-64", 1, 100, 64, 64, ("small", "issue", "field")),
+    Shape("audio-16", 1, 100, 16, 16, ("quick", "small", "uses")),
+    Shape("audio-32", 1, 100, 32, 32, ("small", "uses")),
+    Shape("audio-64", 1, 100, 64, 64, ("small", "uses", "field")),
     # The same cell, longer and longer.
     Shape("long-1", 1, 1, 32, 64, ("long",)),
     Shape("long-10", 1, 10, 32, 64, ("long",)),
@@ -90,32 +90,32 @@ SHAPES: tuple[Shape, ...] = (
     Shape("long-500", 1, 500, 32, 64, ("long",)),
     Shape("long-2000", 1, 2000, 32, 64, ("long", "small")),
     # One row: the weights are read once a step, from wherever they fit.
-    Shape("row-128", 1, 100, 128, 128, ("quick", "issue")),
-    Shape("row-256", 1, 100, 256, 256, ("issue", "field")),
-    Shape("row-512", 1, 100, 512, 512, ("issue",)),
-    Shape("row-1024", 1, 100, 1024, 1024, ("issue", "field")),
+    Shape("row-128", 1, 100, 128, 128, ("quick", "uses")),
+    Shape("row-256", 1, 100, 256, 256, ("uses", "field")),
+    Shape("row-512", 1, 100, 512, 512, ("uses",)),
+    Shape("row-1024", 1, 100, 1024, 1024, ("uses", "field")),
     # Voice activity, control and reinforcement learning.
     Shape("vad-64", 8, 32, 80, 64, ("small",)),
-    Shape("vad-128", 8, 50, 128, 128, ("quick", "issue", "field")),
+    Shape("vad-128", 8, 50, 128, 128, ("quick", "uses", "field")),
     Shape("rl-64", 64, 16, 32, 64, ("small",)),
     Shape("rl-256", 64, 16, 64, 256, ()),
     Shape("batch-6", 6, 50, 256, 256, ("field",)),
     # Tagging and classification of short text.
     Shape("tagging-32", 32, 50, 32, 32, ("field",)),
-    Shape("tagging-64", 32, 50, 64, 64, ("quick", "issue", "field")),
-    Shape("tagging-128", 32, 50, 128, 128, ("issue",)),
-    Shape("tagging-256", 32, 50, 256, 256, ("quick", "issue", "field")),
+    Shape("tagging-64", 32, 50, 64, 64, ("quick", "uses", "field")),
+    Shape("tagging-128", 32, 50, 128, 128, ("uses",)),
+    Shape("tagging-256", 32, 50, 256, 256, ("quick", "uses", "field")),
     Shape("tagging-128-bi", 32, 50, 128, 128, (), directions=2),
     Shape("tagging-256-bi", 32, 50, 256, 256, (), directions=2),
     # Language models: one layer of a word model, and the medium model of Zaremba et al. 2014.
-    Shape("language-512", 64, 50, 512, 512, ("quick", "issue", "field")),
+    Shape("language-512", 64, 50, 512, 512, ("quick", "uses", "field")),
     Shape("language-650", 20, 35, 650, 650, ("off-block",)),
-    Shape("language-1024", 128, 50, 1024, 1024, ("issue", "field")),
+    Shape("language-1024", 128, 50, 1024, 1024, ("uses", "field")),
     # Translation (GNMT) and speech (DeepSpeech 2), as oneDNN's benchdnn has them.
     Shape("gnmt-512", 128, 25, 512, 512, ()),
     Shape("gnmt-1024", 128, 25, 1024, 1024, ()),
     Shape("deepspeech-50", 16, 50, 1760, 1760, ()),
-    Shape("deepspeech-100", 16, 100, 1760, 1760, ("issue",)),
+    Shape("deepspeech-100", 16, 100, 1760, 1760, ("uses",)),
     Shape("deepspeech-200", 16, 200, 1760, 1760, ()),
     # Off the unit block of 16: the cost must be that of the neighbours, pro rata.
     Shape("off-16", 32, 50, 16, 16, ("off-block",)),
@@ -123,12 +123,12 @@ SHAPES: tuple[Shape, ...] = (
     Shape("off-96", 32, 50, 96, 96, ("off-block",)),
     Shape("off-100", 32, 50, 100, 100, ("off-block",)),
     Shape("off-112", 32, 50, 112, 112, ("off-block",)),
-    Shape("off-992", 16, 50, 992, 992, ("off-block", "issue")),
-    Shape("off-1000", 16, 50, 1000, 1000, ("off-block", "issue")),
-    Shape("off-1008", 16, 50, 1008, 1008, ("off-block", "issue")),
+    Shape("off-992", 16, 50, 992, 992, ("off-block", "uses")),
+    Shape("off-1000", 16, 50, 1000, 1000, ("off-block", "uses")),
+    Shape("off-1008", 16, 50, 1008, 1008, ("off-block", "uses")),
     # Rows of unequal length; the padded twins are tagging-64, tagging-256 and language-512.
     Shape("ragged-64", 32, 50, 64, 64, ("ragged",), ragged=True),
-    Shape("ragged-256", 32, 50, 256, 256, ("ragged", "issue"), ragged=True),
+    Shape("ragged-256", 32, 50, 256, 256, ("ragged", "uses"), ragged=True),
     Shape("ragged-512", 64, 50, 512, 512, ("ragged",), ragged=True),
 )
 

@@ -16,9 +16,9 @@ HEADING = [
 
 LEGEND = (
     "Milliseconds, medians and 90th percentiles of all calls. threads: fusedrnn's default there. of: fusedrnn's calls "
-    "in a turn, or the whole turn with the other library's. default / 1 thread: the ratio of a round's medians, below 1 "
-    "where the default is the faster one, as the median of all rounds; rounds: its least and greatest. *: the ratio that "
-    "counts, of the two."
+    "in a turn, or the whole turn with the other library's. default / 1 thread: the ratio of a round's medians, below "
+    "1 where the default is the faster one, as the median of all rounds; rounds: its least and greatest. *: the ratio "
+    "that counts, of the two."
 )
 
 

@@ -1,0 +1,1 @@
+"""The pages of figures, rendered from docs/performance/data: see benchmarks/pages.py."""
