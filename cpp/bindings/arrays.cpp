@@ -1,3 +1,4 @@
+// Checks one argument of a call as a NumPy array, and writes the message if it is not the array that is expected.
 #include "bindings/arrays.hpp"
 
 namespace fusedrnn::bindings {

@@ -1,3 +1,4 @@
+// Defines the module fusedrnn._core: each file of this folder adds its part.
 #include <pybind11/pybind11.h>
 
 #include <stdexcept>

@@ -1,3 +1,4 @@
+// Networks and tapes as Python sees them. Each call finds its dtype and checks its arrays.
 #include "fusedrnn/network.hpp"
 
 #include <pybind11/stl.h>

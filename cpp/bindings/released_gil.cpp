@@ -1,3 +1,4 @@
+// Releases Python's GIL around a computation and takes it again. Between, it can ask Python for signals.
 #include "bindings/released_gil.hpp"
 
 #include <cxxabi.h>

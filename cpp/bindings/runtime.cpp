@@ -1,3 +1,4 @@
+// Settings for Python: the instruction set, the number of threads, and what was built.
 #include "fusedrnn/runtime.hpp"
 
 #include <pybind11/stl.h>

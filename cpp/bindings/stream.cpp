@@ -1,3 +1,4 @@
+// Streams as Python sees them: one time step per call, without an allocation.
 #include "bindings/stream.hpp"
 
 #include <algorithm>

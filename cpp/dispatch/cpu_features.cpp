@@ -1,3 +1,4 @@
+// Reads from cpuid and XCR0 which instruction sets the processor has and the operating system saves.
 #include "dispatch/cpu_features.hpp"
 
 #include <cstdint>

@@ -1,3 +1,5 @@
+// Chooses the kernel table of the process: the best one that the machine runs, or the one that was asked for by name.
+// Reads FUSEDRNN_ISA, FUSEDRNN_NUM_THREADS and OMP_NUM_THREADS.
 #include "dispatch/dispatch.hpp"
 
 #include <atomic>

@@ -1,3 +1,4 @@
+// Allocates aligned memory, on huge pages where it is large.
 #include "rnn/buffer.hpp"
 
 #include <cstdlib>

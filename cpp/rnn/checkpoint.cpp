@@ -1,3 +1,4 @@
+// Backward with checkpoints: the sequence is recorded again in parts, from the last to the first.
 #include "rnn/checkpoint.hpp"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// Asks now and then, on the thread that began a call, whether the call should end early.
 #include "fusedrnn/interrupt.hpp"
 
 #include <cstdint>

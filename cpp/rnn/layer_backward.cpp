@@ -1,3 +1,4 @@
+// One layer backward: back through time, then dx, dh0 and the weights' gradients, with the threads that share it.
 #include <algorithm>
 
 #include "rnn/back_through_time.hpp"

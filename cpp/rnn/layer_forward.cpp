@@ -1,3 +1,4 @@
+// One layer forward: decides when input products are computed ahead, and calls the kernels span by span.
 #include <algorithm>
 
 #include "fusedrnn/interrupt.hpp"

@@ -1,3 +1,4 @@
+// The public class Network: every call as a walk over the layers.
 #include "fusedrnn/network.hpp"
 
 #include "rnn/checkpoint.hpp"

@@ -1,3 +1,4 @@
+// Packs the parameters into the layouts of the kernels, and packs again only when a parameter has changed.
 #include "rnn/packed_weights.hpp"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// Sorts the rows of a batch by length and cuts the sequence into spans.
 #include "rnn/schedule.hpp"
 
 #include <algorithm>

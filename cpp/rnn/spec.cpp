@@ -1,3 +1,4 @@
+// The parameters of a network: their names, shapes and order.
 #include "fusedrnn/network.hpp"
 
 namespace fusedrnn {

@@ -1,3 +1,4 @@
+// Decides how a layer is shared between threads, and between how many: rows, units, directions or whole layers.
 #include "rnn/split.hpp"
 
 #include <algorithm>

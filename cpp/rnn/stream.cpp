@@ -1,3 +1,4 @@
+// The public class Stream: a network stepped one time step at a time.
 #include <algorithm>
 #include <atomic>
 #include <utility>

@@ -1,3 +1,4 @@
+// The public class Tape: what a recorded call keeps, and backward through the layers.
 #include "rnn/tape.hpp"
 
 #include <algorithm>

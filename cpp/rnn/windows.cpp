@@ -1,3 +1,4 @@
+// Cuts the backward pass of a layer into windows of steps.
 #include "rnn/windows.hpp"
 
 namespace fusedrnn {

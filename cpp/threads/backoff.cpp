@@ -1,3 +1,4 @@
+// Counts the gains and losses of teams, and keeps teams small for a while after a loss.
 #include "threads/backoff.hpp"
 
 #include <algorithm>

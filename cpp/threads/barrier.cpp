@@ -1,3 +1,4 @@
+// Waits for the threads of a team at the end of a step, and ends the team if one of them is late.
 #include "threads/barrier.hpp"
 
 #include "threads/team_mode.hpp"

@@ -1,3 +1,4 @@
+// The mutex, made of one word and the futex system call, and how it is made anew in a forked child.
 #include "threads/fork_safe_mutex.hpp"
 
 #include <linux/futex.h>

@@ -1,3 +1,4 @@
+// Counts the processors that the process may use: by its affinity and by the CPU quotas of cgroup v1 and v2.
 #include "threads/processors.hpp"
 
 #include <sched.h>

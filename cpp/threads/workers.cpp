@@ -1,3 +1,4 @@
+// Starts, calls and wakes the worker threads. The comments argue the memory order of a worker's state.
 #include "threads/workers.hpp"
 
 #include <pthread.h>

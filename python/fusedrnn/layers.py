@@ -14,8 +14,7 @@ The equations are those of docs/design/cells.md, which `fusedrnn.reference` foll
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, ClassVar, Generic, Literal, SupportsIndex, overload
 
@@ -210,7 +209,8 @@ class _Layer(Module, Generic[State]):
         if unbatched:
             x, h0, c0, reset = self._add_batch(x, h0, c0, lengths, reset)
         batch_first = self.batch_first and not unbatched
-        with self._dropout_masks(x, batch_first) as masks:
+        before = self.rng.bit_generator.state if self._drops else None
+        try:
             y, h, c, cells, tape = self._network.record(
                 x,
                 h0,
@@ -219,9 +219,13 @@ class _Layer(Module, Generic[State]):
                 reset=None if reset is None else _checks.mask_array("reset", reset),
                 batch_first=batch_first,
                 return_cell=return_cell,
-                dropout_masks=masks,
+                dropout_masks=self._dropout_masks_for(x, batch_first) if before else None,
                 checkpoint=every,
             )
+        except BaseException:
+            if before:  # a call that failed has drawn nothing
+                self.rng.bit_generator.state = before
+            raise
         if unbatched:
             y, h = y[:, 0], h[:, 0]
             c = None if c is None else c[:, 0]
@@ -233,19 +237,11 @@ class _Layer(Module, Generic[State]):
         """Whether `record` zeroes anything."""
         return self.dropout > 0.0 and self.num_layers > 1
 
-    @contextmanager
-    def _dropout_masks(self, x: Array, batch_first: bool) -> Iterator[list[Array] | None]:
-        """The masks of one `record` of `x` (three axes). Where it fails the generator is put back: nothing was drawn."""
-        if not self._drops or x.dtype != self.dtype or x.shape[2] != self.input_size:  # the core refuses such an x
-            yield None
-            return
-        generator = self.rng.bit_generator
-        before = generator.state
-        try:
-            yield self._draw_dropout_masks(x.shape[1::-1] if batch_first else x.shape[:2])
-        except BaseException:
-            generator.state = before
-            raise
+    def _dropout_masks_for(self, x: Array, batch_first: bool) -> list[Array] | None:
+        """The masks of one `record` of `x`, which has three axes."""
+        if x.dtype != self.dtype or x.shape[2] != self.input_size:  # the core refuses such an x
+            return None
+        return self._draw_dropout_masks(x.shape[1::-1] if batch_first else x.shape[:2])
 
     def _draw_dropout_masks(self, steps_and_rows: tuple[int, ...]) -> list[Array]:
         """Inverted dropout: what multiplies the output of every layer but the last, 1/(1-p) or 0 with probability p.

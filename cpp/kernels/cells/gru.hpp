@@ -1,5 +1,6 @@
 // GRU, reset after the product: equations (G1)-(G5) forward and (G6)-(G10) backward of docs/design/cells.md.
-// Sums arrive in the order r, z, n's input half, n's recurrent half.
+// Sums arrive in the order r, z, n's input half, n's recurrent half, which is q of (G3). step/backward.hpp has the
+// product of (G10).
 #pragma once
 
 #include "gemm/tile.hpp"
@@ -24,18 +25,18 @@ struct Gru {
 
     FUSEDRNN_INLINE static V first_half(const V* sum, const ForwardRow<T>& row, Index unit, Index lanes,
                                         Index hidden) {
-        const V r = sigmoid(sum[0]);
+        const V r = sigmoid(sum[0]);  // (G1)
         if (T* saved = row.saved) {
             store_lanes(r, saved + unit, lanes);
-            store_lanes(sum[3], saved + unit + 3 * hidden, lanes);
+            store_lanes(sum[3], saved + unit + 3 * hidden, lanes);  // (G3)
         }
-        return fma(r, sum[3], sum[2]);
+        return fma(r, sum[3], sum[2]);  // (G4), before its tanh
     }
 
     FUSEDRNN_INLINE static void second_half(V before_tanh, V sum, const ForwardRow<T>& row, Index unit, Index lanes,
                                             Index hidden) {
-        const V z = sigmoid(sum), n = tanh(before_tanh);
-        store_lanes(fma(z, load_lanes<V>(row.h_prev + unit, lanes) - n, n), row.units + unit, lanes);
+        const V z = sigmoid(sum), n = tanh(before_tanh);  // (G2), (G4)
+        store_lanes(fma(z, load_lanes<V>(row.h_prev + unit, lanes) - n, n), row.units + unit, lanes);  // (G5)
         if (T* saved = row.saved) {
             store_lanes(z, saved + unit + hidden, lanes);
             store_lanes(n, saved + unit + 2 * hidden, lanes);
@@ -49,13 +50,13 @@ struct Gru {
         const V r = load_lanes<V>(saved, lanes), z = load_lanes<V>(saved + hidden, lanes);
         const V n = load_lanes<V>(saved + 2 * hidden, lanes), recurrent = load_lanes<V>(saved + 3 * hidden, lanes);
         const V h_before = load_lanes<V>(h_prev + unit, lanes);
-        store_lanes(dh * z, row.dh_carry + unit, lanes);
-        const V dn = dh * (one - z) * fma(-n, n, one);
+        store_lanes(dh * z, row.dh_carry + unit, lanes);  // (G10), without the product
+        const V dn = dh * (one - z) * fma(-n, n, one);  // (G7)
         T* out = row.gates + unit;
         store_lanes(dn, out, lanes);
-        store_lanes(dn * recurrent * (r * (one - r)), out + hidden, lanes);
-        store_lanes(dh * (h_before - n) * (z * (one - z)), out + 2 * hidden, lanes);
-        store_lanes(dn * r, out + 3 * hidden, lanes);
+        store_lanes(dn * recurrent * (r * (one - r)), out + hidden, lanes);  // (G8)
+        store_lanes(dh * (h_before - n) * (z * (one - z)), out + 2 * hidden, lanes);  // (G6)
+        store_lanes(dn * r, out + 3 * hidden, lanes);  // (G9)
     }
 };
 

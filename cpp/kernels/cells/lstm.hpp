@@ -1,4 +1,5 @@
-// LSTM, equations (L1)-(L6) forward and (L7)-(L14) backward of docs/design/cells.md. Sums arrive in the order i,f,g,o.
+// LSTM, equations (L1)-(L6) forward and (L7)-(L14) backward of docs/design/cells.md. Sums, the
+// pre-activations of (L1), arrive in the order i,f,g,o. step/forward.hpp has (L6), step/backward.hpp (L7) and (L13).
 #pragma once
 
 #include "gemm/tile.hpp"
@@ -24,8 +25,8 @@ struct Lstm {
 
     FUSEDRNN_INLINE static V first_half(const V* sum, const ForwardRow<T>& row, Index unit, Index lanes,
                                         Index hidden) {
-        const V i = sigmoid(sum[0]), f = sigmoid(sum[1]), g = tanh(sum[2]);
-        const V c = fma(f, load_lanes<V>(row.c_prev + unit, lanes), i * g);
+        const V i = sigmoid(sum[0]), f = sigmoid(sum[1]), g = tanh(sum[2]);  // (L2), (L3)
+        const V c = fma(f, load_lanes<V>(row.c_prev + unit, lanes), i * g);  // (L4)
         store_lanes(c, row.c + unit, lanes);
         if (T* saved = row.saved) {
             saved += unit;
@@ -38,12 +39,12 @@ struct Lstm {
 
     FUSEDRNN_INLINE static void second_half(V c, V sum, const ForwardRow<T>& row, Index unit, Index lanes,
                                             Index hidden) {
-        const V o = sigmoid(sum);
-        store_lanes(o * tanh(c), row.units + unit, lanes);
+        const V o = sigmoid(sum);  // (L2)
+        store_lanes(o * tanh(c), row.units + unit, lanes);  // (L5)
         if (row.saved) store_lanes(o, row.saved + unit + 3 * hidden, lanes);
     }
 
-    // `dh` is the whole gradient of o * tanh(c).
+    // `dh` is the whole gradient of o * tanh(c): dm of (L7).
     FUSEDRNN_INLINE static void backward(V dh, const BackwardRow<T>& row, const T*, const T* c_prev, Index unit,
                                          Index lanes, Index hidden, Nonlinearity) {
         const V one = V::broadcast(1);
@@ -51,13 +52,13 @@ struct Lstm {
         const V i = load_lanes<V>(saved, lanes), f = load_lanes<V>(saved + hidden, lanes);
         const V g = load_lanes<V>(saved + 2 * hidden, lanes), o = load_lanes<V>(saved + 3 * hidden, lanes);
         const V tanh_c = tanh(load_lanes<V>(row.c + unit, lanes));
-        const V dc = fma(dh * o, fma(-tanh_c, tanh_c, one), load_lanes<V>(row.dc_carry + unit, lanes));
-        store_lanes(dc * f, row.dc_carry + unit, lanes);
+        const V dc = fma(dh * o, fma(-tanh_c, tanh_c, one), load_lanes<V>(row.dc_carry + unit, lanes));  // (L8)
+        store_lanes(dc * f, row.dc_carry + unit, lanes);  // (L14)
         T* out = row.gates + unit;
-        store_lanes(dc * g * (i * (one - i)), out, lanes);
-        store_lanes(dc * load_lanes<V>(c_prev + unit, lanes) * (f * (one - f)), out + hidden, lanes);
-        store_lanes(dc * i * fma(-g, g, one), out + 2 * hidden, lanes);
-        store_lanes(dh * tanh_c * (o * (one - o)), out + 3 * hidden, lanes);
+        store_lanes(dc * g * (i * (one - i)), out, lanes);  // (L9)
+        store_lanes(dc * load_lanes<V>(c_prev + unit, lanes) * (f * (one - f)), out + hidden, lanes);  // (L10)
+        store_lanes(dc * i * fma(-g, g, one), out + 2 * hidden, lanes);  // (L11)
+        store_lanes(dh * tanh_c * (o * (one - o)), out + 3 * hidden, lanes);  // (L12)
     }
 };
 

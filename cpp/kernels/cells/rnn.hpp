@@ -1,4 +1,5 @@
-// Simple RNN: equations (R1)-(R2) forward and (R3)-(R4) backward of docs/design/cells.md.
+// Simple RNN: equations (R1)-(R2) forward and (R3)-(R4) backward of docs/design/cells.md. step/forward.hpp has the
+// products of (R1) and calls value() for (R2); step/backward.hpp has the product of (R4).
 #pragma once
 
 #include "gemm/tile.hpp"
@@ -14,24 +15,24 @@ struct Rnn {
     static constexpr CellKind kind = CellKind::rnn;
 
     // Each activation's value, and its derivative from that value. Comparisons are written so that NaN is carried on.
-    struct Tanh {
+    struct Tanh {  // (A2)
         FUSEDRNN_INLINE static V value(V sum) { return tanh(sum); }
         FUSEDRNN_INLINE static V derivative(V y) { return fma(-y, y, V::broadcast(1)); }
     };
-    struct Relu {
+    struct Relu {  // (A3)
         FUSEDRNN_INLINE static V value(V sum) { return select(less(sum, V::zero()), V::zero(), sum); }
         FUSEDRNN_INLINE static V derivative(V y) { return select(less(V::zero(), y), V::broadcast(1), V::zero()); }
     };
-    struct Sigmoid {
+    struct Sigmoid {  // (A1)
         FUSEDRNN_INLINE static V value(V sum) { return sigmoid(sum); }
         FUSEDRNN_INLINE static V derivative(V y) { return y * (V::broadcast(1) - y); }
     };
-    struct LeakyRelu {
+    struct LeakyRelu {  // (A4)
         FUSEDRNN_INLINE static V slope() { return V::broadcast(static_cast<T>(leaky_relu_slope)); }
         FUSEDRNN_INLINE static V value(V sum) { return select(less(sum, V::zero()), sum * slope(), sum); }
         FUSEDRNN_INLINE static V derivative(V y) { return select(less(V::zero(), y), V::broadcast(1), slope()); }
     };
-    struct Identity {
+    struct Identity {  // (A5)
         FUSEDRNN_INLINE static V value(V sum) { return sum; }
         FUSEDRNN_INLINE static V derivative(V) { return V::broadcast(1); }
     };
@@ -52,7 +53,7 @@ struct Rnn {
                                          Index, Nonlinearity nonlinearity) {
         const V y = load_lanes<V>(row.h + unit, lanes);
         with_activation(nonlinearity, [&](auto activation) FUSEDRNN_LAMBDA {
-            store_lanes(dh * activation.derivative(y), row.gates + unit, lanes);
+            store_lanes(dh * activation.derivative(y), row.gates + unit, lanes);  // (R3)
         });
     }
 };

@@ -8,8 +8,16 @@
 namespace fusedrnn::FUSEDRNN_ISA {
 namespace {
 
-// x = n ln 2 + r with |r| <= ln(2)/2, e^x = 2^n (1 + r + r^2 p(r)). Overflows to inf, underflows through the subnormals
-// with one rounding, e^-inf = 0, NaN comes back.
+// x = n ln 2 + r with |r| <= ln(2)/2, e^x = 2^n (1 + r + r^2 p(r)).
+//
+//   error        at most 3 ULP (float) or 2 ULP (double) of the exact value; a subnormal result is rounded once
+//   measured     0.89 ULP over every float, 0.90 ULP over 10^7 doubles, with fused multiply-add
+//   valid range  every x: bounded to [-104, 89] (float) or [-746, 710] (double), beyond which the result is 0 or inf
+//   exactly      e^±0 = 1, e^x = 1 for subnormal x, e^inf = inf, e^-inf = 0
+//   NaN          a quiet one comes back with its bits, a signalling one as some NaN
+//
+// tests/test_math.cpp holds every instruction set to these bounds. Where denormals are flushed (denormals.hpp), a
+// subnormal result is 0 or the smallest normal number.
 template <class V>
 FUSEDRNN_INLINE V exp(V x) {
     using T = typename V::Scalar;
