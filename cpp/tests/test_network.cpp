@@ -386,7 +386,7 @@ void test_threads(Checks& checks) {
             Problem<T> p(one.spec, 9, size.rows, 7);
             set_num_threads(1);
             const Recorded<T> whole = record(p), truncated = record(p, 4);
-            for (const auto [threads, mode] : {std::pair{2, TeamMode::fixed}, {4, TeamMode::fixed}, {4, TeamMode::random}}) {
+            for (const auto& [threads, mode] : {std::pair{2, TeamMode::fixed}, {4, TeamMode::fixed}, {4, TeamMode::random}}) {
                 set_num_threads(threads);
                 set_team_mode(mode);
                 checks.check(record(p) == whole && record(p, 4) == truncated && forward(p) == whole.results,
@@ -469,7 +469,7 @@ void soak(Checks& checks, double seconds) {
     std::vector<Problem<float>> problems;
     std::vector<Recorded<float>> expected;
     set_num_threads(1);
-    for (const auto [hidden, rows] : {std::pair<Index, Index>{97, 13}, {161, 1}, {33, 3}})
+    for (const auto& [hidden, rows] : {std::pair<Index, Index>{97, 13}, {161, 1}, {33, 3}})
         for (const Case& one : cases(33, hidden)) {
             problems.emplace_back(one.spec, 9, rows, 7);
             expected.push_back(record(problems.back()));
