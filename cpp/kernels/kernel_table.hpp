@@ -74,10 +74,10 @@ struct ForwardStrides {  // elements from one step to the next
     Index x, units, h, c, saved;
 };
 
-// A product of rows that lie evenly spaced, which spans of one row take in passing (gemm/in_passing.hpp). What has been taken is
+// A product of evenly spaced rows that is computed while spans of one row wait for W_hh (gemm/overlap.hpp). Its progress is
 // part of it: several spans may go on with it.
 template <class T>
-struct InPassing {
+struct OverlappedProduct {
     static constexpr Index rows = 8;
     const T* x;       // the first of so many rows, and from one to the next
     Index x_stride;
@@ -103,9 +103,9 @@ struct ForwardSpan {
     Index block_begin, block_end;              // the unit blocks this call computes
     Index proj_begin, proj_end;                // the projection's blocks this call computes
     bool down;                                 // where the first step begins: blocks go up and down by turns
-    InPassing<T>* in_passing;                  // input products of steps after the span, as project() would store them, of
-                                               // the span's blocks. Null: none are
-    bool completes_passing;                    // they are complete at the end of this span, unless the barrier ended it
+    OverlappedProduct<T>* overlapped;          // the input projection of steps after the span, as project() would store it,
+                                               // of the span's blocks. Null: none
+    bool completes_overlapped;                 // it is complete at the end of this span, unless the barrier ended it
     StepBarrier barrier;
 
     [[gnu::always_inline]] Index recurrent_size() const { return proj_size ? proj_size : hidden_size; }
@@ -172,9 +172,9 @@ struct BackwardSpan {
     Index block_begin, block_end;
     Index proj_begin, proj_end;
     T* scratch;          // rows * linear_tile_columns elements, owned by this call
-    InPassing<T>* in_passing;  // dx of steps after the span: `dx`, by chains, of these rows. Null: none is
+    OverlappedProduct<T>* overlapped;  // dx of steps after the span: `dx`, by chains, of these rows. Null: none is
     LinearArgs<T> dx;
-    bool completes_passing;    // it is complete at the end of this span, and where the barrier ended it
+    bool completes_overlapped;         // it is complete at the end of this span, and where the barrier ended it
     StepBarrier barrier;
 
     [[gnu::always_inline]] Index recurrent_size() const { return proj_size ? proj_size : hidden_size; }
@@ -233,7 +233,7 @@ struct Kernels {
     Index enough_rows;  // with fewer a tile waits for loads
     // So many columns of x one row's step multiplies while it waits for the activations of the step before.
     Index columns_while_waiting;
-    bool takes_in_passing;  // ForwardSpan::in_passing, BackwardSpan::in_passing
+    bool overlaps_products;  // ForwardSpan::overlapped, BackwardSpan::overlapped
     // The steps taken, which are all but where the barrier ended the span.
     Index (*forward[cell_kind_count])(const ForwardSpan<T>&);
     void (*project[cell_kind_count])(const ProjectArgs<T>&);

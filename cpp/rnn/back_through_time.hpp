@@ -6,7 +6,7 @@
 
 #include "fusedrnn/interrupt.hpp"
 #include "rnn/direction_backward.hpp"
-#include "rnn/in_passing.hpp"
+#include "rnn/overlap.hpp"
 #include "rnn/split.hpp"
 #include "rnn/thread_share.hpp"
 
@@ -44,7 +44,7 @@ struct Walked {
     Index begin, dx_end;
 };
 
-// One thread's walk back through a window of steps: the gate gradients of its row-steps, and where it takes them in passing
+// One thread's walk back through a window of steps: the gate gradients of its row-steps, and where products are overlapped
 // dx of the last ones.
 template <class T>
 class BackThroughTime {
@@ -54,7 +54,7 @@ public:
 
     // Ends before the window's beginning where the team ends.
     Walked run(const std::vector<StepRange>& spans, StepRange window) {
-        group_ = takes_in_passing(window) ? last_group({window.begin, window.end}) : window;
+        group_ = overlaps(window) ? last_group({window.begin, window.end}) : window;
         const auto begins_before = [](StepRange span, Index step) { return span.begin < step; };
         auto span = std::lower_bound(spans.begin(), spans.end(), window.end, begins_before);
         while (span != spans.begin() && (--span)->end > window.begin)
@@ -71,28 +71,28 @@ public:
 private:
     // dx of one row, but where threads have rows of their own, or directions, which add to one another's dx. Much of W_hh comes
     // from an L2 cache: otherwise there is nothing to gain.
-    bool takes_in_passing(StepRange window) const {
+    bool overlaps(StepRange window) const {
         constexpr Index most_bytes = 10 * l2_bytes;
-        return d_.kernels.takes_in_passing && d_.call.dx && d_.schedule.active(window.begin) == 1 &&
+        return d_.kernels.overlaps_products && d_.call.dx && d_.schedule.active(window.begin) == 1 &&
                share_.row_step == 1 && share_.only_direction < 0 &&
-               worth_taking_in_passing<T>(d_.spec, d_.call.input_size, share_, window.end - window.begin, most_bytes);
+               worth_overlapping<T>(d_.spec, d_.call.input_size, share_, window.end - window.begin, most_bytes);
     }
 
     // As long as a tile, but the one that comes last.
     static StepRange last_group(StepRange steps) {
-        constexpr Index tile = InPassing<T>::rows;
+        constexpr Index tile = OverlappedProduct<T>::rows;
         return {steps.end - steps.begin < 2 * tile ? steps.begin : steps.end - tile, steps.end};
     }
 
-    // While its steps are walked, dx of the group before is taken.
+    // While its steps are walked, dx of the group before is computed.
     void next_group(StepRange window) {
         const Index last = group_.end - 1;
         group_ = last_group({window.begin, group_.begin});
-        in_passing_.x = d_.gates_at(last, 0);
-        in_passing_.x_stride = -d_.gates_width;
-        in_passing_.out = d_.call.dx.at(d_.time(last, 0), d_.batch(0));
-        in_passing_.out_stride = d_.backwards ? d_.call.dx.time_stride : -d_.call.dx.time_stride;
-        in_passing_.column = in_passing_.chain = in_passing_.k = 0;
+        overlapped_.x = d_.gates_at(last, 0);
+        overlapped_.x_stride = -d_.gates_width;
+        overlapped_.out = d_.call.dx.at(d_.time(last, 0), d_.batch(0));
+        overlapped_.out_stride = d_.backwards ? d_.call.dx.time_stride : -d_.call.dx.time_stride;
+        overlapped_.column = overlapped_.chain = overlapped_.k = 0;
     }
 
     // A long window is left now and then, to see whether it is cancelled.
@@ -131,13 +131,13 @@ private:
         span.proj_end = share_.proj_end;
         span.scratch = scratch_.sums.reserve(rows * linear_tile_columns<T>);
         span.barrier = share_.barrier;
-        if (in_passing_.x) take_in_passing(span, range.begin == group_.begin);
+        if (overlapped_.x) overlap(span, range.begin == group_.begin);
         return d_.kernels.backward[static_cast<int>(d_.spec.cell)](span);
     }
 
-    void take_in_passing(BackwardSpan<T>& span, bool completes) {
-        span.in_passing = &in_passing_;
-        span.completes_passing = completes;
+    void overlap(BackwardSpan<T>& span, bool completes) {
+        span.overlapped = &overlapped_;
+        span.completes_overlapped = completes;
         span.dx = input_gradient(d_);
         const Part blocks = part_of(span.dx.block_end, team_.index, team_.size);
         span.dx.block_begin = blocks.begin;
@@ -189,8 +189,8 @@ private:
     const ThreadShare& share_;
     ThreadScratch<T>& scratch_;
     const Team& team_;
-    StepRange group_ = {0, 0};      // the steps in hand
-    InPassing<T> in_passing_ = {};  // dx of the group after it
+    StepRange group_ = {0, 0};              // the steps in hand
+    OverlappedProduct<T> overlapped_ = {};  // dx of the group after it
 };
 
 // dh0 and dc0: what comes through the first step. Rows [part) of the batch's sorted rows.

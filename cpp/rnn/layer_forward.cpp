@@ -1,7 +1,7 @@
 #include <algorithm>
 
 #include "fusedrnn/interrupt.hpp"
-#include "rnn/in_passing.hpp"
+#include "rnn/overlap.hpp"
 #include "rnn/layer.hpp"
 #include "rnn/split.hpp"
 #include "rnn/thread_share.hpp"
@@ -48,7 +48,7 @@ private:
     // nothing. A product of many input rows runs at the speed of the FMA units and reads W_ih once; but what it finds
     // has to be stored between. All groups are about as long; in a wave they are short, so that the next layer may follow.
     void next_group(const StepRange& span, Index rows_to_come) {
-        if (taken_ || takes_in_passing(rows_to_come)) return next_group_in_passing(rows_to_come);
+        if (overlapped_out_ || overlaps(rows_to_come)) return next_overlapped_group(rows_to_come);
         const Index rows_worth_projecting = call_.progress ? 12 : 48;
         constexpr Index projected_bytes = 1 << 20;
         const Index begin = group_.end, rows = rows_at(begin);
@@ -70,28 +70,28 @@ private:
     }
 
     // As long as all weights stay in an L3 cache, beside what others keep there.
-    bool takes_in_passing(Index steps_to_come) const {
+    bool overlaps(Index steps_to_come) const {
         constexpr Index most_bytes = 12 << 20;
-        return kernels_.takes_in_passing && rows_at(group_.end) == 1 && !call_.progress &&
-               worth_taking_in_passing<T>(spec_, call_.input_size, share_, steps_to_come, most_bytes);
+        return kernels_.overlaps_products && rows_at(group_.end) == 1 && !call_.progress &&
+               worth_overlapping<T>(spec_, call_.input_size, share_, steps_to_come, most_bytes);
     }
 
     // As long as a tile, but the first one, which leaves whole tiles to the others. Two places by turns: for the products that
-    // are read, and for those that are taken meanwhile.
-    void next_group_in_passing(Index steps_to_come) {
-        constexpr Index tile = InPassing<T>::rows;
+    // are read, and for those that are computed meanwhile.
+    void next_overlapped_group(Index steps_to_come) {
+        constexpr Index tile = OverlappedProduct<T>::rows;
         const Index width = projected_width(), place = 2 * tile * width;
-        const bool first = !taken_;
-        T* const now = first ? scratch_.projected.reserve(2 * place) : taken_;
+        const bool first = !overlapped_out_;
+        T* const now = first ? scratch_.projected.reserve(2 * place) : overlapped_out_;
         const Index steps = first ? tile + steps_to_come % tile : tile;
         group_ = {group_.end, group_.end + steps};
         projected_ = first ? project(group_, steps, now) : now;
-        taken_ = now == scratch_.projected.data() ? now + place : scratch_.projected.data();
-        in_passing_.x = steps < steps_to_come ? call_.x.at(time(group_.end, 0), batch(0)) : nullptr;
-        in_passing_.x_stride = x_stride();
-        in_passing_.out = taken_;
-        in_passing_.out_stride = width;
-        in_passing_.column = in_passing_.chain = in_passing_.k = 0;
+        overlapped_out_ = now == scratch_.projected.data() ? now + place : scratch_.projected.data();
+        overlapped_.x = steps < steps_to_come ? call_.x.at(time(group_.end, 0), batch(0)) : nullptr;
+        overlapped_.x_stride = x_stride();
+        overlapped_.out = overlapped_out_;
+        overlapped_.out_stride = width;
+        overlapped_.column = overlapped_.chain = overlapped_.k = 0;
     }
 
     // The step's own tiles would be too low for the FMA units, and the input has columns enough for that to outweigh the
@@ -140,7 +140,7 @@ private:
         return h0 ? h0 + batch(i) * spec_.recurrent_size() : zeros();
     }
 
-    T* units_in_passing(Index i) const {
+    T* units_without_tape(Index i) const {
         return workspace_.units.data() + (direction_ * schedule_.batch() + batch(i)) * spec_.hidden_size;
     }
 
@@ -167,7 +167,7 @@ private:
         row.c_prev = c_before(step, i);
         row.h = row.units = y(step, i);
         if (spec_.proj_size)
-            row.units = tape_ ? tape_->units.data() + packed * spec_.hidden_size : units_in_passing(i);
+            row.units = tape_ ? tape_->units.data() + packed * spec_.hidden_size : units_without_tape(i);
         row.c = c_at(step, i);
         if (tape_ && spec_.traits().saved)
             row.saved = tape_->saved.data() + packed * spec_.traits().saved * spec_.hidden_size;
@@ -217,8 +217,8 @@ private:
         span.proj_begin = share_.proj_begin;
         span.proj_end = share_.proj_end;
         span.barrier = share_.barrier;
-        span.in_passing = in_passing_.x ? &in_passing_ : nullptr;
-        span.completes_passing = range.end == group_.end;
+        span.overlapped = overlapped_.x ? &overlapped_ : nullptr;
+        span.completes_overlapped = range.end == group_.end;
         return kernels_.forward[static_cast<int>(spec_.cell)](span);
     }
 
@@ -270,9 +270,9 @@ private:
     const PackedLayer<T>& weights_;
     DirectionTape<T>* const tape_;
     StepRange group_ = {0, 0};
-    const T* projected_ = nullptr;  // what is left of the group's input products, if it has them
-    InPassing<T> in_passing_ = {};  // those of the next group, taken meanwhile
-    T* taken_ = nullptr;            // where those are; null before there are any
+    const T* projected_ = nullptr;          // what is left of the group's input products, if it has them
+    OverlappedProduct<T> overlapped_ = {};  // those of the next group, computed meanwhile
+    T* overlapped_out_ = nullptr;           // where those are; null before there are any
 };
 
 }  // namespace

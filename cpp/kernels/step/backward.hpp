@@ -5,7 +5,7 @@
 #include "cells/gru.hpp"
 #include "cells/lstm.hpp"
 #include "cells/rnn.hpp"
-#include "gemm/in_passing.hpp"
+#include "gemm/overlap.hpp"
 #include "gemm/linear.hpp"
 
 namespace fusedrnn::FUSEDRNN_ISA {
@@ -72,9 +72,10 @@ struct Backward {
     FUSEDRNN_INLINE static void multiply(const BackwardSpan<T>& p, Index rows, Index vectors, const Rows<T>& a,
                                          const LinearPanel<T>& panel, Index depth, T* out) {
         if constexpr (!narrow<T>)
-            if (p.in_passing)
-                return with_constant<Blocking<T>::single_row_vectors>(
-                    vectors, [&](auto n) FUSEDRNN_LAMBDA { multiply_beside<n.value>(p, a.pointer[0], panel, depth, out); });
+            if (p.overlapped)
+                return with_constant<Blocking<T>::single_row_vectors>(vectors, [&](auto n) FUSEDRNN_LAMBDA {
+                    multiply_interleaved<n.value>(p, a.pointer[0], panel, depth, out);
+                });
         LinearTile<T>::choose(rows, vectors)(a, panel.first, depth, panel.k_stride, panel.group_stride, nullptr, 0, out,
                                              tile_width);
     }
@@ -106,18 +107,18 @@ struct Backward {
     }
 
     template <int NV>
-    static void multiply_beside(const BackwardSpan<T>& p, const T* a, const LinearPanel<T>& panel, Index depth, T* out) {
+    static void multiply_interleaved(const BackwardSpan<T>& p, const T* a, const LinearPanel<T>& panel, Index depth, T* out) {
         V sum[1][NV];
 #pragma GCC unroll 8
         for (int j = 0; j < NV; ++j) sum[0][j] = V::zero();
-        passing(p).template accumulate_beside<NV>(sum, a, panel.first, depth, panel.k_stride,
-                                                  LinearOffset<T>{panel.group_stride}, SameSlot{});
+        interleaved(p).template accumulate_interleaved<NV>(sum, a, panel.first, depth, panel.k_stride,
+                                                           LinearOffset<T>{panel.group_stride}, SameSlot{});
 #pragma GCC unroll 8
         for (int j = 0; j < NV; ++j) sum[0][j].store(out + j * V::width);
     }
 
-    using Passing = PassingTiles<T, InputGradients<T>>;
-    FUSEDRNN_INLINE static Passing passing(const BackwardSpan<T>& p) { return Passing({p.dx}, *p.in_passing); }
+    using Interleaved = InterleavedTiles<T, InputGradients<T>>;
+    FUSEDRNN_INLINE static Interleaved interleaved(const BackwardSpan<T>& p) { return Interleaved({p.dx}, *p.overlapped); }
 
     // What the cell of a row will read and write, so that it is there when the product is done. Inline: GCC takes a function
     // that does nothing but fetch for one that does nothing, and drops the calls.
@@ -250,7 +251,7 @@ struct Backward {
             }
         }
         if constexpr (!narrow<T>)
-            if (p.in_passing && (p.completes_passing || !goes_on)) passing(p).complete();
+            if (p.overlapped && (p.completes_overlapped || !goes_on)) interleaved(p).complete();
         return taken;
     }
 };

@@ -6,7 +6,7 @@
 #include "cells/rnn.hpp"
 #include "gemm/gate_pieces.hpp"
 #include "gemm/gate_tile.hpp"
-#include "gemm/in_passing.hpp"
+#include "gemm/overlap.hpp"
 #include "gemm/linear.hpp"
 #include "step/sliced_forward.hpp"
 
@@ -74,7 +74,7 @@ struct GatedForward {
                 sum, a, p.w_ih, p.input_size, at, [](int g) FUSEDRNN_LAMBDA { return Cell::input_slot(g); });
         }
         if constexpr (MR == 1 && !narrow<T>)
-            if (p.in_passing) return tile_beside<U>(p, row, at, recurrent, sum);
+            if (p.overlapped) return tile_interleaved<U>(p, row, at, recurrent, sum);
         for (int r = 0; r < MR; ++r) a.pointer[r] = row[r].h_prev;
         accumulate_gates<T, MR, U, Cell::gates, Cell::sums>(
             sum, a, p.w_hh, recurrent, at, [](int g) FUSEDRNN_LAMBDA { return Cell::recurrent_slot(g); });
@@ -82,11 +82,11 @@ struct GatedForward {
     }
 
     template <int U>
-    FUSEDRNN_INLINE static void tile_beside(const ForwardSpan<T>& p, const ForwardRow<T>* row, UnitVector<T> at,
-                                            Index recurrent, V (&sum)[1][U * Cell::sums]) {
+    FUSEDRNN_INLINE static void tile_interleaved(const ForwardSpan<T>& p, const ForwardRow<T>* row, UnitVector<T> at,
+                                                 Index recurrent, V (&sum)[1][U * Cell::sums]) {
         constexpr Index k_stride = Cell::gates * unit_block<T>;
         const Index block_stride = recurrent * k_stride;
-        passing(p).template accumulate_beside<U * Cell::gates>(
+        interleaved(p).template accumulate_interleaved<U * Cell::gates>(
             sum, row->h_prev, p.w_hh + at.block * block_stride, recurrent, k_stride,
             GateOffset<T, Cell::gates>{block_stride, unit_block<T>}, [](int j) FUSEDRNN_LAMBDA {
                 return j / Cell::gates * Cell::sums + Cell::recurrent_slot(j % Cell::gates);
@@ -175,12 +175,12 @@ struct GatedForward {
                                   });
         });
         if constexpr (!narrow<T>)
-            if (p.in_passing && p.completes_passing && taken == p.steps) passing(p).complete();
+            if (p.overlapped && p.completes_overlapped && taken == p.steps) interleaved(p).complete();
         return taken;
     }
 
-    using Passing = PassingTiles<T, InputProducts<T, GateColumns<T, Cell::gates>, Cell::sums>>;
-    FUSEDRNN_INLINE static Passing passing(const ForwardSpan<T>& p) { return Passing({p}, *p.in_passing); }
+    using Interleaved = InterleavedTiles<T, InputProducts<T, GateColumns<T, Cell::gates>, Cell::sums>>;
+    FUSEDRNN_INLINE static Interleaved interleaved(const ForwardSpan<T>& p) { return Interleaved({p}, *p.overlapped); }
 
     using Pieces = GatePieces<T, Cell::gates>;
     using Sliced = SlicedForward<T, Cell>;
@@ -299,12 +299,12 @@ struct RnnForward {
         const LinearPanel<T> w(p.w_hh, recurrent, p.hidden_size, block);
         const LinearOffset<T> offset{w.group_stride};
         for (int r = 0; r < MR; ++r) a.pointer[r] = row[r].h_prev;
-        bool beside = false;
+        bool interleaves = false;
         if constexpr (MR == 1 && !narrow<T>)
-            if ((beside = p.in_passing))
-                passing(p).template accumulate_beside<NV>(sum, row[0].h_prev, w.first, recurrent, w.k_stride, offset,
-                                                          SameSlot{});
-        if (!beside) accumulate<V, MR, NV>(sum, a, w.first + within, recurrent, w.k_stride, offset, SameSlot{});
+            if ((interleaves = p.overlapped))
+                interleaved(p).template accumulate_interleaved<NV>(sum, row[0].h_prev, w.first, recurrent, w.k_stride,
+                                                                   offset, SameSlot{});
+        if (!interleaves) accumulate<V, MR, NV>(sum, a, w.first + within, recurrent, w.k_stride, offset, SameSlot{});
 
         alignas(cache_line) T buffer[MR * NV * V::width];
 #pragma GCC unroll 8
@@ -335,7 +335,7 @@ struct RnnForward {
                                     });
         });
         if constexpr (!narrow<T>)
-            if (p.in_passing && p.completes_passing && taken == p.steps) passing(p).complete();
+            if (p.overlapped && p.completes_overlapped && taken == p.steps) interleaved(p).complete();
         return taken;
     }
 
@@ -349,8 +349,8 @@ struct RnnForward {
         });
     }
 
-    using Passing = PassingTiles<T, InputProducts<T, UnitColumns<T>, 1>>;
-    FUSEDRNN_INLINE static Passing passing(const ForwardSpan<T>& p) { return Passing({p}, *p.in_passing); }
+    using Interleaved = InterleavedTiles<T, InputProducts<T, UnitColumns<T>, 1>>;
+    FUSEDRNN_INLINE static Interleaved interleaved(const ForwardSpan<T>& p) { return Interleaved({p}, *p.overlapped); }
 
     // The single sum of a unit as a gate.
     struct OneGate {
