@@ -91,7 +91,7 @@ private:
         overlapped_.x = d_.gates_at(last, 0);
         overlapped_.x_stride = -d_.gates_width;
         overlapped_.out = d_.call.dx.at(d_.time(last, 0), d_.batch(0));
-        overlapped_.out_stride = d_.backwards ? d_.call.dx.time_stride : -d_.call.dx.time_stride;
+        overlapped_.out_stride = d_.reverse ? d_.call.dx.time_stride : -d_.call.dx.time_stride;
         overlapped_.column = overlapped_.chain = overlapped_.k = 0;
     }
 
@@ -174,7 +174,7 @@ private:
     }
 
     BackwardStrides<T> strides(Index active) const {
-        const Index sign = d_.backwards ? 1 : -1, hidden = d_.hidden;
+        const Index sign = d_.reverse ? 1 : -1, hidden = d_.hidden;
         BackwardStrides<T> stride = {};
         stride.dy = d_.call.dy ? sign * d_.call.dy.time_stride : 0;
         stride.saved = -active * d_.spec.traits().saved * hidden;
@@ -202,7 +202,7 @@ void initial_state_gradient(const DirectionBackward<T>& d, ThreadScratch<T>& scr
     scratch.out.clear();
     for (Index row = part.begin; row < part.end; ++row) {
         const Index b = d.batch(row);
-        const bool cut = d.schedule.reset(d.backwards, 0, row);
+        const bool cut = d.schedule.reset(d.reverse, 0, row);
         if (cut) std::fill_n(dh0 + b * d.recurrent, d.recurrent, T(0));
         if (dc0 && cut) std::fill_n(dc0 + b * d.hidden, d.hidden, T(0));
         if (dc0 && !cut) std::copy_n(d.dc_carry + b * d.hidden, d.hidden, dc0 + b * d.hidden);

@@ -15,7 +15,7 @@ struct DirectionBackward {
     const Windows& windows;
     Workspace<T>& workspace;
     const Index direction;
-    const bool backwards;
+    const bool reverse;
     const Kernels<T>& kernels;
     const PackedLayer<T>& weights;
     const DirectionTape<T>& tape;
@@ -27,7 +27,7 @@ struct DirectionBackward {
 
     DirectionBackward(const LayerBackward<T>& call_, const Windows& windows_, Workspace<T>& workspace_, Index direction_)
         : call(call_), spec(call_.spec), schedule(call_.schedule), windows(windows_), workspace(workspace_),
-          direction(direction_), backwards(spec.runs_backwards(direction_)), kernels(call_.kernels),
+          direction(direction_), reverse(spec.runs_in_reverse(direction_)), kernels(call_.kernels),
           weights(*call_.weights[direction_]), tape(*call_.tape[direction_]),
           gates(spec.traits().replaces_saved() ? tape.saved.data() : workspace_.gates[direction_].data()),
           dh_proj(workspace_.dh_proj[direction_].data()),
@@ -37,7 +37,7 @@ struct DirectionBackward {
 
     const T* zeros() const { return workspace.zeros.data(); }
     Index batch(Index row) const { return schedule.batch_row(row); }
-    Index time(Index step, Index row) const { return schedule.time(backwards, step, row); }
+    Index time(Index step, Index row) const { return schedule.time(reverse, step, row); }
     T* gates_at(Index step, Index row) const {
         const bool in_tape = spec.traits().replaces_saved();
         return gates + (in_tape ? schedule.packed(step, row) : windows.place(step, row)) * gates_width;
@@ -51,21 +51,21 @@ struct DirectionBackward {
         return call.y.at(time(step, row), batch(row)) + direction * recurrent;
     }
     const T* h_before(Index step, Index row) const {
-        if (schedule.reset(backwards, step, row)) return zeros();
+        if (schedule.reset(reverse, step, row)) return zeros();
         if (step > 0) return y(step - 1, row);
         const T* h0 = call.h0[direction];
         return h0 ? h0 + batch(row) * recurrent : zeros();
     }
     const T* c_before(Index step, Index row) const {
         if (!spec.traits().has_cell) return nullptr;
-        if (schedule.reset(backwards, step, row)) return zeros();
+        if (schedule.reset(reverse, step, row)) return zeros();
         if (step > 0) return tape.c.data() + schedule.packed(step - 1, row) * hidden;
         const T* c0 = call.c0[direction];
         return c0 ? c0 + batch(row) * hidden : zeros();
     }
     // No gradient goes from this step to the one before.
     bool cut(Index step, Index row) const {
-        return schedule.reset(backwards, step, row) || schedule.window_begins(step, row, call.truncate);
+        return schedule.reset(reverse, step, row) || schedule.window_begins(step, row, call.truncate);
     }
 };
 

@@ -98,7 +98,7 @@ public:
         : call_(call), windows_(windows), workspace_(workspace), split_(split) {
         for (Index direction = 0; direction < call.spec.directions(); ++direction) {
             directions_.emplace_back(call, windows, workspace, direction);
-            spans_.push_back(call.schedule.spans(call.spec.runs_backwards(direction), call.truncate));
+            spans_.push_back(call.schedule.spans(call.spec.runs_in_reverse(direction), call.truncate));
             load_carries(directions_.back());
         }
     }

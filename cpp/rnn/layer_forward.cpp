@@ -16,7 +16,7 @@ public:
     DirectionForward(const LayerForward<T>& call, Index direction, const ThreadShare& share, const Team& team,
                      Workspace<T>& workspace)
         : call_(call), spec_(call.spec), schedule_(call.schedule), direction_(direction),
-          backwards_(spec_.runs_backwards(direction)), share_(share), team_(team), workspace_(workspace),
+          reverse_(spec_.runs_in_reverse(direction)), share_(share), team_(team), workspace_(workspace),
           scratch_(workspace.threads[static_cast<std::size_t>(team.slot)]), kernels_(call.kernels),
           weights_(*call.weights[direction]), tape_(call.tape[direction]) {}
 
@@ -24,9 +24,9 @@ public:
     Index run(Index from) {
         group_ = {from, from};
         Index rows_to_come = 0;
-        for (const StepRange& span : schedule_.spans(backwards_))
+        for (const StepRange& span : schedule_.spans(reverse_))
             rows_to_come += rows_at(span.begin) * std::max<Index>(0, span.end - std::max(span.begin, from));
-        for (const StepRange& span : schedule_.spans(backwards_))
+        for (const StepRange& span : schedule_.spans(reverse_))
             for (Index step = std::max(span.begin, from); step < span.end;) {
                 if (rows_at(step) == 0) return schedule_.steps();  // rows only ever end
                 if (step == group_.end) next_group(span, rows_to_come);
@@ -125,9 +125,9 @@ private:
     Index projected_width() const { return padded_units<T>(spec_.hidden_size) * spec_.traits().gates; }
     Index rows_at(Index step) const { return share_.rows(schedule_.active(step)); }
     Index batch(Index i) const { return schedule_.batch_row(share_.row(i)); }
-    Index time(Index step, Index i) const { return schedule_.time(backwards_, step, share_.row(i)); }
-    bool reset(Index step, Index i) const { return schedule_.reset(backwards_, step, share_.row(i)); }
-    Index x_stride() const { return backwards_ ? -call_.x.time_stride : call_.x.time_stride; }
+    Index time(Index step, Index i) const { return schedule_.time(reverse_, step, share_.row(i)); }
+    bool reset(Index step, Index i) const { return schedule_.reset(reverse_, step, share_.row(i)); }
+    Index x_stride() const { return reverse_ ? -call_.x.time_stride : call_.x.time_stride; }
     const T* zeros() const { return workspace_.zeros.data(); }
     T* y(Index step, Index i) const {
         return call_.y.at(time(step, i), batch(i)) + direction_ * spec_.recurrent_size();
@@ -175,7 +175,7 @@ private:
     }
 
     ForwardStrides<T> strides(Index active) const {
-        const Index sign = backwards_ ? -1 : 1, hidden = spec_.hidden_size;
+        const Index sign = reverse_ ? -1 : 1, hidden = spec_.hidden_size;
         ForwardStrides<T> stride = {};
         stride.x = x_stride();
         stride.h = stride.units = sign * call_.y.time_stride;
@@ -261,7 +261,7 @@ private:
     const NetworkSpec& spec_;
     const Schedule& schedule_;
     const Index direction_;
-    const bool backwards_;
+    const bool reverse_;
     const ThreadShare& share_;
     const Team& team_;
     Workspace<T>& workspace_;

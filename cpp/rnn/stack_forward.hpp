@@ -89,8 +89,8 @@ struct StackForward {
     void finish(Index l, const LayerForward<T>& call) {
         const Index h_width = spec.recurrent_size(), c_width = spec.hidden_size;
         for (Index d = 0; d < spec.directions(); ++d) {
-            const bool backwards = spec.runs_backwards(d);
-            const auto last = [&](Index row) { return schedule.time(backwards, schedule.length(row) - 1, row); };
+            const bool reverse = spec.runs_in_reverse(d);
+            const auto last = [&](Index row) { return schedule.time(reverse, schedule.length(row) - 1, row); };
             gather_final(schedule, h_width, call.h0[d], out.h_n + index(l, d) * schedule.batch() * h_width,
                          [&](Index row) { return call.y.at(last(row), schedule.batch_row(row)) + d * h_width; });
             if (!call.c_n[d]) continue;

@@ -90,7 +90,7 @@ void NetworkTape<T>::copy_results(const ForwardOutputs<T>& out) {
         for (Index s = 0; s < schedule_.steps(); ++s)
             for (Index row = 0; row < schedule_.active(s); ++row, from += width)
                 std::copy_n(from, width,
-                            out.cells.at(schedule_.time(spec_.runs_backwards(d), s, row), schedule_.batch_row(row)) +
+                            out.cells.at(schedule_.time(spec_.runs_in_reverse(d), s, row), schedule_.batch_row(row)) +
                                 d * width);
     }
 }

@@ -236,7 +236,7 @@ std::vector<Case> cases(Index input, Index hidden) {
     for (CellKind cell : {CellKind::lstm, CellKind::gru}) {
         const std::string name = cell_traits(cell).name;
         add(name, [&](NetworkSpec& spec) { spec.cell = cell; });
-        add(name + " backwards, no bias", [&](NetworkSpec& spec) {
+        add(name + " reverse, no bias", [&](NetworkSpec& spec) {
             spec.cell = cell;
             spec.reverse = true;
             spec.bias = false;

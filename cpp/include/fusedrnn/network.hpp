@@ -23,7 +23,7 @@ struct NetworkSpec {
     Index layers = 1;
     bool bias = true;
     bool bidirectional = false;
-    bool reverse = false;  // one direction only: backwards in time
+    bool reverse = false;  // one direction only: reverse in time
     Index proj_size = 0;   // LSTM only; 0: none
     Nonlinearity nonlinearity = Nonlinearity::tanh;  // simple RNN only
 
@@ -31,7 +31,7 @@ struct NetworkSpec {
     Index recurrent_size() const { return proj_size ? proj_size : hidden_size; }  // of h, per direction
     Index output_size() const { return directions() * recurrent_size(); }
     Index layer_input(Index layer) const { return layer == 0 ? input_size : output_size(); }
-    bool runs_backwards(Index direction) const { return bidirectional ? direction == 1 : reverse; }
+    bool runs_in_reverse(Index direction) const { return bidirectional ? direction == 1 : reverse; }
     const CellTraits& traits() const { return cell_traits(cell); }
 };
 
@@ -91,7 +91,7 @@ struct RecordOptions {
     // Dropout: layers - 1 masks (steps, rows, output size), multiplied into the outputs between layers; or empty.
     std::vector<View<const T>> masks;
     // Keep only the states of every so many steps and run the steps between again in the backward pass; 0: keep all.
-    // For networks that run forwards in time only.
+    // For networks that run forward in time only.
     Index checkpoint = 0;
 };
 
