@@ -92,8 +92,8 @@ py::dict ceilings_as(Index bytes, int threads) {
 
 py::dict ceilings(const std::string& dtype, Index bytes, int threads) {
     if (bytes < 1) throw py::value_error("bytes: expected at least 1, got " + std::to_string(bytes));
-    if (threads < 1 || threads > most_threads)
-        throw py::value_error("threads: expected from 1 to " + std::to_string(most_threads) + ", got " +
+    if (threads < 1 || threads > max_threads)
+        throw py::value_error("threads: expected from 1 to " + std::to_string(max_threads) + ", got " +
                               std::to_string(threads));
     if (dtype == "float32") return ceilings_as<float>(bytes, threads);
     if (dtype == "float64") return ceilings_as<double>(bytes, threads);

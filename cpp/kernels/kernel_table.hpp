@@ -182,7 +182,7 @@ struct BackwardSpan {
 
 // out[m][n] += sum over rows of a[row][m] * b[row][n], in chains of `reduction_block` rows, the blocks added last to first,
 // for up to two right operands b that share a, of which each may see other columns.
-inline constexpr int outer_most_rights = 2;
+inline constexpr int outer_max_rights = 2;
 template <class T>
 struct OuterRight {
     const T* const* b;
@@ -194,8 +194,8 @@ struct OuterRight {
 template <class T>
 struct OuterLeft {
     Index first, count;
-    T* out[outer_most_rights];
-    T* sums[outer_most_rights];
+    T* out[outer_max_rights];
+    T* sums[outer_max_rights];
 };
 
 template <class T>

@@ -60,7 +60,7 @@ public:
         while (span != spans.begin() && (--span)->end > window.begin)
             for (Index end = std::min(span->end, window.end); end > std::max(span->begin, window.begin);) {
                 if (end == group_.begin) next_group(window);
-                const Index begin = std::max({span->begin, group_.begin, end - most_steps_at_once(end - 1)});
+                const Index begin = std::max({span->begin, group_.begin, end - max_steps_at_once(end - 1)});
                 check_interrupt();
                 end -= this->span({begin, end});
                 if (team_.ends()) return {end, group_.end};
@@ -72,10 +72,10 @@ private:
     // dx of one row, but where threads have rows of their own, or directions, which add to one another's dx. Much of W_hh comes
     // from an L2 cache: otherwise there is nothing to gain.
     bool overlaps(StepRange window) const {
-        constexpr Index most_bytes = 10 * l2_bytes;
+        constexpr Index max_bytes = 10 * l2_bytes;
         return d_.kernels.overlaps_products && d_.call.dx && d_.schedule.active(window.begin) == 1 &&
                share_.row_step == 1 && share_.only_direction < 0 &&
-               worth_overlapping<T>(d_.spec, d_.call.input_size, share_, window.end - window.begin, most_bytes);
+               worth_overlapping<T>(d_.spec, d_.call.input_size, share_, window.end - window.begin, max_bytes);
     }
 
     // As long as a tile, but the one that comes last.
@@ -96,7 +96,7 @@ private:
     }
 
     // A long window is left now and then, to see whether it is cancelled.
-    Index most_steps_at_once(Index step) const {
+    Index max_steps_at_once(Index step) const {
         constexpr double looks_every = 10e6;  // ns
         const Index rows = std::max<Index>(1, share_.rows(d_.schedule.active(step)));
         return 1 + static_cast<Index>(looks_every / time_of_step<T>(d_.spec, 0, rows));

@@ -30,7 +30,7 @@ public:
             for (Index step = std::max(span.begin, from); step < span.end;) {
                 if (rows_at(step) == 0) return schedule_.steps();  // rows only ever end
                 if (step == group_.end) next_group(span, rows_to_come);
-                const StepRange range = {step, std::min({span.end, group_.end, step + most_steps_at_once(rows_at(step))})};
+                const StepRange range = {step, std::min({span.end, group_.end, step + max_steps_at_once(rows_at(step))})};
                 check_interrupt();
                 const Index taken = chunk(range);
                 step += taken;
@@ -52,9 +52,9 @@ private:
         const Index rows_worth_projecting = call_.progress ? 12 : 48;
         constexpr Index projected_bytes = 1 << 20;
         const Index begin = group_.end, rows = rows_at(begin);
-        const Index most = std::min(rows_worth_projecting,
-                                    projected_bytes / (projected_width() * static_cast<Index>(sizeof(T))));
-        const Index groups = ceil_div(rows_to_come, std::max<Index>(most, 1));
+        const Index max_rows = std::min(rows_worth_projecting,
+                                        projected_bytes / (projected_width() * static_cast<Index>(sizeof(T))));
+        const Index groups = ceil_div(rows_to_come, std::max<Index>(max_rows, 1));
         const Index enough = ceil_div(rows_to_come, groups);
         Index end = begin, count = 0;
         while (end < schedule_.steps() && count < enough) count += rows_at(end++);
@@ -71,9 +71,9 @@ private:
 
     // As long as all weights stay in an L3 cache, beside what others keep there.
     bool overlaps(Index steps_to_come) const {
-        constexpr Index most_bytes = 12 << 20;
+        constexpr Index max_bytes = 12 << 20;
         return kernels_.overlaps_products && rows_at(group_.end) == 1 && !call_.progress &&
-               worth_overlapping<T>(spec_, call_.input_size, share_, steps_to_come, most_bytes);
+               worth_overlapping<T>(spec_, call_.input_size, share_, steps_to_come, max_bytes);
     }
 
     // As long as a tile, but the first one, which leaves whole tiles to the others. Two places by turns: for the products that
@@ -187,7 +187,7 @@ private:
     }
 
     // A long sequence is left now and then, to see whether it is cancelled.
-    Index most_steps_at_once(Index rows) const {
+    Index max_steps_at_once(Index rows) const {
         constexpr double looks_every = 10e6;  // ns
         return 1 + static_cast<Index>(looks_every / time_of_step<T>(spec_, call_.input_size, rows));
     }

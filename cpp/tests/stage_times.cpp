@@ -56,7 +56,7 @@ struct Sequence {
     template <class Run>
     double seconds(Run run, bool has_cell, Left out = {}) {
         const Index width = out.input ? gates * hidden : hidden;
-        const double all = fusedrnn_test::least_seconds(rows == 1 ? 400 : 25, [&] {
+        const double all = fusedrnn_test::min_seconds(rows == 1 ? 400 : 25, [&] {
             for (Index r = 0; r < rows; ++r) {
                 ForwardRow<T>& at = row[size(r)];
                 at = {};
@@ -108,7 +108,7 @@ double fma_latency() {
     constexpr Index length = 1000000;
     V sum = V::zero();
     const V x = V::broadcast(T(0.5));
-    const double seconds = fusedrnn_test::least_seconds(5, [&] {
+    const double seconds = fusedrnn_test::min_seconds(5, [&] {
         for (Index i = 0; i < length; ++i) sum = fma(sum, x, x);
     });
     alignas(64) T out[V::width];

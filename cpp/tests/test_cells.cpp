@@ -123,25 +123,25 @@ struct Calls<isa::Rnn> {
     static int slot(int, bool) { return 0; }
 };
 
-constexpr int most_sums = 4;
+constexpr int max_sums = 4;
 
 // One unit's step: what goes in, and what gradients come from later.
 struct Step {
-    double sum[most_sums], h_prev, c_prev;
+    double sum[max_sums], h_prev, c_prev;
     double dh, dc;
 };
 
 // What backward must say about it.
 struct Gradients {
-    double sum[most_sums], h_prev, c_prev;
+    double sum[max_sums], h_prev, c_prev;
 };
 
 // The loss is dh * h + dc * c, and one input moves by epsilon.
 template <template <class> class CellOf>
 double slope_of_loss(const Step& step, Nonlinearity nonlinearity, double Gradients::*state, int sum) {
     const auto dual = [&](double value, bool moves) { return Dual(value, moves ? 1 : 0); };
-    isa::Vec<Dual> sums[most_sums];
-    for (int s = 0; s < most_sums; ++s) sums[s] = {dual(step.sum[s], s == sum)};
+    isa::Vec<Dual> sums[max_sums];
+    for (int s = 0; s < max_sums; ++s) sums[s] = {dual(step.sum[s], s == sum)};
     Dual h_prev = dual(step.h_prev, state == &Gradients::h_prev), c_prev = dual(step.c_prev, state == &Gradients::c_prev);
     Dual h, c;
     ForwardRow<Dual> row = {};
@@ -156,7 +156,7 @@ double slope_of_loss(const Step& step, Nonlinearity nonlinearity, double Gradien
 template <template <class> class CellOf>
 Gradients gradients_by_duals(const Step& step, Nonlinearity nonlinearity) {
     Gradients result = {};
-    for (int s = 0; s < most_sums; ++s) result.sum[s] = slope_of_loss<CellOf>(step, nonlinearity, nullptr, s);
+    for (int s = 0; s < max_sums; ++s) result.sum[s] = slope_of_loss<CellOf>(step, nonlinearity, nullptr, s);
     result.h_prev = slope_of_loss<CellOf>(step, nonlinearity, &Gradients::h_prev, -1);
     result.c_prev = slope_of_loss<CellOf>(step, nonlinearity, &Gradients::c_prev, -1);
     return result;
@@ -211,9 +211,9 @@ void run_kernels(const std::vector<Step>& steps, Nonlinearity nonlinearity, cons
     backward.gates = arrays.gates.data();
     for (Index unit = 0; unit < hidden; unit += V::width) {
         const Index lanes = hidden - unit;
-        V sum[most_sums];
+        V sum[max_sums];
         T dh[V::width] = {};
-        for (int s = 0; s < most_sums; ++s) {
+        for (int s = 0; s < max_sums; ++s) {
             T lane[V::width] = {};
             for (Index i = 0; i < std::min<Index>(lanes, V::width); ++i) {
                 const Step& step = steps[static_cast<std::size_t>(unit + i)];

@@ -21,7 +21,7 @@ using fusedrnn::BackwardRow;
 using fusedrnn::ForwardRow;
 using fusedrnn::Index;
 using fusedrnn_test::Array;
-using fusedrnn_test::least_seconds;
+using fusedrnn_test::min_seconds;
 using fusedrnn_test::size;
 
 constexpr int rounds = 15;
@@ -167,12 +167,12 @@ void report(const char* cell) {
             Layer<T, CellOf> layer(rows, hidden);
             const fusedrnn::OuterArgs<T> args = layer.outer();
             const double peak = fusedrnn_test::fma_peak<T>();
-            const double forward = least_seconds(rounds, [&] { layer.forward(); });
-            const double bare = least_seconds(rounds, [&] { layer.template through_time<Bare>(); });
-            const double back = least_seconds(rounds, [&] { layer.template through_time<CellOf>(); });
-            const double dx = least_seconds(rounds, [&] { layer.input_gradient(); });
-            const double dw = least_seconds(rounds, [&] { isa::Outer<T>::run(args); });
-            const double packing = least_seconds(rounds, [&] { layer.pack(args); });
+            const double forward = min_seconds(rounds, [&] { layer.forward(); });
+            const double bare = min_seconds(rounds, [&] { layer.template through_time<Bare>(); });
+            const double back = min_seconds(rounds, [&] { layer.template through_time<CellOf>(); });
+            const double dx = min_seconds(rounds, [&] { layer.input_gradient(); });
+            const double dw = min_seconds(rounds, [&] { isa::Outer<T>::run(args); });
+            const double packing = min_seconds(rounds, [&] { layer.pack(args); });
             const double product = 2.0 * static_cast<double>(layer.count * layer.traits.gates * hidden * hidden);
             const auto share = [&](double products, double seconds) { return 100 * products * product / seconds / peak; };
             std::printf("%-4s %2td x %3td  all %4.1f %%  recorded %4.1f  through time %4.1f (bare %4.1f)  dx %4.1f  "

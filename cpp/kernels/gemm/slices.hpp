@@ -17,9 +17,9 @@ struct Slices {
     static constexpr Index tile_vectors = vectors_per_block<T> < 4 ? vectors_per_block<T> : 4;  // of one slice
     static constexpr Index max_rows = 48;       // whose sums share the L1 cache with the piece
     static constexpr Index piece = 512;         // k: 32 KB of a slice
-    static constexpr Index most_at_once = 2;    // slices
+    static constexpr Index max_at_once = 2;     // slices
     static constexpr int rows_of_k = 2;         // from one fetch to the next: a line, where there are two tiles of rows
-    static constexpr Index width = most_at_once * line;
+    static constexpr Index width = max_at_once * line;
     static_assert(piece >= gradient_chain);
 
     // Whether a walk through panels of so many elements gains by fetching the next piece. One tile of rows reads them as they
@@ -35,7 +35,7 @@ struct Slices {
 
     // Few rows, and half lines, need two slices at once for enough sums in flight; where the registers suffice.
     FUSEDRNN_INLINE static Index at_once(Index rows, bool half) {
-        return half || (rows <= few_rows && Blocking<T>::max_rows > few_rows) ? most_at_once : 1;
+        return half || (rows <= few_rows && Blocking<T>::max_rows > few_rows) ? max_at_once : 1;
     }
 
     // What is multiplied with at a time: neighbouring slices, the whole or the first half of their lines.
@@ -118,19 +118,19 @@ private:
     template <Index Products, class Ahead>
     static void tiles(Index rows, Part part, const Product (&products)[Products], const Sums& sums,
                       const Ahead& ahead) {
-        constexpr Index most = Blocking<T>::max_rows;
-        if constexpr (most > few_rows)
+        constexpr Index max_tile_rows = Blocking<T>::max_rows;
+        if constexpr (max_tile_rows > few_rows)
             if (part.slices == 2 && !part.half) {  // few rows, one tile
                 ahead(0, rows);
                 return with_constant<few_rows>(rows, [&](auto n) FUSEDRNN_LAMBDA {
                     along_line<n.value, 2>(products, 0, sums, line);
                 });
             }
-        const Index share = ceil_div(line, ceil_div(rows, most));
-        for_each_row_tile(rows, most, [&](Index first, Index count) FUSEDRNN_LAMBDA {
+        const Index share = ceil_div(line, ceil_div(rows, max_tile_rows));
+        for_each_row_tile(rows, max_tile_rows, [&](Index first, Index count) FUSEDRNN_LAMBDA {
             ahead(first, count);
             if (part.half) return half_lines(part.slices, count, products, first, sums, share);
-            with_constant<most>(count, [&](auto n) FUSEDRNN_LAMBDA {
+            with_constant<max_tile_rows>(count, [&](auto n) FUSEDRNN_LAMBDA {
                 along_line<n.value, 1>(products, first, sums, share);
             });
         });

@@ -83,9 +83,9 @@ struct Backward {
     // Whether to fetch what the cell will read and write: that of many rows are more streams than the processor follows, and
     // where a step needs little of it, or the product is soon done, the fetching costs more than it saves (measured).
     FUSEDRNN_INLINE static bool worth_fetching_for_cell(const BackwardSpan<T>& p, Index depth) {
-        constexpr Index least_rows = 16, least_bytes = 16 << 10, least_depth = 512;
-        return p.rows >= least_rows && depth >= least_depth &&
-               p.rows * p.hidden_size * static_cast<Index>(sizeof(T)) >= least_bytes;
+        constexpr Index min_rows = 16, min_bytes = 16 << 10, min_depth = 512;
+        return p.rows >= min_rows && depth >= min_depth &&
+               p.rows * p.hidden_size * static_cast<Index>(sizeof(T)) >= min_bytes;
     }
 
     // A tile's sums. fetch(i) is called for each vector of each row, a part of them before each piece of the product: all at
@@ -136,11 +136,11 @@ struct Backward {
                                                Finish finish) {
         using S = Slices<T>;
         const Index stride = panel_depth * S::line;
-        const Index most = S::at_once(p.rows, false);
+        const Index at_once = S::at_once(p.rows, false);
         const bool fetches = S::worth_fetching(p.rows, (block_end - block_begin) * stride);
-        in_turn(ceil_div(block_end - block_begin, most), down, [&](Index i) FUSEDRNN_LAMBDA {
-            const Index block = block_begin + i * most;
-            const Index slices = block_end - block < most ? block_end - block : most, column = block * S::line;
+        in_turn(ceil_div(block_end - block_begin, at_once), down, [&](Index i) FUSEDRNN_LAMBDA {
+            const Index block = block_begin + i * at_once;
+            const Index slices = block_end - block < at_once ? block_end - block : at_once, column = block * S::line;
             const Index lanes = columns - column < slices * S::line ? columns - column : slices * S::line;
             const typename S::Part part = {slices, S::is_half(lanes)};
             for_each_row_tile(p.rows, S::max_rows, [&](Index first, Index rows) FUSEDRNN_LAMBDA {
