@@ -40,7 +40,7 @@ struct LayerForward {
     T* c_n[2];        // (batch, hidden), LSTM
     View<T> cells;    // where every step's c goes, or null; not together with a tape
     DirectionTape<T>* tape[2];
-    // In a wave of layers: how far the layer below has come, if there is one, and how far this one.
+    // In a wavefront of layers: how far the layer below has come, if there is one, and how far this one.
     Progress* below = nullptr;
     Progress* progress = nullptr;
 };
@@ -50,7 +50,7 @@ void layer_forward(const LayerForward<T>& call, Workspace<T>& workspace, int thr
 
 // Layers of one direction, bottom up, that go through time at once, each a few steps behind the one below.
 template <class T>
-void wave_forward(std::vector<LayerForward<T>>& calls, Workspace<T>& workspace, int threads);
+void wavefront_forward(std::vector<LayerForward<T>>& calls, Workspace<T>& workspace, int threads);
 
 template <class T>
 struct LayerGradients {

@@ -46,7 +46,7 @@ private:
 
     // The steps from group_.end on whose input products are computed at once, or the rest of the span if that gains
     // nothing. A product of many input rows runs at the speed of the FMA units and reads W_ih once; but what it finds
-    // has to be stored between. All groups are about as long; in a wave they are short, so that the next layer may follow.
+    // has to be stored between. All groups are about as long; in a wavefront they are short, so that the next layer may follow.
     void next_group(const StepRange& span, Index rows_to_come) {
         if (overlapped_out_ || overlaps(rows_to_come)) return next_overlapped_group(rows_to_come);
         const Index rows_worth_projecting = call_.progress ? 12 : 48;
@@ -320,7 +320,7 @@ void layer_forward(const LayerForward<T>& call, Workspace<T>& workspace, int thr
 }
 
 template <class T>
-void wave_forward(std::vector<LayerForward<T>>& calls, Workspace<T>& workspace, int threads) {
+void wavefront_forward(std::vector<LayerForward<T>>& calls, Workspace<T>& workspace, int threads) {
     const NetworkSpec& spec = calls.front().spec;
     workspace.prepare(threads, spec.hidden_size);
     std::vector<Progress> progress(calls.size());
@@ -343,7 +343,7 @@ void wave_forward(std::vector<LayerForward<T>>& calls, Workspace<T>& workspace, 
 
 template void layer_forward(const LayerForward<float>&, Workspace<float>&, int);
 template void layer_forward(const LayerForward<double>&, Workspace<double>&, int);
-template void wave_forward(std::vector<LayerForward<float>>&, Workspace<float>&, int);
-template void wave_forward(std::vector<LayerForward<double>>&, Workspace<double>&, int);
+template void wavefront_forward(std::vector<LayerForward<float>>&, Workspace<float>&, int);
+template void wavefront_forward(std::vector<LayerForward<double>>&, Workspace<double>&, int);
 
 }  // namespace fusedrnn

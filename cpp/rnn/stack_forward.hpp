@@ -78,13 +78,13 @@ struct StackForward {
         finish(l, call);
     }
 
-    void run_wave(std::vector<LayerForward<T>>& calls, int threads) {
-        wave_forward(calls, workspace, threads);
+    void run_wavefront(std::vector<LayerForward<T>>& calls, int threads) {
+        wavefront_forward(calls, workspace, threads);
         for (Index l = 0; l < spec.layers; ++l) finish(l, calls[static_cast<std::size_t>(l)]);
     }
 
-    // Threads for a wave through all layers; 1: layer after layer.
-    int wave() const { return choose_wave<T>(spec, schedule.rows(), schedule.steps(), num_threads()); }
+    // Threads for a wavefront through all layers; 1: layer after layer.
+    int wavefront_threads() const { return choose_wavefront<T>(spec, schedule.rows(), schedule.steps(), num_threads()); }
 
     void finish(Index l, const LayerForward<T>& call) {
         const Index h_width = spec.recurrent_size(), c_width = spec.hidden_size;
@@ -131,8 +131,8 @@ void forward_stack(const NetworkSpec& spec, const PackedNetwork<T>& packed, cons
     const Index width = spec.output_size(), steps = in.shape.steps, batch = in.shape.rows;
     zero_padding(in.shape, out.y, width);
     if (out.cells) zero_padding(in.shape, out.cells, spec.directions() * spec.hidden_size);
-    const int wave = masks.empty() ? stack.wave() : 1;
-    const Index outputs = wave > 1 ? spec.layers : 2;
+    const int threads = masks.empty() ? stack.wavefront_threads() : 1;
+    const Index outputs = threads > 1 ? spec.layers : 2;
     workspace.layer_output.resize(std::max(workspace.layer_output.size(), static_cast<std::size_t>(outputs)));
     const auto output_of = [&](Index l) {
         return workspace.layer_output[static_cast<std::size_t>(l % outputs)].reserve(steps * batch * width);
@@ -144,11 +144,11 @@ void forward_stack(const NetworkSpec& spec, const PackedNetwork<T>& packed, cons
         const View<T> y = last ? out.y : time_major(output_of(l), batch, width);
         if (!last) zero_padding(in.shape, y, width);
         calls.push_back(stack.layer(l, x, y, last ? out.cells : View<T>{}, nullptr));
-        if (wave == 1) stack.run(l, calls.back());
+        if (threads == 1) stack.run(l, calls.back());
         if (!last && !masks.empty()) multiply(y, masks[static_cast<std::size_t>(l)], steps, batch, width, y);
         x = read_only(y);
     }
-    if (wave > 1) stack.run_wave(calls, wave);
+    if (threads > 1) stack.run_wavefront(calls, threads);
 }
 
 // Runs forward and fills the tape, which was made for these inputs.
@@ -156,16 +156,16 @@ template <class T>
 void record_stack(const NetworkSpec& spec, const PackedNetwork<T>& packed, const ForwardInputs<T>& in,
                   const ForwardOutputs<T>& out, Workspace<T>& workspace, NetworkTape<T>& tape) {
     StackForward<T> stack{spec, tape.schedule(), packed, in, out, workspace};
-    const int wave = tape.has_masks() ? 1 : stack.wave();
+    const int threads = tape.has_masks() ? 1 : stack.wavefront_threads();
     std::vector<LayerForward<T>> calls;
     for (Index l = 0; l < spec.layers; ++l) {
         const View<T> y = tape.output(l);
         zero_padding(in.shape, y, spec.output_size());
         calls.push_back(stack.layer(l, tape.input(l), y, {}, &tape.layer(l).directions));
-        if (wave == 1) stack.run(l, calls.back());
+        if (threads == 1) stack.run(l, calls.back());
         tape.drop(l);
     }
-    if (wave > 1) stack.run_wave(calls, wave);
+    if (threads > 1) stack.run_wavefront(calls, threads);
 }
 
 }  // namespace fusedrnn

@@ -24,7 +24,7 @@ template <class T>
 struct Workspace {
     std::vector<ThreadScratch<T>> threads;
     Buffer<T> zeros;                 // one row of zeros, wide enough for every use
-    std::vector<Buffer<T>> layer_output;  // between layers: two by turns, or in a wave all
+    std::vector<Buffer<T>> layer_output;  // between layers: two by turns, or in a wavefront all
     Buffer<T> units;                 // o * tanh(c) of the step in hand, with a projection
     Buffer<T> gates[2], dh_proj[2];  // of a few windows, per direction
     Buffer<T> dc_carry[2], dh_carry[2];
