@@ -75,7 +75,7 @@ Arguments<T> check_arguments(const NetworkSpec& spec, const py::object& x, const
     shape.rows = array.shape(options.batch_first ? 0 : 1);
     const Index layers = spec.layers * spec.directions();
     arguments.in.h0 = state_argument(arguments, h0, "h0", {layers, shape.rows, spec.recurrent_size()});
-    if (!spec.traits().has_cell && !c0.is_none()) no_cell_state("c0", "None", spec);
+    if (!spec.traits().has_cell_state && !c0.is_none()) no_cell_state("c0", "None", spec);
     arguments.in.c0 = state_argument(arguments, c0, "c0", {layers, shape.rows, spec.hidden_size});
     lengths_argument(arguments, options.lengths);
     reset_argument(arguments, options.reset, options.batch_first);
@@ -86,7 +86,7 @@ Arguments<T> check_arguments(const NetworkSpec& spec, const py::object& x, const
 template <class T>
 struct Results {
     py::array_t<T> y, h_n;
-    py::object c_n = py::none(), cells = py::none();
+    py::object c_n = py::none(), cell_states = py::none();
     ForwardOutputs<T> out;
 
     Results(const NetworkSpec& spec, const BatchShape& shape, const CallOptions& options)
@@ -94,15 +94,15 @@ struct Results {
           h_n(empty<T>({spec.layers * spec.directions(), shape.rows, spec.recurrent_size()})) {
         out.y = mutable_view_of<T>(y, options.batch_first);
         out.h_n = h_n.mutable_data();
-        if (options.return_cell && !spec.traits().has_cell) no_cell_state("return_cell", "False", spec);
-        if (!spec.traits().has_cell) return;
+        if (options.return_cell && !spec.traits().has_cell_state) no_cell_state("return_cell", "False", spec);
+        if (!spec.traits().has_cell_state) return;
         auto c = empty<T>({spec.layers * spec.directions(), shape.rows, spec.hidden_size});
         out.c_n = c.mutable_data();
         c_n = c;
         if (!options.return_cell) return;
         auto all = sequence(shape, options, spec.directions() * spec.hidden_size);
-        out.cells = mutable_view_of<T>(all, options.batch_first);
-        cells = all;
+        out.cell_states = mutable_view_of<T>(all, options.batch_first);
+        cell_states = all;
     }
 
 private:

@@ -59,7 +59,7 @@ public:
         const Arguments<T> arguments = check_arguments<T>(spec(), x, h0, c0, options);
         Results<T> results(spec(), arguments.in.shape, options);
         compute(work(arguments.in.shape), [&] { network_.forward(binding->pointers, arguments.in, results.out); });
-        return py::make_tuple(results.y, results.h_n, results.c_n, results.cells);
+        return py::make_tuple(results.y, results.h_n, results.c_n, results.cell_states);
     }
 
     py::tuple record(const py::object& x, const py::object& h0, const py::object& c0, const CallOptions& options,
@@ -75,7 +75,7 @@ public:
         if (!checkpoint) arguments.held.clear();  // a whole tape has copies of its own
         std::unique_ptr<PyTape> held = std::make_unique<TypedTape<T>>(spec(), arguments.in.shape, options.batch_first,
                                                                       std::move(tape), std::move(arguments.held));
-        return py::make_tuple(results.y, results.h_n, results.c_n, results.cells, to_python(std::move(held)));
+        return py::make_tuple(results.y, results.h_n, results.c_n, results.cell_states, to_python(std::move(held)));
     }
 
     py::object stream(Index batch_size) override {

@@ -46,7 +46,7 @@ public:
         }
         const Index layers = spec_.layers * spec_.directions();
         in.dh_n = state_argument(held, dh_n, "dh_n", {layers, rows_, spec_.recurrent_size()});
-        if (!spec_.traits().has_cell && !dc_n.is_none()) no_cell_state("dc_n", "None", spec_);
+        if (!spec_.traits().has_cell_state && !dc_n.is_none()) no_cell_state("dc_n", "None", spec_);
         in.dc_n = state_argument(held, dc_n, "dc_n", {layers, rows_, spec_.hidden_size});
         return run(in);
     }
@@ -69,7 +69,7 @@ private:
         py::array_t<T> dh0 = empty<T>({layers, rows_, spec_.recurrent_size()});
         out.dh0 = dh0.mutable_data();
         py::object dc0 = py::none();
-        if (spec_.traits().has_cell) {
+        if (spec_.traits().has_cell_state) {
             auto array = empty<T>({layers, rows_, spec_.hidden_size});
             out.dc0 = array.mutable_data();
             dc0 = array;

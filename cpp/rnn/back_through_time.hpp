@@ -151,12 +151,12 @@ private:
         BackwardRow<T> at = {};
         at.gates_next = comes_back ? d_.recurrent_gates_at(range.end, row) : d_.zeros();
         at.dy = d_.call.dy ? d_.call.dy.at(d_.time(last, row), b) + d_.direction * d_.recurrent : d_.zeros();
-        if (d_.spec.traits().has_cell) at.dc_carry = d_.dc_carry + b * d_.hidden;
+        if (d_.spec.traits().has_cell_state) at.dc_carry = d_.dc_carry + b * d_.hidden;
         if (enters || d_.spec.traits().carries_dh) at.dh_carry = d_.dh_carry + b * d_.recurrent;
         if (!enters && !comes_back) clear_carries(at);
         if (d_.spec.traits().saved) at.saved = d_.tape.saved.data() + packed * d_.spec.traits().saved * d_.hidden;
         at.h = d_.y(last, row);
-        if (d_.spec.traits().has_cell) at.c = d_.tape.c.data() + packed * d_.hidden;
+        if (d_.spec.traits().has_cell_state) at.c = d_.tape.c.data() + packed * d_.hidden;
         at.h_prev_last = d_.h_before(range.begin, row);
         at.c_prev_last = d_.c_before(range.begin, row);
         at.gates = d_.gates_at(last, row);
@@ -179,7 +179,7 @@ private:
         stride.dy = d_.call.dy ? sign * d_.call.dy.time_stride : 0;
         stride.saved = -active * d_.spec.traits().saved * hidden;
         stride.h = sign * d_.call.y.time_stride;
-        stride.c = d_.spec.traits().has_cell ? -active * hidden : 0;
+        stride.c = d_.spec.traits().has_cell_state ? -active * hidden : 0;
         stride.gates = -active * d_.gates_width;
         stride.dh_proj = -active * d_.spec.proj_size;
         return stride;

@@ -25,7 +25,7 @@ CheckpointTape<T>::CheckpointTape(std::shared_ptr<typename Network<T>::State> st
     : state_(std::move(state)), packed_(std::move(packed)), spec_(state_->spec),
       every_(std::clamp<Index>(in.shape.steps, 1, options.checkpoint)), steps_(in.shape.steps), batch_(in.shape.rows),
       h_count_(spec_.layers * batch_ * spec_.recurrent_size()),
-      c_count_(spec_.traits().has_cell ? spec_.layers * batch_ * spec_.hidden_size : 0), x_(in.x),
+      c_count_(spec_.traits().has_cell_state ? spec_.layers * batch_ * spec_.hidden_size : 0), x_(in.x),
       masks_(options.masks), x_print_(fingerprint_of_x()) {
     if (in.shape.lengths) lengths_.assign(in.shape.lengths, in.shape.lengths + batch_);
     if (in.shape.reset)
@@ -99,7 +99,7 @@ void CheckpointTape<T>::record(const ForwardOutputs<T>& out) {
         const bool last = i + 1 == pieces();
         ForwardOutputs<T> part;
         part.y = later(out.y, i * every_);
-        part.cells = later(out.cells, i * every_);
+        part.cell_states = later(out.cell_states, i * every_);
         part.h_n = last ? out.h_n : h_before(i + 1);
         part.c_n = last ? out.c_n : c_before(i + 1);
         const Piece now = piece(i);

@@ -57,7 +57,7 @@ struct DirectionBackward {
         return h0 ? h0 + batch(row) * recurrent : zeros();
     }
     const T* c_before(Index step, Index row) const {
-        if (!spec.traits().has_cell) return nullptr;
+        if (!spec.traits().has_cell_state) return nullptr;
         if (schedule.reset(reverse, step, row)) return zeros();
         if (step > 0) return tape.c.data() + schedule.packed(step - 1, row) * hidden;
         const T* c0 = call.c0[direction];

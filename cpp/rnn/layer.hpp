@@ -34,11 +34,11 @@ struct LayerForward {
     const PackedLayer<T>* weights[2];  // per direction
     Index input_size;
     View<const T> x;
-    View<T> y;        // both directions side by side; padding is not written
-    const T* h0[2];   // (batch, recurrent size), or null
+    View<T> y;            // both directions side by side; padding is not written
+    const T* h0[2];       // (batch, recurrent size), or null
     const T* c0[2];
-    T* c_n[2];        // (batch, hidden), LSTM
-    View<T> cells;    // where every step's c goes, or null; not together with a tape
+    T* c_n[2];            // (batch, hidden), LSTM
+    View<T> cell_states;  // where every step's c goes, or null; not together with a tape
     DirectionTape<T>* tape[2];
     // In a wavefront of layers: how far the layer below has come, if there is one, and how far this one.
     Progress* below = nullptr;

@@ -76,7 +76,7 @@ void reserve_gradients(const LayerBackward<T>& call, const Windows& windows, Wor
             workspace.gates[direction].reserve(rows * traits.gate_gradients * spec.hidden_size);
         workspace.dh_carry[direction].reserve(batch * spec.recurrent_size());
         if (spec.proj_size) workspace.dh_proj[direction].reserve(rows * spec.proj_size);
-        if (traits.has_cell) workspace.dc_carry[direction].reserve(batch * spec.hidden_size);
+        if (traits.has_cell_state) workspace.dc_carry[direction].reserve(batch * spec.hidden_size);
     }
 }
 

@@ -145,14 +145,14 @@ private:
     }
 
     T* c_at(Index step, Index i) const {
-        if (!spec_.traits().has_cell) return nullptr;
+        if (!spec_.traits().has_cell_state) return nullptr;
         if (tape_) return tape_->c.data() + schedule_.packed(step, share_.row(i)) * spec_.hidden_size;
-        if (call_.cells) return call_.cells.at(time(step, i), batch(i)) + direction_ * spec_.hidden_size;
+        if (call_.cell_states) return call_.cell_states.at(time(step, i), batch(i)) + direction_ * spec_.hidden_size;
         return call_.c_n[direction_] + batch(i) * spec_.hidden_size;
     }
 
     const T* c_before(Index step, Index i) const {
-        if (!spec_.traits().has_cell) return nullptr;
+        if (!spec_.traits().has_cell_state) return nullptr;
         if (reset(step, i)) return zeros();
         if (step > 0) return c_at(step - 1, i);
         const T* c0 = call_.c0[direction_];
@@ -180,8 +180,8 @@ private:
         stride.x = x_stride();
         stride.h = stride.units = sign * call_.y.time_stride;
         if (spec_.proj_size) stride.units = tape_ ? active * hidden : 0;
-        if (spec_.traits().has_cell)
-            stride.c = tape_ ? active * hidden : call_.cells ? sign * call_.cells.time_stride : 0;
+        if (spec_.traits().has_cell_state)
+            stride.c = tape_ ? active * hidden : call_.cell_states ? sign * call_.cell_states.time_stride : 0;
         if (tape_) stride.saved = active * spec_.traits().saved * hidden;
         return stride;
     }

@@ -60,8 +60,8 @@ struct StackForward {
 
     Index index(Index layer, Index direction) const { return layer * spec.directions() + direction; }
 
-    LayerForward<T> layer(Index l, View<const T> x, View<T> y, View<T> cells, std::vector<DirectionTape<T>>* tape) {
-        LayerForward<T> call{spec, schedule, packed.kernels(), {}, spec.layer_input(l), x, y, {}, {}, {}, cells, {}};
+    LayerForward<T> layer(Index l, View<const T> x, View<T> y, View<T> cell_states, std::vector<DirectionTape<T>>* tape) {
+        LayerForward<T> call{spec, schedule, packed.kernels(), {}, spec.layer_input(l), x, y, {}, {}, {}, cell_states, {}};
         const Index h_size = schedule.batch() * spec.recurrent_size(), c_size = schedule.batch() * spec.hidden_size;
         for (Index d = 0; d < spec.directions(); ++d) {
             call.weights[d] = &packed.layer(l, d);
@@ -98,9 +98,9 @@ struct StackForward {
                 gather_final(schedule, c_width, call.c0[d], call.c_n[d], [&](Index row) {
                     return call.tape[d]->c.data() + schedule.packed(schedule.length(row) - 1, row) * c_width;
                 });
-            else if (call.cells)
+            else if (call.cell_states)
                 gather_final(schedule, c_width, call.c0[d], call.c_n[d], [&](Index row) {
-                    return call.cells.at(last(row), schedule.batch_row(row)) + d * c_width;
+                    return call.cell_states.at(last(row), schedule.batch_row(row)) + d * c_width;
                 });
             else  // the kernels left it there, but for the rows without steps
                 pass_empty_rows(call.c0[d], call.c_n[d]);
@@ -130,7 +130,7 @@ void forward_stack(const NetworkSpec& spec, const PackedNetwork<T>& packed, cons
     StackForward<T> stack{spec, schedule, packed, in, out, workspace};
     const Index width = spec.output_size(), steps = in.shape.steps, batch = in.shape.rows;
     zero_padding(in.shape, out.y, width);
-    if (out.cells) zero_padding(in.shape, out.cells, spec.directions() * spec.hidden_size);
+    if (out.cell_states) zero_padding(in.shape, out.cell_states, spec.directions() * spec.hidden_size);
     const int threads = masks.empty() ? stack.wavefront_threads() : 1;
     const Index outputs = threads > 1 ? spec.layers : 2;
     workspace.layer_output.resize(std::max(workspace.layer_output.size(), static_cast<std::size_t>(outputs)));
@@ -143,7 +143,7 @@ void forward_stack(const NetworkSpec& spec, const PackedNetwork<T>& packed, cons
         const bool last = l + 1 == spec.layers;
         const View<T> y = last ? out.y : time_major(output_of(l), batch, width);
         if (!last) zero_padding(in.shape, y, width);
-        calls.push_back(stack.layer(l, x, y, last ? out.cells : View<T>{}, nullptr));
+        calls.push_back(stack.layer(l, x, y, last ? out.cell_states : View<T>{}, nullptr));
         if (threads == 1) stack.run(l, calls.back());
         if (!last && !masks.empty()) multiply(y, masks[static_cast<std::size_t>(l)], steps, batch, width, y);
         x = read_only(y);

@@ -20,7 +20,7 @@ public:
         const Index width = spec_.recurrent_size();
         for (State& state : states_) {
             state.h.reserve_zeros(spec_.layers * rows * width);
-            if (spec_.traits().has_cell) state.c.reserve_zeros(spec_.layers * rows * spec_.hidden_size);
+            if (spec_.traits().has_cell_state) state.c.reserve_zeros(spec_.layers * rows * spec_.hidden_size);
         }
         if (spec_.proj_size) units_.reserve_zeros(rows * spec_.hidden_size);
         prepare_span();
@@ -38,7 +38,7 @@ public:
                 row.h_prev = now.h.data() + at + r * width;
                 row.h = next.h.data() + at + r * width;
                 row.units = spec_.proj_size ? units_.data() + r * hidden : row.h;
-                if (spec_.traits().has_cell) {
+                if (spec_.traits().has_cell_state) {
                     row.c_prev = now.c.data() + (l * rows_ + r) * hidden;
                     row.c = next.c.data() + (l * rows_ + r) * hidden;
                 }

@@ -36,7 +36,7 @@ NetworkTape<T>::NetworkTape(std::shared_ptr<typename Network<T>::State> state,
         kept.directions.resize(static_cast<std::size_t>(spec_.directions()));
         for (DirectionTape<T>& direction : kept.directions) {
             direction.saved.reserve(schedule_.total() * traits.saved * spec_.hidden_size);
-            if (traits.has_cell) direction.c.reserve(schedule_.total() * spec_.hidden_size);
+            if (traits.has_cell_state) direction.c.reserve(schedule_.total() * spec_.hidden_size);
             if (spec_.proj_size) direction.units.reserve(schedule_.total() * spec_.hidden_size);
         }
         if (!drops(l)) {
@@ -81,16 +81,16 @@ void NetworkTape<T>::copy_results(const ForwardOutputs<T>& out) {
     const View<T> y = output(spec_.layers - 1);
     for (Index t = 0; t < steps_; ++t)
         for (Index b = 0; b < batch_; ++b) std::copy_n(y.at(t, b), spec_.output_size(), out.y.at(t, b));
-    if (!out.cells) return;
+    if (!out.cell_states) return;
     const Index width = spec_.hidden_size;
     for (Index t = 0; t < steps_; ++t)
-        for (Index b = 0; b < batch_; ++b) std::fill_n(out.cells.at(t, b), width * spec_.directions(), T(0));
+        for (Index b = 0; b < batch_; ++b) std::fill_n(out.cell_states.at(t, b), width * spec_.directions(), T(0));
     for (Index d = 0; d < spec_.directions(); ++d) {
         const T* from = layer(spec_.layers - 1).directions[static_cast<std::size_t>(d)].c.data();
         for (Index s = 0; s < schedule_.steps(); ++s)
             for (Index row = 0; row < schedule_.active(s); ++row, from += width)
                 std::copy_n(from, width,
-                            out.cells.at(schedule_.time(spec_.runs_in_reverse(d), s, row), schedule_.batch_row(row)) +
+                            out.cell_states.at(schedule_.time(spec_.runs_in_reverse(d), s, row), schedule_.batch_row(row)) +
                                 d * width);
     }
 }

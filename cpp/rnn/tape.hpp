@@ -38,7 +38,7 @@ public:
     bool has_masks() const { return has_masks_; }
     // Applies the layer's dropout mask, if it has one.
     void drop(Index l);
-    // y and cells for the caller, out of the tape.
+    // y and the cell states for the caller, out of the tape.
     void copy_results(const ForwardOutputs<T>& out);
 
 private:

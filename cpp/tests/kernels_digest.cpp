@@ -108,7 +108,7 @@ class KernelRun {
         kernels_.forward[cell_](span);
         digest.add(h_);
         digest.add(saved_);
-        if (traits_.has_cell) digest.add(c_);
+        if (traits_.has_cell_state) digest.add(c_);
         if (shape_.proj) digest.add(units_);
     }
 
@@ -150,7 +150,7 @@ class KernelRun {
         kernels_.backward[cell_](span);
         digest.add(gates_);
         if (traits_.carries_dh) digest.add(dh_carry);
-        if (traits_.has_cell) digest.add(dc_carry);
+        if (traits_.has_cell_state) digest.add(dc_carry);
         digest.add(dh_proj_);
         products(digest);
     }

@@ -54,7 +54,7 @@ struct Sequence {
 
     // Seconds a step.
     template <class Run>
-    double seconds(Run run, bool has_cell, Left out = {}) {
+    double seconds(Run run, bool has_cell_state, Left out = {}) {
         const Index width = out.input ? gates * hidden : hidden;
         const double all = fusedrnn_test::min_seconds(rows == 1 ? 400 : 25, [&] {
             for (Index r = 0; r < rows; ++r) {
@@ -63,7 +63,7 @@ struct Sequence {
                 at.x = x.data() + r * width;
                 at.h_prev = zeros.data();
                 at.h = at.units = y.data() + r * hidden;
-                if (has_cell) at.c_prev = at.c = c.data() + r * hidden;
+                if (has_cell_state) at.c_prev = at.c = c.data() + r * hidden;
             }
             ForwardSpan<T> span = {};
             span.steps = steps;
@@ -86,13 +86,13 @@ struct Sequence {
 };
 
 template <class T, class Whole, class Without>
-void report(const char* cell, Index gates, bool has_cell, Whole whole, Without without) {
+void report(const char* cell, Index gates, bool has_cell_state, Whole whole, Without without) {
     for (Index rows : {8, 32})
         for (Index hidden : {64, 128, 256}) {
             Sequence<T> sequence(rows, hidden, gates);
-            const double peak = fusedrnn_test::fma_peak<T>(), all = sequence.seconds(whole, has_cell);
-            const double bare = sequence.seconds(without, has_cell);
-            const double rest = sequence.seconds(whole, has_cell, {false, true});
+            const double peak = fusedrnn_test::fma_peak<T>(), all = sequence.seconds(whole, has_cell_state);
+            const double bare = sequence.seconds(without, has_cell_state);
+            const double rest = sequence.seconds(whole, has_cell_state, {false, true});
             const double operations = 4.0 * static_cast<double>(gates * hidden * hidden * rows);
             std::printf("%-4s %2td x %3td  a step %8.2f us  %5.1f %% of the peak  without activations %5.1f %%  "
                         "without products %6.2f us\n",
@@ -121,11 +121,11 @@ double fma_latency() {
 // The recurrence of one row whose input is projected. A step's products wait for the step before, and the cell for them:
 // the chain of `hidden` multiply-adds, or where there are many all of them at the peak, and then the cell.
 template <class T, class Whole>
-void report_row(const char* cell, Index gates, bool has_cell, Whole whole) {
+void report_row(const char* cell, Index gates, bool has_cell_state, Whole whole) {
     for (Index hidden : {16, 32, 64}) {
         Sequence<T> sequence(1, hidden, gates);
-        const double all = sequence.seconds(whole, has_cell, {true, false});
-        const double rest = sequence.seconds(whole, has_cell, {true, true});
+        const double all = sequence.seconds(whole, has_cell_state, {true, false});
+        const double rest = sequence.seconds(whole, has_cell_state, {true, true});
         const double chain = static_cast<double>(hidden) * fma_latency<T>();
         const double product = 2.0 * static_cast<double>(gates * hidden * hidden) / fusedrnn_test::fma_peak<T>();
         std::printf("%-4s  1 x %3td  a step of the recurrence %6.0f ns  without products %5.0f ns  the product's chain %4.0f ns, "

@@ -169,9 +169,9 @@ std::vector<Step> make_steps(Index count, const CellTraits& traits, Random& rand
         const float reach = i % 7 == 6 ? 12.0f : 2.0f;
         for (double& sum : steps[i].sum) sum = random.unit<float>() * reach;
         steps[i].h_prev = random.unit<float>();
-        steps[i].c_prev = traits.has_cell ? random.unit<float>() * 2 : 0;
+        steps[i].c_prev = traits.has_cell_state ? random.unit<float>() * 2 : 0;
         steps[i].dh = random.unit<float>();
-        steps[i].dc = traits.has_cell ? random.unit<float>() : 0;
+        steps[i].dc = traits.has_cell_state ? random.unit<float>() : 0;
     }
     return steps;
 }
@@ -264,7 +264,7 @@ void test_cell(Checks& checks, Index hidden, Nonlinearity nonlinearity) {
                 }
         }
         if (traits.carries_dh) compare("dh_carry", 0, unit, arrays.dh_carry[unit], want.h_prev);
-        if (traits.has_cell) compare("dc_carry", 0, unit, arrays.dc_carry[unit], want.c_prev);
+        if (traits.has_cell_state) compare("dc_carry", 0, unit, arrays.dc_carry[unit], want.c_prev);
     }
 }
 

@@ -57,10 +57,10 @@ struct Problem {
     std::vector<T> x, h0, c0, dy, dh_n, dc_n;
 
     Index states() const { return spec.layers * spec.directions(); }
-    bool has_cell() const { return spec.traits().has_cell; }
+    bool has_cell_state() const { return spec.traits().has_cell_state; }
     Index y_size() const { return steps * rows * spec.output_size(); }
     Index h_size() const { return states() * rows * spec.recurrent_size(); }
-    Index c_size() const { return has_cell() ? states() * rows * spec.hidden_size : 0; }
+    Index c_size() const { return has_cell_state() ? states() * rows * spec.hidden_size : 0; }
 
     Problem(const NetworkSpec& spec_, Index steps_, Index rows_, std::uint64_t seed)
         : spec(spec_), steps(steps_), rows(rows_) {
@@ -100,7 +100,7 @@ struct Problem {
         in.shape = shape();
         in.x = {x.data(), rows * spec.input_size, spec.input_size};
         in.h0 = h0.data();
-        in.c0 = has_cell() ? c0.data() : nullptr;
+        in.c0 = has_cell_state() ? c0.data() : nullptr;
         return in;
     }
     std::vector<const T*> param_pointers() const {
@@ -150,7 +150,7 @@ struct Results {
         ForwardOutputs<T> out;
         out.y = {y.data(), p.rows * p.spec.output_size(), p.spec.output_size()};
         out.h_n = h_n.data();
-        out.c_n = p.has_cell() ? c_n.data() : nullptr;
+        out.c_n = p.has_cell_state() ? c_n.data() : nullptr;
         return out;
     }
     bool operator==(const Results& other) const {
@@ -202,12 +202,12 @@ Recorded<T> record(const Problem<T>& p, Index truncate = 0, Index checkpoint = 0
     BackwardInputs<T> in;
     in.dy = {p.dy.data(), p.rows * p.spec.output_size(), p.spec.output_size()};
     in.dh_n = p.dh_n.data();
-    in.dc_n = p.has_cell() ? p.dc_n.data() : nullptr;
+    in.dc_n = p.has_cell_state() ? p.dc_n.data() : nullptr;
     in.truncate = truncate;
     BackwardOutputs<T> out;
     out.dx = {all.gradients.dx.data(), p.rows * p.spec.input_size, p.spec.input_size};
     out.dh0 = all.gradients.dh0.data();
-    out.dc0 = p.has_cell() ? all.gradients.dc0.data() : nullptr;
+    out.dc0 = p.has_cell_state() ? all.gradients.dc0.data() : nullptr;
     for (std::vector<T>& param : all.gradients.params) out.params.push_back(param.data());
     tape->backward(in, out);
     return all;
@@ -349,13 +349,13 @@ void test_chunks(Checks& checks, const Case& one) {
     Network<T> network(p.spec);
     const auto stream = network.stream(p.param_pointers(), p.rows);
     std::copy(p.h0.begin(), p.h0.end(), stream->h());
-    if (p.has_cell()) std::copy(p.c0.begin(), p.c0.end(), stream->c());
+    if (p.has_cell_state()) std::copy(p.c0.begin(), p.c0.end(), stream->c());
     Results<T> stepped(p);
     for (Index t = 0; t < p.steps; ++t)
         stream->step(p.x.data() + t * p.rows * p.spec.input_size, p.spec.input_size,
                      stepped.y.data() + t * p.rows * p.spec.output_size());
     std::copy_n(stream->h(), stepped.h_n.size(), stepped.h_n.begin());
-    if (p.has_cell()) std::copy_n(stream->c(), stepped.c_n.size(), stepped.c_n.begin());
+    if (p.has_cell_state()) std::copy_n(stream->c(), stepped.c_n.size(), stepped.c_n.begin());
     checks.check(stepped == whole, "%s: a stream differs", one.name.c_str());
 }
 

@@ -77,14 +77,14 @@ struct Layer {
             to.x = at(x, 0, r, hidden);
             to.h_prev = to.c_prev = zeros.data();
             to.h = to.units = at(y, 0, r, hidden);
-            if (traits.has_cell) to.c = at(c, 0, r, hidden);
+            if (traits.has_cell_state) to.c = at(c, 0, r, hidden);
             to.saved = at(saved, 0, r, traits.saved * hidden);
         }
         fusedrnn::ForwardSpan<T> span = {};
         span.steps = steps;
         span.rows = rows;
         span.row = row.data();
-        span.stride = {rows * hidden, rows * hidden, rows * hidden, traits.has_cell ? rows * hidden : 0,
+        span.stride = {rows * hidden, rows * hidden, rows * hidden, traits.has_cell_state ? rows * hidden : 0,
                        rows * traits.saved * hidden};
         span.input_size = span.hidden_size = hidden;
         span.bias = bias.data();
@@ -105,10 +105,10 @@ struct Layer {
             BackwardRow<T>& to = row[size(r)];
             to.gates_next = zeros.data();
             to.dy = at(x, steps - 1, r, hidden);
-            if (traits.has_cell || traits.carries_dh) to.dc_carry = to.dh_carry = at(carry, 0, r, hidden);
+            if (traits.has_cell_state || traits.carries_dh) to.dc_carry = to.dh_carry = at(carry, 0, r, hidden);
             to.saved = at(saved, steps - 1, r, traits.saved * hidden);
             to.h = at(y, steps - 1, r, hidden);
-            to.c = traits.has_cell ? at(c, steps - 1, r, hidden) : nullptr;
+            to.c = traits.has_cell_state ? at(c, steps - 1, r, hidden) : nullptr;
             to.h_prev_last = to.c_prev_last = zeros.data();
             to.gates = at(gates, steps - 1, r, width);
         }

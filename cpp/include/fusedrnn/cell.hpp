@@ -11,7 +11,7 @@ struct CellTraits {
     int gates;            // rows of weight_ih and weight_hh, in multiples of the hidden size
     int accumulators;     // running sums per unit in the tile: the gates, and n's recurrent half apart for GRU
     int saved;            // values per unit and step that the backward pass needs beside h and c
-    bool has_cell;        // carries c beside h
+    bool has_cell_state;  // carries c beside h
     int gate_gradients;   // pre-activation gradients per unit and step
     int recurrent_offset; // where W_hh's gradients start among them (in multiples of the hidden size); W_ih's start at 0
     bool carries_dh;      // h_{t-1} reaches h_t also past the matrix product

@@ -80,10 +80,10 @@ struct ForwardInputs {
 
 template <class T>
 struct ForwardOutputs {
-    View<T> y;  // all of it is written
+    View<T> y;            // all of it is written
     T* h_n = nullptr;
-    T* c_n = nullptr;   // LSTM
-    View<T> cells;      // the last layer's c of every step, or null
+    T* c_n = nullptr;     // LSTM
+    View<T> cell_states;  // the last layer's c of every step, or null
 };
 
 template <class T>

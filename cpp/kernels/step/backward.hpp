@@ -125,7 +125,7 @@ struct Backward {
     FUSEDRNN_INLINE static void fetch(const BackwardSpan<T>& p, const BackwardRow<T>& row, Index unit) {
         if (unit >= p.hidden_size) return;
         __builtin_prefetch(row.dy + unit);
-        __builtin_prefetch(traits.has_cell ? row.c + p.stride.c + unit : row.h + p.stride.h + unit);
+        __builtin_prefetch(traits.has_cell_state ? row.c + p.stride.c + unit : row.h + p.stride.h + unit);
         for (int i = 0; i < traits.saved; ++i) __builtin_prefetch(row.saved + i * p.hidden_size + unit);
         for (int i = 0; i < traits.gate_gradients; ++i) __builtin_prefetch(row.gates + i * p.hidden_size + unit, 1);
     }
