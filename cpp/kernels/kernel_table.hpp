@@ -140,7 +140,7 @@ struct LinearArgs {
 
 template <class T>
 struct BackwardRow {
-    const T* gates_next;   // gate gradients (recurrent part) of the step after; the span's `zeros` where none come back
+    const T* dgates_next;  // gate gradients (recurrent part) of the step after; the span's `zeros` where none come back
     const T* dy;
     T* dh_carry;           // past the product: read, and for GRU written. Null: zero (LSTM and RNN drop it after a step)
     T* dc_carry;
@@ -149,13 +149,13 @@ struct BackwardRow {
     const T* c;
     const T* h_prev_last;  // h_{t-1}, c_{t-1} of the span's earliest step; else they are the neighbours of h and c
     const T* c_prev_last;
-    T* gates;              // gate gradients of this step; may be where `saved` is: of a unit that is read first
+    T* dgates;             // gate gradients of this step; may be where `saved` is: of a unit that is read first
     T* dh_proj;            // gradient of the projected output, kept for dW_hr
 };
 
 template <class T>
 struct BackwardStrides {  // elements from one step to the step before it in processing order (added while walking back)
-    Index dy, saved, h, c, gates, dh_proj;
+    Index dy, saved, h, c, dgates, dh_proj;
 };
 
 template <class T>

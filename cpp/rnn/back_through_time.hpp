@@ -88,8 +88,8 @@ private:
     void next_group(StepRange window) {
         const Index last = group_.end - 1;
         group_ = last_group({window.begin, group_.begin});
-        overlapped_.x = d_.gates_at(last, 0);
-        overlapped_.x_stride = -d_.gates_width;
+        overlapped_.x = d_.dgates_at(last, 0);
+        overlapped_.x_stride = -d_.dgates_width;
         overlapped_.out = d_.call.dx.at(d_.time(last, 0), d_.batch(0));
         overlapped_.out_stride = d_.reverse ? d_.call.dx.time_stride : -d_.call.dx.time_stride;
         overlapped_.column = overlapped_.chain = overlapped_.k = 0;
@@ -149,7 +149,7 @@ private:
         const Index last = range.end - 1, packed = d_.schedule.packed(last, row), b = d_.batch(row);
         const bool enters = d_.schedule.length(row) == range.end;
         BackwardRow<T> at = {};
-        at.gates_next = comes_back ? d_.recurrent_gates_at(range.end, row) : d_.zeros();
+        at.dgates_next = comes_back ? d_.recurrent_dgates_at(range.end, row) : d_.zeros();
         at.dy = d_.call.dy ? d_.call.dy.at(d_.time(last, row), b) + d_.direction * d_.recurrent : d_.zeros();
         if (d_.spec.traits().has_cell_state) at.dc_carry = d_.dc_carry + b * d_.hidden;
         if (enters || d_.spec.traits().carries_dh) at.dh_carry = d_.dh_carry + b * d_.recurrent;
@@ -159,7 +159,7 @@ private:
         if (d_.spec.traits().has_cell_state) at.c = d_.tape.c.data() + packed * d_.hidden;
         at.h_prev_last = d_.h_before(range.begin, row);
         at.c_prev_last = d_.c_before(range.begin, row);
-        at.gates = d_.gates_at(last, row);
+        at.dgates = d_.dgates_at(last, row);
         if (d_.dh_proj) at.dh_proj = d_.dh_proj_at(last, row);
         return at;
     }
@@ -180,7 +180,7 @@ private:
         stride.saved = -active * d_.spec.traits().saved * hidden;
         stride.h = sign * d_.call.y.time_stride;
         stride.c = d_.spec.traits().has_cell_state ? -active * hidden : 0;
-        stride.gates = -active * d_.gates_width;
+        stride.dgates = -active * d_.dgates_width;
         stride.dh_proj = -active * d_.spec.proj_size;
         return stride;
     }
@@ -207,7 +207,7 @@ void initial_state_gradient(const DirectionBackward<T>& d, ThreadScratch<T>& scr
         if (dc0 && cut) std::fill_n(dc0 + b * d.hidden, d.hidden, T(0));
         if (dc0 && !cut) std::copy_n(d.dc_carry + b * d.hidden, d.hidden, dc0 + b * d.hidden);
         if (cut) continue;
-        scratch.rows.push_back(d.recurrent_gates_at(0, row));
+        scratch.rows.push_back(d.recurrent_dgates_at(0, row));
         scratch.out.push_back(dh0 + b * d.recurrent);
     }
     LinearArgs<T> args = {};

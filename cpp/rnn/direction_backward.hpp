@@ -19,33 +19,33 @@ struct DirectionBackward {
     const Kernels<T>& kernels;
     const PackedLayer<T>& weights;
     const DirectionTape<T>& tape;
-    T* const gates;     // [row-step, or where they do not replace what was saved: place in windows][gate gradients][hidden]
+    T* const dgates;    // [row-step, or where they do not replace what was saved: place in windows][gate gradients][hidden]
     T* const dh_proj;   // [place in windows][proj], or null
     T* const dc_carry;  // [batch][hidden]
     T* const dh_carry;  // [batch][recurrent]
-    const Index hidden, recurrent, gates_width;
+    const Index hidden, recurrent, dgates_width;
 
     DirectionBackward(const LayerBackward<T>& call_, const Windows& windows_, Workspace<T>& workspace_, Index direction_)
         : call(call_), spec(call_.spec), schedule(call_.schedule), windows(windows_), workspace(workspace_),
           direction(direction_), reverse(spec.runs_in_reverse(direction_)), kernels(call_.kernels),
           weights(*call_.weights[direction_]), tape(*call_.tape[direction_]),
-          gates(spec.traits().replaces_saved() ? tape.saved.data() : workspace_.gates[direction_].data()),
+          dgates(spec.traits().replaces_saved() ? tape.saved.data() : workspace_.dgates[direction_].data()),
           dh_proj(workspace_.dh_proj[direction_].data()),
           dc_carry(workspace_.dc_carry[direction_].data()), dh_carry(workspace_.dh_carry[direction_].data()),
           hidden(spec.hidden_size), recurrent(spec.recurrent_size()),
-          gates_width(spec.traits().gate_gradients * spec.hidden_size) {}
+          dgates_width(spec.traits().gate_gradients * spec.hidden_size) {}
 
     const T* zeros() const { return workspace.zeros.data(); }
     Index batch(Index row) const { return schedule.batch_row(row); }
     Index time(Index step, Index row) const { return schedule.time(reverse, step, row); }
-    T* gates_at(Index step, Index row) const {
+    T* dgates_at(Index step, Index row) const {
         const bool in_tape = spec.traits().replaces_saved();
-        return gates + (in_tape ? schedule.packed(step, row) : windows.place(step, row)) * gates_width;
+        return dgates + (in_tape ? schedule.packed(step, row) : windows.place(step, row)) * dgates_width;
     }
     T* dh_proj_at(Index step, Index row) const { return dh_proj + windows.place(step, row) * spec.proj_size; }
     const T* units_at(Index step, Index row) const { return tape.units.data() + schedule.packed(step, row) * hidden; }
-    T* recurrent_gates_at(Index step, Index row) const {
-        return gates_at(step, row) + spec.traits().recurrent_offset * hidden;
+    T* recurrent_dgates_at(Index step, Index row) const {
+        return dgates_at(step, row) + spec.traits().recurrent_offset * hidden;
     }
     const T* y(Index step, Index row) const {
         return call.y.at(time(step, row), batch(row)) + direction * recurrent;

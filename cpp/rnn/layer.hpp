@@ -63,7 +63,7 @@ struct LayerGradients {
 template <class T>
 struct PendingRows {
     Index count = 0;
-    Buffer<T> gates, x, h_prev, units, dh_proj;
+    Buffer<T> dgates, x, h_prev, units, dh_proj;
 };
 
 template <class T>

@@ -33,7 +33,7 @@ void take_input_gradient(const DirectionBackward<T>& d, StepRange steps, const T
     scratch.rows.clear();
     scratch.out.clear();
     for_each_of_share(d, steps, share, team, [&](Index s, Index row) {
-        scratch.rows.push_back(d.gates_at(s, row));
+        scratch.rows.push_back(d.dgates_at(s, row));
         scratch.out.push_back(d.call.dx.at(d.time(s, row), d.batch(row)));
     });
     LinearArgs<T> args = input_gradient(d);
@@ -73,7 +73,7 @@ void reserve_gradients(const LayerBackward<T>& call, const Windows& windows, Wor
     const Index rows = windows.capacity(), batch = call.schedule.batch();
     for (Index direction = 0; direction < spec.directions(); ++direction) {
         if (!traits.replaces_saved())
-            workspace.gates[direction].reserve(rows * traits.gate_gradients * spec.hidden_size);
+            workspace.dgates[direction].reserve(rows * traits.gate_gradients * spec.hidden_size);
         workspace.dh_carry[direction].reserve(batch * spec.recurrent_size());
         if (spec.proj_size) workspace.dh_proj[direction].reserve(rows * spec.proj_size);
         if (traits.has_cell_state) workspace.dc_carry[direction].reserve(batch * spec.hidden_size);

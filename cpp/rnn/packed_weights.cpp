@@ -31,7 +31,7 @@ public:
         : transpose_(kernels_of<T>(table).transpose_panel), interleaved_(table.interleaved) {}
 
     // Gate panels of w (gates * hidden, depth).
-    void gates(const T* w, Index gates, Index hidden, Index depth, Buffer<T>& out) const {
+    void gate_panels(const T* w, Index gates, Index hidden, Index depth, Buffer<T>& out) const {
         const Index block = unit_block<T>, slices = ceil_div(hidden, block) * gates;
         T* to = out.reserve(slices * depth * block);
         for_each_piece(slices, hidden * depth * gates, [&](Index slice) {
@@ -111,8 +111,8 @@ void pack_layer(const Packer<T>& pack, const NetworkSpec& spec, Index layer, con
         pack.linear_transposed(param(slots.w_ih), hidden, input, out.w_ih);
         pack.linear_transposed(param(slots.w_hh), hidden, hidden, out.w_hh);
     } else {
-        pack.gates(param(slots.w_ih), traits.gates, hidden, input, out.w_ih);
-        pack.gates(param(slots.w_hh), traits.gates, hidden, recurrent, out.w_hh);
+        pack.gate_panels(param(slots.w_ih), traits.gates, hidden, input, out.w_ih);
+        pack.gate_panels(param(slots.w_hh), traits.gates, hidden, recurrent, out.w_hh);
     }
     if (slots.w_hr >= 0) pack.linear_transposed(param(slots.w_hr), spec.proj_size, hidden, out.w_hr);
     if (!with_backward) return;

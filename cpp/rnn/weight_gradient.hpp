@@ -47,14 +47,14 @@ public:
                [&](Index s, Index row) { return d_.call.x.at(d_.time(s, row), d_.batch(row)); });
         gather(scratch_.rows_too, pending_ ? pending_->h_prev.data() : nullptr, d_.recurrent,
                [&](Index s, Index row) { return d_.h_before(s, row); });
-        gather(scratch_.gates, pending_ ? pending_->gates.data() : nullptr, d_.gates_width,
-               [&](Index s, Index row) { return d_.gates_at(s, row); });
+        gather(scratch_.left_rows, pending_ ? pending_->dgates.data() : nullptr, d_.dgates_width,
+               [&](Index s, Index row) { return d_.dgates_at(s, row); });
         const OuterRight<T> both[] = {{scratch_.rows.data(), d_.call.input_size}, {scratch_.rows_too.data(), d_.recurrent}};
         outer(parts(out), both, 2);
         if (!out.w_hr) return;
         gather(scratch_.rows, pending_ ? pending_->units.data() : nullptr, d_.hidden,
                [&](Index s, Index row) { return d_.units_at(s, row); });
-        gather(scratch_.gates, pending_ ? pending_->dh_proj.data() : nullptr, d_.spec.proj_size,
+        gather(scratch_.left_rows, pending_ ? pending_->dh_proj.data() : nullptr, d_.spec.proj_size,
                [&](Index s, Index row) { return d_.dh_proj_at(s, row); });
         const OuterRight<T> units = {scratch_.rows.data(), d_.hidden};
         outer({{0, d_.spec.proj_size, {out.w_hr, nullptr}, {}}}, &units, 1);
@@ -106,7 +106,7 @@ private:
         }
         OuterArgs<T> args = {};
         args.rows = ready_.count();
-        args.a = scratch_.gates.data();
+        args.a = scratch_.left_rows.data();
         args.left = left.data();
         args.left_count = static_cast<int>(left.size());
         args.right = right;
@@ -136,7 +136,7 @@ void keep_pending(const DirectionBackward<T>& d) {
         d.schedule.for_each(0, own, [&](Index s, Index row) { at = std::copy_n(row_of(s, row), width, at); });
         std::copy_n(old.data(), (kept.count - own) * width, at);
     };
-    keep(kept.gates, pending->gates, d.gates_width, [&](Index s, Index row) { return d.gates_at(s, row); });
+    keep(kept.dgates, pending->dgates, d.dgates_width, [&](Index s, Index row) { return d.dgates_at(s, row); });
     keep(kept.x, pending->x, d.call.input_size,
          [&](Index s, Index row) { return d.call.x.at(d.time(s, row), d.batch(row)); });
     keep(kept.h_prev, pending->h_prev, d.recurrent, [&](Index s, Index row) { return d.h_before(s, row); });

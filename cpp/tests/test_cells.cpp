@@ -179,14 +179,14 @@ std::vector<Step> make_steps(Index count, const CellTraits& traits, Random& rand
 // Arrays of one row of `hidden` units for the kernels.
 template <class T>
 struct RowArrays {
-    Guarded<T> h_prev, c_prev, h, c, saved, dh_carry, dc_carry, gates;
+    Guarded<T> h_prev, c_prev, h, c, saved, dh_carry, dc_carry, dgates;
 
     RowArrays(const CellTraits& traits, Index hidden)
         : h_prev(hidden), c_prev(hidden), h(hidden), c(hidden), saved(traits.saved * hidden), dh_carry(hidden),
-          dc_carry(hidden), gates(traits.gate_gradients * hidden) {}
+          dc_carry(hidden), dgates(traits.gate_gradients * hidden) {}
 
     bool intact() const {
-        for (const Guarded<T>* array : {&h_prev, &c_prev, &h, &c, &saved, &dh_carry, &dc_carry, &gates})
+        for (const Guarded<T>* array : {&h_prev, &c_prev, &h, &c, &saved, &dh_carry, &dc_carry, &dgates})
             if (!array->intact()) return false;
         return true;
     }
@@ -208,7 +208,7 @@ void run_kernels(const std::vector<Step>& steps, Nonlinearity nonlinearity, cons
     backward.c = arrays.c.data();
     backward.dh_carry = arrays.dh_carry.data();
     backward.dc_carry = arrays.dc_carry.data();
-    backward.gates = arrays.gates.data();
+    backward.dgates = arrays.dgates.data();
     for (Index unit = 0; unit < hidden; unit += V::width) {
         const Index lanes = hidden - unit;
         V sum[max_sums];
@@ -260,7 +260,7 @@ void test_cell(Checks& checks, Index hidden, Nonlinearity nonlinearity) {
                 for (int i = 0; i < runs.run[r].count; ++i) {
                     const int slot = runs.run[r].slot + i, sum = Calls<CellOf>::slot(runs.run[r].gate + i, recurrent);
                     compare(recurrent ? "recurrent gate gradient" : "input gate gradient", slot, unit,
-                            arrays.gates[slot * hidden + unit], want.sum[sum]);
+                            arrays.dgates[slot * hidden + unit], want.sum[sum]);
                 }
         }
         if (traits.carries_dh) compare("dh_carry", 0, unit, arrays.dh_carry[unit], want.h_prev);

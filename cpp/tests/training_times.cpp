@@ -32,7 +32,7 @@ struct BareGradient : CellOf<U> {
     using V = isa::Vec<U>;
     static void backward(V dh, const BackwardRow<U>& row, const U*, const U*, Index unit, Index lanes, Index,
                          fusedrnn::Nonlinearity) {
-        isa::store_lanes(dh, row.gates + unit, lanes);
+        isa::store_lanes(dh, row.dgates + unit, lanes);
     }
 };
 template <class U>
@@ -47,21 +47,21 @@ template <class T, template <class> class CellOf>
 struct Layer {
     static constexpr fusedrnn::CellTraits traits = fusedrnn::cell_traits(CellOf<T>::kind);
     const Index steps = 50, rows, hidden, count = steps * rows, width = traits.gate_gradients * hidden;
-    Array<T> x, y, c, saved, gates, dx, dw_ih, dw_hh, db, w_ih, w_hh, bias, zeros, carry, sums, packed;
-    std::vector<const T*> x_rows, y_rows, gate_rows;
+    Array<T> x, y, c, saved, dgates, dx, dw_ih, dw_hh, db, w_ih, w_hh, bias, zeros, carry, sums, packed;
+    std::vector<const T*> x_rows, y_rows, dgate_rows;
     std::vector<T*> dx_rows;
     std::vector<fusedrnn::OuterLeft<T>> left;
     fusedrnn::OuterRight<T> right[2];
 
     Layer(Index rows_, Index hidden_)
         : rows(rows_), hidden(hidden_), x(size(count * hidden), T(0.25)), y(x), c(x), saved(size(count * traits.saved * hidden)),
-          gates(size(count * width), T(1e-3)), dx(x), dw_ih(size(traits.gates * hidden * hidden)), dw_hh(dw_ih),
+          dgates(size(count * width), T(1e-3)), dx(x), dw_ih(size(traits.gates * hidden * hidden)), dw_hh(dw_ih),
           db(size(traits.gates * hidden)), w_ih(size(traits.gates * hidden * hidden), T(1e-3)), w_hh(w_ih),
           bias(size(traits.accumulators * hidden)), zeros(size(width)), carry(size(rows * hidden)) {
         for (Index i = 0; i < count; ++i) {
             x_rows.push_back(x.data() + i * hidden);
             y_rows.push_back(y.data() + i * hidden);
-            gate_rows.push_back(gates.data() + i * width);
+            dgate_rows.push_back(dgates.data() + i * width);
             dx_rows.push_back(dx.data() + i * hidden);
         }
         right[0] = {x_rows.data(), hidden};
@@ -103,14 +103,14 @@ struct Layer {
         std::vector<BackwardRow<T>> row(size(rows));
         for (Index r = 0; r < rows; ++r) {
             BackwardRow<T>& to = row[size(r)];
-            to.gates_next = zeros.data();
+            to.dgates_next = zeros.data();
             to.dy = at(x, steps - 1, r, hidden);
             if (traits.has_cell_state || traits.carries_dh) to.dc_carry = to.dh_carry = at(carry, 0, r, hidden);
             to.saved = at(saved, steps - 1, r, traits.saved * hidden);
             to.h = at(y, steps - 1, r, hidden);
             to.c = traits.has_cell_state ? at(c, steps - 1, r, hidden) : nullptr;
             to.h_prev_last = to.c_prev_last = zeros.data();
-            to.gates = at(gates, steps - 1, r, width);
+            to.dgates = at(dgates, steps - 1, r, width);
         }
         fusedrnn::BackwardSpan<T> span = {};
         span.steps = steps;
@@ -126,8 +126,8 @@ struct Layer {
     }
 
     void input_gradient() {
-        isa::Linear<T>::run({count, gate_rows.data(), dx_rows.data(), traits.gates * hidden, hidden, w_ih.data(), nullptr, true,
-                             false, 0, hidden / fusedrnn::unit_block<T>});
+        isa::Linear<T>::run({count, dgate_rows.data(), dx_rows.data(), traits.gates * hidden, hidden, w_ih.data(), nullptr,
+                             true, false, 0, hidden / fusedrnn::unit_block<T>});
     }
 
     // Both weights see the same gate gradients; for GRU the first and the last only one of them.
@@ -140,7 +140,7 @@ struct Layer {
                     {hidden, n, {dw_ih.data(), dw_hh.data()}, {db.data(), nullptr}},
                     {hidden + n, hidden, {nullptr, dw_hh.data() + n * hidden}, {}}};
         packed.resize(size(fusedrnn::outer_scratch(right, 2)));
-        return {count, gate_rows.data(), left.data(), static_cast<int>(left.size()), right, 2, packed.data()};
+        return {count, dgate_rows.data(), left.data(), static_cast<int>(left.size()), right, 2, packed.data()};
     }
 
     // All that Outer packs, in its order.

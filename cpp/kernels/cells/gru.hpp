@@ -51,7 +51,7 @@ struct Gru {
         const V h_before = load_lanes<V>(h_prev + unit, lanes);
         store_lanes(dh * z, row.dh_carry + unit, lanes);
         const V dn = dh * (one - z) * fma(-n, n, one);
-        T* out = row.gates + unit;
+        T* out = row.dgates + unit;
         store_lanes(dn, out, lanes);
         store_lanes(dn * recurrent * (r * (one - r)), out + hidden, lanes);
         store_lanes(dh * (h_before - n) * (z * (one - z)), out + 2 * hidden, lanes);

@@ -53,7 +53,7 @@ struct Lstm {
         const V tanh_c = tanh(load_lanes<V>(row.c + unit, lanes));
         const V dc = fma(dh * o, fma(-tanh_c, tanh_c, one), load_lanes<V>(row.dc_carry + unit, lanes));
         store_lanes(dc * f, row.dc_carry + unit, lanes);
-        T* out = row.gates + unit;
+        T* out = row.dgates + unit;
         store_lanes(dc * g * (i * (one - i)), out, lanes);
         store_lanes(dc * load_lanes<V>(c_prev + unit, lanes) * (f * (one - f)), out + hidden, lanes);
         store_lanes(dc * i * fma(-g, g, one), out + 2 * hidden, lanes);

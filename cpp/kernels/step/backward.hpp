@@ -28,7 +28,7 @@ struct Backward {
     using V = Vec<T>;
     static constexpr CellTraits traits = cell_traits(Cell::kind);
     static constexpr Index tile_width = Linear<T>::tile_width;
-    static constexpr Index gates_with_recurrence = traits.gate_gradients - traits.recurrent_offset;
+    static constexpr Index recurrent_dgates = traits.gate_gradients - traits.recurrent_offset;
 
     // rows' products with the panel columns of blocks [block_begin, block_end), handed to
     // finish(row, column, vectors, sums) tile by tile; left(row) is the row's left operand. depth 0: all sums are zero.
@@ -127,7 +127,7 @@ struct Backward {
         __builtin_prefetch(row.dy + unit);
         __builtin_prefetch(traits.has_cell_state ? row.c + p.stride.c + unit : row.h + p.stride.h + unit);
         for (int i = 0; i < traits.saved; ++i) __builtin_prefetch(row.saved + i * p.hidden_size + unit);
-        for (int i = 0; i < traits.gate_gradients; ++i) __builtin_prefetch(row.gates + i * p.hidden_size + unit, 1);
+        for (int i = 0; i < traits.gate_gradients; ++i) __builtin_prefetch(row.dgates + i * p.hidden_size + unit, 1);
     }
 
     template <class Left, class Finish>
@@ -186,7 +186,7 @@ struct Backward {
     // Minus zero is what leaves every number that is added to it as it is.
     FUSEDRNN_INLINE static const T* product_of(const BackwardSpan<T>& p, const BackwardRow<T>& row, const T* sums) {
         alignas(cache_line) static constexpr auto nothing = repeated<tile_width>(T(-0.0));
-        return row.gates_next == p.zeros ? nothing.value : sums;
+        return row.dgates_next == p.zeros ? nothing.value : sums;
     }
 
     template <bool Direct>
@@ -205,16 +205,16 @@ struct Backward {
 
     static void step(const BackwardSpan<T>& p, bool has_next, bool earliest, bool down) {
         const Index recurrent = p.recurrent_size();
-        const Index full = gates_with_recurrence * p.hidden_size, depth = has_next ? full : 0;
-        const auto gates = [](const BackwardRow<T>& row) FUSEDRNN_LAMBDA { return row.gates_next; };
+        const Index full = recurrent_dgates * p.hidden_size, depth = has_next ? full : 0;
+        const auto dgates = [](const BackwardRow<T>& row) FUSEDRNN_LAMBDA { return row.dgates_next; };
         if (!p.w_hr) {
-            product(p, p.w_hh, full, depth, recurrent, p.block_begin, p.block_end, down, gates,
+            product(p, p.w_hh, full, depth, recurrent, p.block_begin, p.block_end, down, dgates,
                     [&](const BackwardRow<T>& row, Index column, Index vectors, const T* sums) FUSEDRNN_LAMBDA {
                         pointwise<true>(p, row, earliest, column, vectors, product_of(p, row, sums));
                     });
             return;
         }
-        product(p, p.w_hh, full, depth, recurrent, p.proj_begin, p.proj_end, down, gates,
+        product(p, p.w_hh, full, depth, recurrent, p.proj_begin, p.proj_end, down, dgates,
                 [&](const BackwardRow<T>& row, Index column, Index vectors, const T* sums) FUSEDRNN_LAMBDA {
                     sums = product_of(p, row, sums);
                     for (Index j = 0; j < vectors; ++j) {
@@ -240,13 +240,13 @@ struct Backward {
             goes_on = p.barrier.after_step();
             for (Index r = 0; r < p.rows; ++r) {
                 BackwardRow<T>& row = p.row[r];
-                row.gates_next = row.gates + traits.recurrent_offset * p.hidden_size;
+                row.dgates_next = row.dgates + traits.recurrent_offset * p.hidden_size;
                 if constexpr (!traits.carries_dh) row.dh_carry = nullptr;
                 row.dy += p.stride.dy;
                 row.saved += p.stride.saved;
                 row.h += p.stride.h;
                 row.c += p.stride.c;
-                row.gates += p.stride.gates;
+                row.dgates += p.stride.dgates;
                 row.dh_proj += p.stride.dh_proj;
             }
         }
