@@ -50,12 +50,12 @@ public:
     }
 
     // Linear panels of w as it stands: out = a * w. Its `depth` rows come in runs from a matrix (…, columns).
-    void linear(const T* w, const GradientRuns& runs, int first_slot, Index run_unit, Index depth, Index columns,
+    void linear(const T* w, const GradientRuns& runs, int first_dgate, Index run_unit, Index depth, Index columns,
                 Buffer<T>& out) const {
         for_each_linear_slice(columns, depth, out, [&](Index column, Index valid, T* to, Index k_stride) {
             for (int r = 0; r < runs.count; ++r) {
                 const GradientRun& run = runs.run[r];
-                T* row = to + (run.slot - first_slot) * run_unit * k_stride;
+                T* row = to + (run.dgate - first_dgate) * run_unit * k_stride;
                 const T* from = w + run.gate * run_unit * columns + column;
                 for (Index k = 0; k < run.count * run_unit; ++k, row += k_stride, from += columns) {
                     std::copy_n(from, valid, row);

@@ -74,14 +74,14 @@ private:
     std::vector<OuterLeft<T>> parts(const LayerGradients<T>& out) const {
         const GradientRuns input = gradient_runs(d_.spec.cell, false), recurrent = gradient_runs(d_.spec.cell, true);
         std::vector<OuterLeft<T>> parts;
-        for (int slot = 0; slot < d_.spec.traits().gate_gradients; ++slot) {
-            if (slot > 0 && input.goes_on_at(slot) && recurrent.goes_on_at(slot)) {
+        for (int dgate = 0; dgate < d_.spec.traits().gate_gradients; ++dgate) {
+            if (dgate > 0 && input.goes_on_at(dgate) && recurrent.goes_on_at(dgate)) {
                 parts.back().count += d_.hidden;
                 continue;
             }
-            parts.push_back({slot * d_.hidden, d_.hidden, {}, {}});
-            enters(parts.back(), 0, input.gate_of(slot), out.w_ih, d_.call.input_size, out.b_ih);
-            enters(parts.back(), 1, recurrent.gate_of(slot), out.w_hh, d_.recurrent, out.b_hh);
+            parts.push_back({dgate * d_.hidden, d_.hidden, {}, {}});
+            enters(parts.back(), 0, input.gate_of(dgate), out.w_ih, d_.call.input_size, out.b_ih);
+            enters(parts.back(), 1, recurrent.gate_of(dgate), out.w_hh, d_.recurrent, out.b_hh);
         }
         return parts;
     }

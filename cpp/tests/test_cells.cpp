@@ -105,10 +105,10 @@ struct Calls {
     static void forward(const isa::Vec<T>* sum, const ForwardRow<T>& row, Index unit, Index lanes, Index hidden,
                         Nonlinearity) {
         const isa::Vec<T> between = CellOf<T>::first_half(sum, row, unit, lanes, hidden);
-        CellOf<T>::second_half(between, sum[CellOf<T>::second_sum], row, unit, lanes, hidden);
+        CellOf<T>::second_half(between, sum[CellOf<T>::second_accumulator], row, unit, lanes, hidden);
     }
-    static int slot(int gate, bool recurrent) {
-        return recurrent ? CellOf<float>::recurrent_slot(gate) : CellOf<float>::input_slot(gate);
+    static int accumulator(int gate, bool recurrent) {
+        return recurrent ? CellOf<float>::recurrent_accumulator(gate) : CellOf<float>::input_accumulator(gate);
     }
 };
 template <>
@@ -120,28 +120,28 @@ struct Calls<isa::Rnn> {
             isa::store_lanes(activation.value(sum[0]), row.units + unit, lanes);
         });
     }
-    static int slot(int, bool) { return 0; }
+    static int accumulator(int, bool) { return 0; }
 };
 
-constexpr int max_sums = 4;
+constexpr int max_accumulators = 4;
 
 // One unit's step: what goes in, and what gradients come from later.
 struct Step {
-    double sum[max_sums], h_prev, c_prev;
+    double sum[max_accumulators], h_prev, c_prev;
     double dh, dc;
 };
 
 // What backward must say about it.
 struct Gradients {
-    double sum[max_sums], h_prev, c_prev;
+    double sum[max_accumulators], h_prev, c_prev;
 };
 
 // The loss is dh * h + dc * c, and one input moves by epsilon.
 template <template <class> class CellOf>
 double slope_of_loss(const Step& step, Nonlinearity nonlinearity, double Gradients::*state, int sum) {
     const auto dual = [&](double value, bool moves) { return Dual(value, moves ? 1 : 0); };
-    isa::Vec<Dual> sums[max_sums];
-    for (int s = 0; s < max_sums; ++s) sums[s] = {dual(step.sum[s], s == sum)};
+    isa::Vec<Dual> sums[max_accumulators];
+    for (int s = 0; s < max_accumulators; ++s) sums[s] = {dual(step.sum[s], s == sum)};
     Dual h_prev = dual(step.h_prev, state == &Gradients::h_prev), c_prev = dual(step.c_prev, state == &Gradients::c_prev);
     Dual h, c;
     ForwardRow<Dual> row = {};
@@ -156,7 +156,7 @@ double slope_of_loss(const Step& step, Nonlinearity nonlinearity, double Gradien
 template <template <class> class CellOf>
 Gradients gradients_by_duals(const Step& step, Nonlinearity nonlinearity) {
     Gradients result = {};
-    for (int s = 0; s < max_sums; ++s) result.sum[s] = slope_of_loss<CellOf>(step, nonlinearity, nullptr, s);
+    for (int s = 0; s < max_accumulators; ++s) result.sum[s] = slope_of_loss<CellOf>(step, nonlinearity, nullptr, s);
     result.h_prev = slope_of_loss<CellOf>(step, nonlinearity, &Gradients::h_prev, -1);
     result.c_prev = slope_of_loss<CellOf>(step, nonlinearity, &Gradients::c_prev, -1);
     return result;
@@ -211,9 +211,9 @@ void run_kernels(const std::vector<Step>& steps, Nonlinearity nonlinearity, cons
     backward.dgates = arrays.dgates.data();
     for (Index unit = 0; unit < hidden; unit += V::width) {
         const Index lanes = hidden - unit;
-        V sum[max_sums];
+        V sum[max_accumulators];
         T dh[V::width] = {};
-        for (int s = 0; s < max_sums; ++s) {
+        for (int s = 0; s < max_accumulators; ++s) {
             T lane[V::width] = {};
             for (Index i = 0; i < std::min<Index>(lanes, V::width); ++i) {
                 const Step& step = steps[static_cast<std::size_t>(unit + i)];
@@ -246,10 +246,10 @@ void test_cell(Checks& checks, Index hidden, Nonlinearity nonlinearity) {
     run_kernels<T, CellOf>(steps, nonlinearity, arrays);
     checks.check(arrays.intact(), "%s<%s> wrote before one of its rows, %td units", traits.name, type_name<T>, hidden);
 
-    const auto compare = [&](const char* what, int slot, Index unit, T got, double want) {
+    const auto compare = [&](const char* what, int dgate, Index unit, T got, double want) {
         checks.check(std::fabs(double(got) - want) <= tolerance<T>,
                      "%s<%s>, %s, unit %td of %td: %s %d is %.17g, the duals say %.17g", traits.name, type_name<T>,
-                     fusedrnn::nonlinearity_names[static_cast<int>(nonlinearity)], unit, hidden, what, slot,
+                     fusedrnn::nonlinearity_names[static_cast<int>(nonlinearity)], unit, hidden, what, dgate,
                      double(got), want);
     };
     for (Index unit = 0; unit < hidden; ++unit) {
@@ -258,9 +258,9 @@ void test_cell(Checks& checks, Index hidden, Nonlinearity nonlinearity) {
             const fusedrnn::GradientRuns runs = fusedrnn::gradient_runs(kind, recurrent);
             for (int r = 0; r < runs.count; ++r)
                 for (int i = 0; i < runs.run[r].count; ++i) {
-                    const int slot = runs.run[r].slot + i, sum = Calls<CellOf>::slot(runs.run[r].gate + i, recurrent);
-                    compare(recurrent ? "recurrent gate gradient" : "input gate gradient", slot, unit,
-                            arrays.dgates[slot * hidden + unit], want.sum[sum]);
+                    const int dgate = runs.run[r].dgate + i, sum = Calls<CellOf>::accumulator(runs.run[r].gate + i, recurrent);
+                    compare(recurrent ? "recurrent gate gradient" : "input gate gradient", dgate, unit,
+                            arrays.dgates[dgate * hidden + unit], want.sum[sum]);
                 }
         }
         if (traits.carries_dh) compare("dh_carry", 0, unit, arrays.dh_carry[unit], want.h_prev);

@@ -66,7 +66,7 @@ struct TileProblem {
     }
 };
 
-// The sums lie in reverse order: slot() says which of them a panel vector feeds.
+// The accumulators lie in reverse order: accumulator_of() says which of them a panel vector feeds.
 template <class T, int MR, int NV, class Left>
 [[gnu::noinline]] void run_tile(const TileProblem<T>& p, Left left) {
     using V = isa::Vec<T>;
@@ -251,7 +251,7 @@ Guarded<T> gate_panels(const Guarded<T>& matrix, Index depth, Index gates, Index
 template <class T, int Gates, int Sums>
 [[gnu::noinline]] void test_gates(Checks& checks, Index rows, Index depth, Index hidden, Numbers numbers) {
     using V = isa::Vec<T>;
-    const auto slot_of = [](int gate) { return gate == Gates - 1 ? Sums - 1 : gate; };
+    const auto accumulator_of = [](int gate) { return gate == Gates - 1 ? Sums - 1 : gate; };
     Random random(static_cast<std::uint64_t>(rows + depth * 7 + hidden * 31));
     Guarded<T> matrix(depth * Gates * hidden);
     fill(matrix, numbers, random);
@@ -276,7 +276,7 @@ template <class T, int Gates, int Sums>
                 for (int j = 0; j < U * Sums; ++j) sum[r][j] = V::broadcast(T(j % Sums));
             }
             isa::accumulate_gates<T, MR, U, Gates, Sums>(sum, left, panels.data(), depth, isa::UnitVector<T>(v),
-                                                         slot_of);
+                                                         accumulator_of);
             for (int r = 0; r < MR; ++r)
                 for (int u = 0; u < U; ++u) {
                     const Index unit = (v + u) * V::width;
@@ -294,7 +294,7 @@ template <class T, int Gates, int Sums>
             for (int s = 0; s < Sums; ++s) {
                 T want = T(s);
                 for (int gate = 0; gate < Gates; ++gate)
-                    if (slot_of(gate) == s)
+                    if (accumulator_of(gate) == s)
                         want = expected_sum(
                             numbers, want, depth, [&](Index k) { return a[static_cast<std::size_t>(row)][k]; },
                             [&](Index k) { return matrix[(k * Gates + gate) * hidden + unit]; });

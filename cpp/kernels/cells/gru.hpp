@@ -14,13 +14,13 @@ struct Gru {
     using V = Vec<T>;
     static constexpr CellKind kind = CellKind::gru;
     static constexpr int gates = cell_traits(kind).gates;
-    static constexpr int sums = cell_traits(kind).accumulators;
+    static constexpr int accumulators = cell_traits(kind).accumulators;
     static constexpr int saved = cell_traits(kind).saved;
-    static constexpr int input_slot(int gate) { return gate; }
-    static constexpr int recurrent_slot(int gate) { return gate == 2 ? 3 : gate; }
+    static constexpr int input_accumulator(int gate) { return gate; }
+    static constexpr int recurrent_accumulator(int gate) { return gate == 2 ? 3 : gate; }
 
     // The cell in two halves, as LSTM's: what goes between is n before its tanh.
-    static constexpr int second_sum = 1;
+    static constexpr int second_accumulator = 1;
 
     FUSEDRNN_INLINE static V first_half(const V* sum, const ForwardRow<T>& row, Index unit, Index lanes,
                                         Index hidden) {

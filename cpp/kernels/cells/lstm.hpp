@@ -13,14 +13,14 @@ struct Lstm {
     using V = Vec<T>;
     static constexpr CellKind kind = CellKind::lstm;
     static constexpr int gates = cell_traits(kind).gates;
-    static constexpr int sums = cell_traits(kind).accumulators;
+    static constexpr int accumulators = cell_traits(kind).accumulators;
     static constexpr int saved = cell_traits(kind).saved;
-    static constexpr int input_slot(int gate) { return gate; }
-    static constexpr int recurrent_slot(int gate) { return gate; }
+    static constexpr int input_accumulator(int gate) { return gate; }
+    static constexpr int recurrent_accumulator(int gate) { return gate; }
 
     // The cell in two halves: over several rows, all first halves run before the second ones, so that no row waits for
-    // its own tanh(c). What goes between is c; `second_sum` is the only sum that the second half needs.
-    static constexpr int second_sum = 3;
+    // its own tanh(c). What goes between is c; `second_accumulator` is the only one that the second half needs.
+    static constexpr int second_accumulator = 3;
 
     FUSEDRNN_INLINE static V first_half(const V* sum, const ForwardRow<T>& row, Index unit, Index lanes,
                                         Index hidden) {

@@ -19,36 +19,37 @@ struct GatePieces {
         return rows > Blocking<T>::max_rows && depth > 2 * piece;
     }
 
-    // sum_rows[r][slot(gate)][unit of the block] += rows[r] * panel of the block.
-    template <class Slot>
+    // sum_rows[r][accumulator_of(gate)][unit of the block] += rows[r] * panel of the block.
+    template <class AccumulatorOf>
     static void add(T* const* sum_rows, const T* const* rows, Index count, const T* panels, Index depth, Index block,
-                    Slot slot) {
+                    AccumulatorOf accumulator_of) {
         static_assert(!narrow<T>);
         const T* panel = panels + block * depth * k_stride;
         for (Index k = 0; k < depth; k += piece) {
             const Index now = depth - k < piece ? depth - k : piece;
             for_each_row_tile(count, Blocking<T>::max_rows, [&](Index first, Index height) FUSEDRNN_LAMBDA {
                 with_constant<Blocking<T>::max_rows>(height, [&](auto n) FUSEDRNN_LAMBDA {
-                    tile<n.value>(sum_rows + first, rows + first, panel, k, now, slot);
+                    tile<n.value>(sum_rows + first, rows + first, panel, k, now, accumulator_of);
                 });
             });
         }
     }
 
-    template <int MR, class Slot>
-    static void tile(T* const* sum_rows, const T* const* rows, const T* panel, Index k, Index depth, Slot slot) {
+    template <int MR, class AccumulatorOf>
+    static void tile(T* const* sum_rows, const T* const* rows, const T* panel, Index k, Index depth,
+                     AccumulatorOf accumulator_of) {
         Rows<T> a;
         for (int r = 0; r < MR; ++r) a.pointer[r] = rows[r] + k;
         V sum[MR][Gates];
 #pragma GCC unroll 8
         for (int r = 0; r < MR; ++r)
 #pragma GCC unroll 4
-            for (int g = 0; g < Gates; ++g) sum[r][g] = V::load(sum_rows[r] + slot(g) * unit_block<T>);
-        accumulate<V, MR, Gates>(sum, a, panel + k * k_stride, depth, k_stride, BlockOffset{}, SameSlot{});
+            for (int g = 0; g < Gates; ++g) sum[r][g] = V::load(sum_rows[r] + accumulator_of(g) * unit_block<T>);
+        accumulate<V, MR, Gates>(sum, a, panel + k * k_stride, depth, k_stride, BlockOffset{}, SameAccumulator{});
 #pragma GCC unroll 8
         for (int r = 0; r < MR; ++r)
 #pragma GCC unroll 4
-            for (int g = 0; g < Gates; ++g) sum[r][g].store(sum_rows[r] + slot(g) * unit_block<T>);
+            for (int g = 0; g < Gates; ++g) sum[r][g].store(sum_rows[r] + accumulator_of(g) * unit_block<T>);
     }
 
     struct BlockOffset {

@@ -50,7 +50,7 @@ FUSEDRNN_INLINE void linear_tile(const Rows<T>& a, const T* panel, Index depth, 
     for (int r = 0; r < MR; ++r)
 #pragma GCC unroll 16
         for (int j = 0; j < NV; ++j) sum[r][j] = start(r, j);
-    accumulate<V, MR, NV>(sum, a, panel, depth, k_stride, LinearOffset<T>{group_stride}, SameSlot{});
+    accumulate<V, MR, NV>(sum, a, panel, depth, k_stride, LinearOffset<T>{group_stride}, SameAccumulator{});
 #pragma GCC unroll 8
     for (int r = 0; r < MR; ++r)
 #pragma GCC unroll 16

@@ -40,8 +40,8 @@ struct UnitColumns {
 };
 
 // The input products of the next steps: what project() would store, of the span's blocks. One chain, from the bias, which
-// has `Sums` of a unit block.
-template <class T, class Columns, int Sums>
+// has `Accumulators` accumulators a unit block.
+template <class T, class Columns, int Accumulators>
 struct InputProducts {
     using V = Vec<T>;
     const ForwardSpan<T>& p;
@@ -55,7 +55,7 @@ struct InputProducts {
     FUSEDRNN_INLINE Index end_of_chain(Index) const { return p.input_size; }
     FUSEDRNN_INLINE ColumnWeights<T> weights(Index column) const { return Columns::weights(p, column); }
     FUSEDRNN_INLINE const T* start(Index column) const {
-        return p.bias + (column / Columns::of_block * Sums + column % Columns::of_block) * unit_block<T>;
+        return p.bias + (column / Columns::of_block * Accumulators + column % Columns::of_block) * unit_block<T>;
     }
     FUSEDRNN_INLINE void put(V sum, T* out, Index column, Index) const { sum.store(out + column * V::width); }
 };
@@ -98,11 +98,11 @@ public:
         : product_(product), work_(work), begin_(product.begin()), columns_(product.end() - begin_),
           depth_(product.depth()) {}
 
-    // sum[slot(j)] += a[k] * vector j of the panel's row k, as accumulate() does, interleaved with the overlapped
+    // sum[accumulator_of(j)] += a[k] * vector j of the panel's row k, as accumulate() does, interleaved with the overlapped
     // product's tiles while there are any.
-    template <int NV, int NSums, class Offset, class Slot>
+    template <int NV, int NSums, class Offset, class AccumulatorOf>
     FUSEDRNN_INLINE void accumulate_interleaved(V (&sum)[1][NSums], const T* a, const T* panel, Index depth, Index k_stride,
-                                                Offset offset, Slot slot) {
+                                                Offset offset, AccumulatorOf accumulator_of) {
         Index k = 0;
         while (!is_done() && k + recurrent_rows <= depth) {
             const Index here = (depth - k) / recurrent_rows, there = left_of_chain(), n = here < there ? here : there;
@@ -112,12 +112,13 @@ public:
                     const V value = V::broadcast(a[row]);
 #pragma GCC unroll 8
                     for (int j = 0; j < NV; ++j)
-                        sum[0][slot(j)] = fma(value, V::load(panel + row * k_stride + offset(j)), sum[0][slot(j)]);
+                        sum[0][accumulator_of(j)] =
+                            fma(value, V::load(panel + row * k_stride + offset(j)), sum[0][accumulator_of(j)]);
                 }
             });
             k += n * recurrent_rows;
         }
-        accumulate<V, 1, NV>(sum, Rows<T>{{a + k}}, panel + k * k_stride, depth - k, k_stride, offset, slot);
+        accumulate<V, 1, NV>(sum, Rows<T>{{a + k}}, panel + k * k_stride, depth - k, k_stride, offset, accumulator_of);
     }
 
     // What is left, by itself.

@@ -183,7 +183,7 @@ private:
             const Index ahead = product.next ? rows_of_k * share : 0;
             accumulate<V, MR, columns, unroll>(
                 sum, a, product.slice + within, product.depth, line,
-                [stride, offset](int j) FUSEDRNN_LAMBDA { return offset(j, stride); }, SameSlot{},
+                [stride, offset](int j) FUSEDRNN_LAMBDA { return offset(j, stride); }, SameAccumulator{},
                 [&next, ahead]() FUSEDRNN_LAMBDA {
                     __builtin_prefetch(next);
                     next += ahead;

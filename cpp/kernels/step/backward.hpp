@@ -112,7 +112,7 @@ struct Backward {
 #pragma GCC unroll 8
         for (int j = 0; j < NV; ++j) sum[0][j] = V::zero();
         interleaved(p).template accumulate_interleaved<NV>(sum, a, panel.first, depth, panel.k_stride,
-                                                           LinearOffset<T>{panel.group_stride}, SameSlot{});
+                                                           LinearOffset<T>{panel.group_stride}, SameAccumulator{});
 #pragma GCC unroll 8
         for (int j = 0; j < NV; ++j) sum[0][j].store(out + j * V::width);
     }
