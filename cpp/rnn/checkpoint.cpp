@@ -19,10 +19,10 @@ V later(V view, Index steps) {
 }  // namespace
 
 template <class T>
-CheckpointTape<T>::CheckpointTape(std::shared_ptr<typename Network<T>::State> state,
+CheckpointTape<T>::CheckpointTape(std::shared_ptr<typename Network<T>::Shared> shared,
                                   std::shared_ptr<const PackedNetwork<T>> packed, const ForwardInputs<T>& in,
                                   const RecordOptions<T>& options)
-    : state_(std::move(state)), packed_(std::move(packed)), spec_(state_->spec),
+    : shared_(std::move(shared)), packed_(std::move(packed)), spec_(shared_->spec),
       every_(std::clamp<Index>(in.shape.steps, 1, options.checkpoint)), steps_(in.shape.steps), batch_(in.shape.rows),
       h_count_(spec_.layers * batch_ * spec_.recurrent_size()),
       c_count_(spec_.traits().has_cell_state ? spec_.layers * batch_ * spec_.hidden_size : 0), x_(in.x),
@@ -89,7 +89,7 @@ typename CheckpointTape<T>::Piece CheckpointTape<T>::piece(Index index) const {
 
 template <class T>
 void CheckpointTape<T>::record(const ForwardOutputs<T>& out) {
-    const typename WorkspacePool<T>::Lease workspace(state_->workspaces, every_ * batch_);
+    const typename WorkspacePool<T>::Lease workspace(shared_->workspaces, every_ * batch_);
     if (pieces() == 0) {
         std::copy_n(h_before(0), h_count_, out.h_n);
         if (out.c_n) std::copy_n(c_before(0), c_count_, out.c_n);
@@ -142,9 +142,9 @@ void CheckpointTape<T>::backward(const BackwardInputs<T>& in, const BackwardOutp
     for (Index i = pieces() - 1; i >= 0; --i) {
         check_interrupt();
         const Piece now = piece(i);
-        NetworkTape<T> tape(state_, packed_, make_schedule(spec_, now.in.shape, now.beyond.data()), now.in, now.masks);
+        NetworkTape<T> tape(shared_, packed_, make_schedule(spec_, now.in.shape, now.beyond.data()), now.in, now.masks);
         {
-            const typename WorkspacePool<T>::Lease workspace(state_->workspaces, every_ * batch_);
+            const typename WorkspacePool<T>::Lease workspace(shared_->workspaces, every_ * batch_);
             ForwardOutputs<T> again;
             again.h_n = h_n.data();
             again.c_n = c_count_ ? c_n.data() : nullptr;

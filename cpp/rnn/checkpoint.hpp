@@ -10,7 +10,7 @@
 
 #include "fusedrnn/network.hpp"
 #include "rnn/buffer.hpp"
-#include "rnn/network_state.hpp"
+#include "rnn/network_shared.hpp"
 #include "rnn/packed_weights.hpp"
 
 namespace fusedrnn {
@@ -18,7 +18,7 @@ namespace fusedrnn {
 template <class T>
 class CheckpointTape final : public Tape<T> {
 public:
-    CheckpointTape(std::shared_ptr<typename Network<T>::State> state, std::shared_ptr<const PackedNetwork<T>> packed,
+    CheckpointTape(std::shared_ptr<typename Network<T>::Shared> shared, std::shared_ptr<const PackedNetwork<T>> packed,
                    const ForwardInputs<T>& in, const RecordOptions<T>& options);
 
     // The forward pass, in pieces of k steps.
@@ -49,7 +49,7 @@ private:
     std::uint64_t fingerprint_of_x() const;
     void cut_at_windows(const Piece& piece, Index truncate, T* dh, T* dc) const;
 
-    std::shared_ptr<typename Network<T>::State> state_;
+    std::shared_ptr<typename Network<T>::Shared> shared_;
     std::shared_ptr<const PackedNetwork<T>> packed_;
     const NetworkSpec& spec_;
     const Index every_, steps_, batch_, h_count_, c_count_;

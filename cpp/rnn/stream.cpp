@@ -2,7 +2,7 @@
 #include <atomic>
 #include <utility>
 
-#include "rnn/network_state.hpp"
+#include "rnn/network_shared.hpp"
 
 namespace fusedrnn {
 namespace {
@@ -13,7 +13,7 @@ namespace {
 template <class T>
 class NetworkStream final : public Stream<T> {
 public:
-    NetworkStream(std::shared_ptr<typename Network<T>::State> network, std::shared_ptr<const PackedNetwork<T>> packed,
+    NetworkStream(std::shared_ptr<typename Network<T>::Shared> network, std::shared_ptr<const PackedNetwork<T>> packed,
                   Index rows)
         : network_(std::move(network)), packed_(std::move(packed)), spec_(network_->spec), rows_(rows),
           row_(static_cast<std::size_t>(rows)) {
@@ -80,7 +80,7 @@ private:
         span_.proj_end = ceil_div(spec_.proj_size, unit_block<T>);
     }
 
-    std::shared_ptr<typename Network<T>::State> network_;
+    std::shared_ptr<typename Network<T>::Shared> network_;
     std::shared_ptr<const PackedNetwork<T>> packed_;
     const NetworkSpec& spec_;
     const Index rows_;
@@ -95,7 +95,7 @@ private:
 
 template <class T>
 std::unique_ptr<Stream<T>> Network<T>::stream(const std::vector<const T*>& params, Index rows) {
-    return std::make_unique<NetworkStream<T>>(state_, state_->weights.get(params, false), rows);
+    return std::make_unique<NetworkStream<T>>(shared_, shared_->weights.get(params, false), rows);
 }
 
 template std::unique_ptr<Stream<float>> Network<float>::stream(const std::vector<const float*>&, Index);

@@ -15,11 +15,11 @@ void copy_into(Buffer<T>& to, const T* from, Index count) {
 }  // namespace
 
 template <class T>
-NetworkTape<T>::NetworkTape(std::shared_ptr<typename Network<T>::State> state,
+NetworkTape<T>::NetworkTape(std::shared_ptr<typename Network<T>::Shared> shared,
                             std::shared_ptr<const PackedNetwork<T>> packed, Schedule schedule,
                             const ForwardInputs<T>& in, const std::vector<View<const T>>& masks)
-    : state_(std::move(state)), packed_(std::move(packed)), spec_(state_->spec), schedule_(std::move(schedule)),
-      steps_(in.shape.steps), batch_(in.shape.rows), storage_(state_->tapes, steps_ * batch_), has_masks_(!masks.empty()) {
+    : shared_(std::move(shared)), packed_(std::move(packed)), spec_(shared_->spec), schedule_(std::move(schedule)),
+      steps_(in.shape.steps), batch_(in.shape.rows), storage_(shared_->tapes, steps_ * batch_), has_masks_(!masks.empty()) {
     if (in.shape.lengths) lengths_.assign(in.shape.lengths, in.shape.lengths + batch_);
     const CellTraits& traits = spec_.traits();
     const Index states = spec_.layers * spec_.directions() * batch_;
@@ -135,7 +135,7 @@ void NetworkTape<T>::layer_back(Index l, View<const T> dy, View<T> dx, const Bac
 template <class T>
 void NetworkTape<T>::backward_piece(const BackwardInputs<T>& in, const BackwardOutputs<T>& out,
                                     PieceOfSequence<T>* piece) {
-    const typename WorkspacePool<T>::Lease workspace(state_->workspaces, steps_ * batch_);
+    const typename WorkspacePool<T>::Lease workspace(shared_->workspaces, steps_ * batch_);
     View<const T> dy = in.dy;
     for (Index l = spec_.layers - 1; l >= 0; --l) {
         const Index width = spec_.layer_input(l);

@@ -6,7 +6,7 @@
 
 #include "fusedrnn/network.hpp"
 #include "rnn/layer.hpp"
-#include "rnn/network_state.hpp"
+#include "rnn/network_shared.hpp"
 #include "rnn/packed_weights.hpp"
 #include "rnn/schedule.hpp"
 
@@ -22,7 +22,7 @@ struct PieceOfSequence {
 template <class T>
 class NetworkTape final : public Tape<T> {
 public:
-    NetworkTape(std::shared_ptr<typename Network<T>::State> state, std::shared_ptr<const PackedNetwork<T>> packed,
+    NetworkTape(std::shared_ptr<typename Network<T>::Shared> shared, std::shared_ptr<const PackedNetwork<T>> packed,
                 Schedule schedule, const ForwardInputs<T>& in, const std::vector<View<const T>>& masks);
 
     std::size_t bytes() const override;
@@ -49,14 +49,14 @@ private:
                     Workspace<T>& workspace, PieceOfSequence<T>* piece);
     void zero_missing(View<T> dx, Index width) const;
 
-    std::shared_ptr<typename Network<T>::State> state_;
+    std::shared_ptr<typename Network<T>::Shared> shared_;
     std::shared_ptr<const PackedNetwork<T>> packed_;
     const NetworkSpec& spec_;
     Schedule schedule_;
     Index steps_, batch_;
     std::vector<std::int64_t> lengths_;  // empty: all rows have all steps
     Buffer<T> h0_, c0_;
-    const typename TapePool<T>::Lease storage_;  // goes back before state_ may end
+    const typename TapePool<T>::Lease storage_;  // goes back before shared_ may end
     const bool has_masks_;
 };
 

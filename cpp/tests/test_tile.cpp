@@ -356,11 +356,11 @@ template <class T>
         return typename Slices::Product{at.data(), panels[i].data(), depths[i], depths[i] * line, panels[i].data()};
     };
     const typename Slices::Sums sums = {{begin.data(), begin_stride, begin_slice}, {out.data(), out_stride, shape.apart}};
-    const typename Slices::Part part = {shape.slices, shape.half};
+    const typename Slices::Extent extent = {shape.slices, shape.half};
     if (shape.depth_too < 0)
-        Slices::multiply(shape.rows, part, {product(0, rows)}, sums);
+        Slices::multiply(shape.rows, extent, {product(0, rows)}, sums);
     else
-        Slices::multiply(shape.rows, part, {product(0, rows), product(1, rows_too)}, sums);
+        Slices::multiply(shape.rows, extent, {product(0, rows), product(1, rows_too)}, sums);
 
     for (Index r = 0; r < shape.rows; ++r)
         for (Index column = 0; column < shape.slices * line; ++column) {

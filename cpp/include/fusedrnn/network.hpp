@@ -150,10 +150,10 @@ public:
 
     std::unique_ptr<Stream<T>> stream(const std::vector<const T*>& params, Index rows);
 
-    struct State;
+    struct Shared;
 
 private:
-    std::shared_ptr<State> state_;
+    std::shared_ptr<Shared> shared_;
 };
 
 }  // namespace fusedrnn

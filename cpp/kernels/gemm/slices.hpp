@@ -39,7 +39,7 @@ struct Slices {
     }
 
     // What is multiplied with at a time: neighbouring slices, the whole or the first half of their lines.
-    struct Part {
+    struct Extent {
         Index slices;
         bool half;
     };
@@ -75,27 +75,27 @@ struct Slices {
     // Products and sums are to be made in the call: one store a word, read word by word. Copied, they would be read by vectors
     // of two words, which must wait until both stores have left the store buffer.
     template <Index Products, class Ahead = Nothing>
-    FUSEDRNN_INLINE static void multiply(Index rows, Part part, const Product (&products)[Products], const Sums& sums,
+    FUSEDRNN_INLINE static void multiply(Index rows, Extent extent, const Product (&products)[Products], const Sums& sums,
                                          const Ahead& ahead = {}) {
         Index depth = 0;
         for (const Product& product : products) depth += product.depth;
         if (depth <= piece)
-            tiles(rows, part, products, sums, ahead);
+            tiles(rows, extent, products, sums, ahead);
         else
-            pieces(rows, part, products, sums, ahead);
+            pieces(rows, extent, products, sums, ahead);
     }
 
     // One product as a chain of its own: the sums start from zero.
     template <class Ahead = Nothing>
-    FUSEDRNN_INLINE static void multiply_from_zero(Index rows, Part part, const Product (&product)[1], T* out,
+    FUSEDRNN_INLINE static void multiply_from_zero(Index rows, Extent extent, const Product (&product)[1], T* out,
                                                    Index out_stride, const Ahead& ahead = {}) {
         alignas(cache_line) static constexpr T zeros[width] = {};
-        multiply(rows, part, product, {{zeros, 0}, {out, out_stride}}, ahead);
+        multiply(rows, extent, product, {{zeros, 0}, {out, out_stride}}, ahead);
     }
 
 private:
     template <Index Products, class Ahead>
-    static void pieces(Index rows, Part part, const Product (&products)[Products], Sums sums,
+    static void pieces(Index rows, Extent extent, const Product (&products)[Products], Sums sums,
                        const Ahead& ahead) {
         bool begun = false;
         for (const Product& product : products)
@@ -107,31 +107,31 @@ private:
                 const bool last = k + now >= product.depth || !product.next;
                 const Product one[] = {{left, slice, now, product.stride, last ? product.next : slice + now * line}};
                 if (begun)
-                    tiles(rows, part, one, sums, Nothing{});
+                    tiles(rows, extent, one, sums, Nothing{});
                 else
-                    tiles(rows, part, one, sums, ahead);
+                    tiles(rows, extent, one, sums, ahead);
                 begun = true;
                 sums.begin = {sums.out.first, sums.out.row_stride, sums.out.slice_stride};
             }
     }
 
     template <Index Products, class Ahead>
-    static void tiles(Index rows, Part part, const Product (&products)[Products], const Sums& sums,
+    static void tiles(Index rows, Extent extent, const Product (&products)[Products], const Sums& sums,
                       const Ahead& ahead) {
         constexpr Index max_tile_rows = Blocking<T>::max_rows;
         if constexpr (max_tile_rows > few_rows)
-            if (part.slices == 2 && !part.half) {  // few rows, one tile
+            if (extent.slices == 2 && !extent.half) {  // few rows, one tile
                 ahead(0, rows);
                 return with_constant<few_rows>(rows, [&](auto n) FUSEDRNN_LAMBDA {
                     along_line<n.value, 2>(products, 0, sums, line);
                 });
             }
-        const Index share = ceil_div(line, ceil_div(rows, max_tile_rows));
+        const Index quota = ceil_div(line, ceil_div(rows, max_tile_rows));
         for_each_row_tile(rows, max_tile_rows, [&](Index first, Index count) FUSEDRNN_LAMBDA {
             ahead(first, count);
-            if (part.half) return half_lines(part.slices, count, products, first, sums, share);
+            if (extent.half) return half_lines(extent.slices, count, products, first, sums, quota);
             with_constant<max_tile_rows>(count, [&](auto n) FUSEDRNN_LAMBDA {
-                along_line<n.value, 1>(products, first, sums, share);
+                along_line<n.value, 1>(products, first, sums, quota);
             });
         });
     }
@@ -139,30 +139,30 @@ private:
     // Whole slices, whose lines may be more vectors than a tile takes.
     template <int MR, int Count, Index Products>
     FUSEDRNN_INLINE static void along_line(const Product (&products)[Products], Index first, const Sums& sums,
-                                           Index share) {
+                                           Index quota) {
         for (Index within = 0; within < line; within += tile_vectors * V::width)
-            tile<MR, Count, tile_vectors>(products, first, within, sums, share);
+            tile<MR, Count, tile_vectors>(products, first, within, sums, quota);
     }
 
     template <Index Products>
     static void half_lines(Index slices, Index rows, const Product (&products)[Products], Index first, const Sums& sums,
-                           Index share) {
+                           Index quota) {
         constexpr Index half = line / 2, vectors = half / V::width < tile_vectors ? half / V::width : tile_vectors;
         with_constant<Blocking<T>::max_rows>(rows, [&](auto n) FUSEDRNN_LAMBDA {
             for (Index within = 0; within < half; within += vectors * V::width)
                 if (slices == 2)
-                    tile<n.value, 2, vectors>(products, first, within, sums, share);
+                    tile<n.value, 2, vectors>(products, first, within, sums, quota);
                 else
-                    tile<n.value, 1, vectors>(products, first, within, sums, share);
+                    tile<n.value, 1, vectors>(products, first, within, sums, quota);
         });
     }
 
-    // `share`: elements of a line of the next piece for this tile to fetch, for every k. Where there is nothing to fetch it
+    // `quota`: elements of a line of the next piece for this tile to fetch, for every k. Where there is nothing to fetch it
     // fetches one line at hand again and again: that costs nothing, and a second loop would cost code.
     // A function of its own: what its loops need stays in registers, and it is in the binary once, whatever is fetched ahead.
     template <int MR, int Count, int Vectors, Index Products>
     [[gnu::noinline]] static void tile(const Product (&products)[Products], Index first, Index within, const Sums& sums,
-                                       Index share) {
+                                       Index quota) {
         constexpr int columns = Count * Vectors;
         // An unrolled loop would spill where the registers are full. So few rows have nothing to fetch anyway.
         constexpr Index unroll = fills_registers<MR, columns> ? 1 : rows_of_k;
@@ -179,8 +179,8 @@ private:
             Rows<T> a;
             for (int r = 0; r < MR; ++r) a.pointer[r] = product.rows[first + r];
             const Index stride = product.stride;
-            const T* next = product.next ? product.next + first / MR * (product.depth * share) : product.slice;
-            const Index ahead = product.next ? rows_of_k * share : 0;
+            const T* next = product.next ? product.next + first / MR * (product.depth * quota) : product.slice;
+            const Index ahead = product.next ? rows_of_k * quota : 0;
             accumulate<V, MR, columns, unroll>(
                 sum, a, product.slice + within, product.depth, line,
                 [stride, offset](int j) FUSEDRNN_LAMBDA { return offset(j, stride); }, SameAccumulator{},

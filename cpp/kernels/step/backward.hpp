@@ -142,7 +142,7 @@ struct Backward {
             const Index block = block_begin + i * at_once;
             const Index slices = block_end - block < at_once ? block_end - block : at_once, column = block * S::line;
             const Index lanes = columns - column < slices * S::line ? columns - column : slices * S::line;
-            const typename S::Part part = {slices, S::is_half(lanes)};
+            const typename S::Extent extent = {slices, S::is_half(lanes)};
             for_each_row_tile(p.rows, S::max_rows, [&](Index first, Index rows) FUSEDRNN_LAMBDA {
                 alignas(cache_line) T sums[S::max_rows * tile_width], chain[S::max_rows * tile_width];
                 Index k = 0;
@@ -153,13 +153,13 @@ struct Backward {
                     const T* slice = panels + block * stride + k * S::line;
                     const T* next = fetches ? slice + now * S::line : nullptr;
                     if (k == 0)
-                        S::multiply_from_zero(rows, part, {{rows_now, slice, now, stride, next}}, sums, tile_width,
+                        S::multiply_from_zero(rows, extent, {{rows_now, slice, now, stride, next}}, sums, tile_width,
                                               [&](Index from, Index count) FUSEDRNN_LAMBDA {
                                                   for (Index r = 0; r < count; ++r)
                                                       fetch(p, p.row[first + from + r], column);
                                               });
                     else
-                        S::multiply_from_zero(rows, part, {{rows_now, slice, now, stride, next}}, chain, tile_width);
+                        S::multiply_from_zero(rows, extent, {{rows_now, slice, now, stride, next}}, chain, tile_width);
                     if (k) add_tile(chain, rows, ceil_div(lanes, V::width), sums);
                     k += now;
                 } while (k < depth);

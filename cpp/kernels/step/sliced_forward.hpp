@@ -38,9 +38,9 @@ struct SlicedForward {
 
     // What a block will be written to, and its share of the next step's input: by the time they are needed they are there.
     FUSEDRNN_INLINE static void fetch(const ForwardSpan<T>& p, const ForwardRow<T>* row, Index rows, Index block) {
-        const Index unit = block * line, share = ceil_div(p.input_size, line * (p.block_end - p.block_begin)) * line;
-        const Index begin = (block - p.block_begin) * share;
-        const Index end = p.input_projected ? begin : begin + share < p.input_size ? begin + share : p.input_size;
+        const Index unit = block * line, quota = ceil_div(p.input_size, line * (p.block_end - p.block_begin)) * line;
+        const Index begin = (block - p.block_begin) * quota;
+        const Index end = p.input_projected ? begin : begin + quota < p.input_size ? begin + quota : p.input_size;
         for (Index r = 0; r < rows; ++r) {
             __builtin_prefetch(row[r].units + unit, 1);
             if (row[r].c) __builtin_prefetch(row[r].c + unit, 1);
@@ -65,7 +65,7 @@ struct SlicedForward {
         const bool fetches = S::worth_fetching(rows, (p.block_end - p.block_begin) * Cell::gates * line *
                                                      (recurrent + (p.input_projected ? 0 : p.input_size)));
         for_each_group(rows, p.hidden_size, first_block, blocks, [&](Group at) FUSEDRNN_LAMBDA {
-            const typename S::Part part = {at.slices, at.half};
+            const typename S::Extent extent = {at.slices, at.half};
             const Index input = Cell::input_accumulator(at.gate) * line, own = Cell::recurrent_accumulator(at.gate) * line;
             const Index next = fetches ? at.next(down) : none;
             const auto from_x = [&]() FUSEDRNN_LAMBDA { return product(x, p.w_ih, p.input_size, at, next); };
@@ -85,15 +85,15 @@ struct SlicedForward {
             const Index step = at.step() * line;
             if (input == own) {
                 if (p.input_projected)
-                    return S::multiply(rows, part, {from_h()}, {{projected, projected_stride, step}, out(own)}, ahead);
-                return S::multiply(rows, part, {from_x(), from_h()}, {bias_of(own), out(own)}, ahead);
+                    return S::multiply(rows, extent, {from_h()}, {{projected, projected_stride, step}, out(own)}, ahead);
+                return S::multiply(rows, extent, {from_x(), from_h()}, {bias_of(own), out(own)}, ahead);
             }
             if (p.input_projected)
                 for (Index s = 0; s < at.slices; ++s)
                     copy_lines(projected + s * step, projected_stride, rows, block_out + s * out_step + input);
             else
-                S::multiply(rows, part, {from_x()}, {bias_of(input), out(input)});
-            S::multiply(rows, part, {from_h()}, {bias_of(own), out(own)});
+                S::multiply(rows, extent, {from_x()}, {bias_of(input), out(input)});
+            S::multiply(rows, extent, {from_h()}, {bias_of(own), out(own)});
         });
     }
 
