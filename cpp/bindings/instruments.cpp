@@ -57,8 +57,8 @@ double best_rate(Work work) {
 template <class T>
 py::dict ceilings_as(Index bytes, int threads) {
     const Kernels<T>& kernels = kernels_of<T>(current_kernels());
-    const Index piece = 2048 / static_cast<Index>(sizeof(T));  // whole turns of the reading loop
-    const Index count = std::max(piece, bytes / threads / static_cast<Index>(sizeof(T)) / piece * piece);
+    const Index turn = 2048 / static_cast<Index>(sizeof(T));  // whole turns of the reading loop
+    const Index count = std::max(turn, bytes / threads / static_cast<Index>(sizeof(T)) / turn * turn);
     const Index repeats = std::max<Index>(1, (Index{64} << 20) / (count * static_cast<Index>(sizeof(T))));
     std::vector<Buffer<T>> data(static_cast<std::size_t>(threads));
     for (Buffer<T>& part : data) part.reserve_zeros(count);

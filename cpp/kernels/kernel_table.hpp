@@ -22,7 +22,7 @@ namespace fusedrnn {
 using Index = std::ptrdiff_t;
 
 inline constexpr Index cache_line = 64;
-inline constexpr Index l2_bytes = 512 * 1024;  // of the cache where pieces of weights, and plans, want to find them
+inline constexpr Index l2_bytes = 512 * 1024;  // of the cache where blocks of weights, and plans, want to find them
 inline constexpr Index linear_group = 4;        // most slices that are interleaved in a linear panel
 inline constexpr Index reduction_block = 512;   // rows (time x batch) in one chain of a weight gradient
 inline constexpr Index gradient_chain = 512;    // gate gradients in one chain of dh and dx: all gates' would lose digits

@@ -57,8 +57,8 @@ struct LayerGradients {
     T *w_ih, *w_hh, *b_ih, *b_hh, *w_hr;  // null where there is none
 };
 
-// Row-steps whose weight gradient waits: where a long sequence is walked back in pieces, the reduction block that
-// straddles a piece's beginning is complete only with the piece before. The chains, and so the bits, stay those of one
+// Row-steps whose weight gradient waits: where a long sequence is walked back in segments, the reduction block that
+// straddles a segment's beginning is complete only with the segment before. The chains, and so the bits, stay those of one
 // walk.
 template <class T>
 struct PendingRows {
@@ -85,8 +85,8 @@ struct LayerBackward {
     const DirectionTape<T>* tape[2];
     LayerGradients<T> gradients[2];
     Index truncate;
-    PendingRows<T>* pending = nullptr;  // for a piece of a longer sequence (one direction only)
-    Index rows_before = 0;              // row-steps before the piece
+    PendingRows<T>* pending = nullptr;  // for a segment of a longer sequence (one direction only)
+    Index rows_before = 0;              // row-steps before the segment
 };
 
 template <class T>

@@ -12,11 +12,11 @@ namespace {
 // What it takes to pack an element, in nanoseconds: about the time of reading and writing it in a far cache.
 constexpr Index time_of_element = 1;
 
-// Visits [0, pieces) on as many threads as the amount of work is worth.
+// Visits [0, items) on as many threads as the amount of work is worth.
 template <class Visit>
-void for_each_piece(Index pieces, Index elements, Visit visit) {
+void for_each_item(Index items, Index elements, Visit visit) {
     auto body = [&](int, const Team& team) {
-        const Part part = part_of(pieces, team.index, team.size);
+        const Part part = part_of(items, team.index, team.size);
         for (Index i = part.begin; i < part.end; ++i) visit(i);
     };
     const int threads = threads_worth(static_cast<Nanoseconds>(elements) * time_of_element, num_threads());
@@ -34,7 +34,7 @@ public:
     void gate_panels(const T* w, Index gates, Index hidden, Index depth, Buffer<T>& out) const {
         const Index block = unit_block<T>, slices = ceil_div(hidden, block) * gates;
         T* to = out.reserve(slices * depth * block);
-        for_each_piece(slices, hidden * depth * gates, [&](Index slice) {
+        for_each_item(slices, hidden * depth * gates, [&](Index slice) {
             const Index unit = slice / gates * block, gate = slice % gates;
             const SlicePlace place = slice_place<T>(slice, slices, depth, interleaved_ ? gates : 1);
             transpose_(w + (gate * hidden + unit) * depth, depth, std::min(hidden - unit, block), depth,
@@ -71,7 +71,7 @@ private:
     void for_each_linear_slice(Index columns, Index depth, Buffer<T>& out, Visit visit) const {
         const Index block = unit_block<T>, slices = ceil_div(columns, block);
         T* to = out.reserve(slices * block * depth);
-        for_each_piece(slices, columns * depth, [&](Index slice) {
+        for_each_item(slices, columns * depth, [&](Index slice) {
             const SlicePlace place = slice_place<T>(slice, slices, depth, interleaved_ ? linear_group : 1);
             visit(slice * block, std::min(columns - slice * block, block), to + place.offset, place.k_stride);
         });

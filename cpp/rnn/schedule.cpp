@@ -29,7 +29,7 @@ void Schedule::sort_rows(const BatchShape& shape) {
     const auto length_of = [&](Index b) -> Index { return shape.lengths ? shape.lengths[b] : shape.steps; };
     for (Index b = 0; b < shape.rows; ++b)
         if (length_of(b) > 0) order_.push_back(b);
-    // By the whole sequence's length: a piece of it keeps the whole's order of rows.
+    // By the whole sequence's length: a segment of it keeps the whole's order of rows.
     const auto whole = [&](Index b) {
         return length_of(b) + (beyond_.empty() ? 0 : beyond_[static_cast<std::size_t>(b)]);
     };

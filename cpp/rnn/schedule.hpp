@@ -18,7 +18,7 @@ struct StepRange {
 
 class Schedule {
 public:
-    // `steps_beyond`: for a piece of a longer sequence, how many steps each batch row has after it; or null.
+    // `steps_beyond`: for a segment of a longer sequence, how many steps each batch row has after it; or null.
     Schedule(const BatchShape& shape, bool forward, bool reverse, const Index* steps_beyond = nullptr);
 
     Index batch() const { return batch_; }     // rows, those of length 0 too

@@ -104,7 +104,7 @@ void NetworkTape<T>::zero_missing(View<T> dx, Index width) const {
 
 template <class T>
 void NetworkTape<T>::layer_back(Index l, View<const T> dy, View<T> dx, const BackwardInputs<T>& in,
-                                const BackwardOutputs<T>& out, Workspace<T>& workspace, PieceOfSequence<T>* piece) {
+                                const BackwardOutputs<T>& out, Workspace<T>& workspace, SequenceSegment<T>* segment) {
     const View<T> y = output(l);
     LayerBackward<T> call{spec_, schedule_, packed_->kernels(), {}, spec_.layer_input(l), input(l),
                           {y.data, y.time_stride, y.batch_stride}, dy, dx,
@@ -125,16 +125,16 @@ void NetworkTape<T>::layer_back(Index l, View<const T> dy, View<T> dx, const Bac
         call.gradients[d] = {param(slots.w_ih), param(slots.w_hh), param(slots.b_ih), param(slots.b_hh),
                              param(slots.w_hr)};
     }
-    if (piece) {
-        call.pending = &piece->pending[static_cast<std::size_t>(l)];
-        call.rows_before = piece->rows_before;
+    if (segment) {
+        call.pending = &segment->pending[static_cast<std::size_t>(l)];
+        call.rows_before = segment->rows_before;
     }
     layer_backward(call, workspace, num_threads());
 }
 
 template <class T>
-void NetworkTape<T>::backward_piece(const BackwardInputs<T>& in, const BackwardOutputs<T>& out,
-                                    PieceOfSequence<T>* piece) {
+void NetworkTape<T>::backward_segment(const BackwardInputs<T>& in, const BackwardOutputs<T>& out,
+                                      SequenceSegment<T>* segment) {
     const typename WorkspacePool<T>::Lease workspace(shared_->workspaces, steps_ * batch_);
     View<const T> dy = in.dy;
     for (Index l = spec_.layers - 1; l >= 0; --l) {
@@ -142,7 +142,7 @@ void NetworkTape<T>::backward_piece(const BackwardInputs<T>& in, const BackwardO
         View<T> dx = out.dx;
         if (l > 0) dx = {workspace->layer_gradient[l % 2].reserve(values()), batch_ * width, width};
         zero_missing(dx, width);
-        layer_back(l, dy, dx, in, out, *workspace, piece);
+        layer_back(l, dy, dx, in, out, *workspace, segment);
         if (l > 0 && drops(l - 1))
             for (Index i = 0; i < values(); ++i) dx.data[i] *= layer(l - 1).mask.data()[i];
         dy = {dx.data, dx.time_stride, dx.batch_stride};

@@ -12,9 +12,9 @@
 
 namespace fusedrnn {
 
-// For a piece of a longer sequence: what its backward pass takes over from the pieces after it.
+// For a segment of a longer sequence: what its backward pass takes over from the segments after it.
 template <class T>
-struct PieceOfSequence {
+struct SequenceSegment {
     std::vector<PendingRows<T>> pending;  // per layer
     Index rows_before = 0;
 };
@@ -27,9 +27,9 @@ public:
 
     std::size_t bytes() const override;
     void backward(const BackwardInputs<T>& in, const BackwardOutputs<T>& out) override {
-        backward_piece(in, out, nullptr);
+        backward_segment(in, out, nullptr);
     }
-    void backward_piece(const BackwardInputs<T>& in, const BackwardOutputs<T>& out, PieceOfSequence<T>* piece);
+    void backward_segment(const BackwardInputs<T>& in, const BackwardOutputs<T>& out, SequenceSegment<T>* segment);
 
     const Schedule& schedule() const { return schedule_; }
     LayerTape<T>& layer(Index l) { return storage_->layers[static_cast<std::size_t>(l)]; }
@@ -46,7 +46,7 @@ private:
     Index values() const { return steps_ * batch_ * spec_.output_size(); }
     View<const T> time_major(const T* data, Index width) const { return {data, batch_ * width, width}; }
     void layer_back(Index l, View<const T> dy, View<T> dx, const BackwardInputs<T>& in, const BackwardOutputs<T>& out,
-                    Workspace<T>& workspace, PieceOfSequence<T>* piece);
+                    Workspace<T>& workspace, SequenceSegment<T>* segment);
     void zero_missing(View<T> dx, Index width) const;
 
     std::shared_ptr<typename Network<T>::Shared> shared_;

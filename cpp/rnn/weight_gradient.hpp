@@ -11,7 +11,8 @@ namespace fusedrnn {
 
 // The row-steps whose weight gradients are taken once a window's gate gradients are known: up to those that the windows
 // after it took, and only whole reduction blocks. What the block at a window's beginning lacks comes with the next
-// window or, in a piece of a longer sequence, with the piece before. Rows [0, total) are the piece's, those pending follow.
+// window or, in a segment of a longer sequence, with the segment before. Rows [0, total) are the segment's, the pending
+// ones follow.
 template <class T>
 struct ReadyRows {
     Index begin, end;
@@ -122,7 +123,7 @@ private:
     const PendingRows<T>* const pending_;
 };
 
-// Keeps the rows whose block goes on in the piece before: the first ones of this piece and, when it is shorter than what
+// Keeps the rows whose block goes on in the segment before: the first ones of this segment and, when it is shorter than what
 // its block lacks, the rows that were pending already.
 template <class T>
 void keep_pending(const DirectionBackward<T>& d) {

@@ -220,7 +220,7 @@ void test_linear_shapes(Checks& checks) {
                 test_linear<T>(checks, shape, numbers, begin, 0, blocks);
                 if (blocks > 2) test_linear<T>(checks, shape, numbers, begin, 1, blocks - 1);
             }
-    // Deep enough to be walked in pieces: the chain goes on where the piece before left it.
+    // Deep enough to be walked in k-blocks: the chain goes on where the k-block before left it.
     const LinearShape deep = {7, 2500, fusedrnn::linear_group * block};
     for (Numbers numbers : both_numbers)
         for (Begin begin : {Begin::zero, Begin::start, Begin::chains, Begin::chains_on_out})
@@ -382,7 +382,7 @@ template <class T>
 
 template <class T>
 void test_slice_shapes(Checks& checks) {
-    constexpr Index line = isa::Slices<T>::line, piece = isa::Slices<T>::piece;
+    constexpr Index line = isa::Slices<T>::line, k_block = isa::Slices<T>::k_block;
     if constexpr (isa::narrow<T>)
         for (Numbers numbers : both_numbers)
             for (Index rows : {1, 2, 3, 4, 5, 6, 7, 13, 48}) {
@@ -391,9 +391,9 @@ void test_slice_shapes(Checks& checks) {
                         for (Index apart : {line, 3 * line}) {
                             for (const auto& [depth, too] : {std::pair<Index, Index>{9, -1}, {0, -1}, {0, 5}, {17, 3}})
                                 test_slices<T>(checks, {rows, slices, apart, half, depth, too}, numbers);
-                            // In pieces.
-                            test_slices<T>(checks, {rows, slices, apart, half, piece + 1, -1}, numbers);
-                            test_slices<T>(checks, {rows, slices, apart, half, piece, 3}, numbers);
+                            // In k-blocks.
+                            test_slices<T>(checks, {rows, slices, apart, half, k_block + 1, -1}, numbers);
+                            test_slices<T>(checks, {rows, slices, apart, half, k_block, 3}, numbers);
                         }
             }
 }

@@ -68,7 +68,7 @@ void in_step(const InStep& work, int threads, Body& body) {
     run_in_step(work, threads, [](void* context, const Team& team) { (*static_cast<Body*>(context))(team); }, &body);
 }
 
-// The part [begin, end) of `count` pieces of work that part `index` of `size` is; parts differ by one at most.
+// The part [begin, end) of `count` work items that part `index` of `size` is; parts differ by one at most.
 struct Part {
     long begin, end;
 };

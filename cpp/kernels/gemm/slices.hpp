@@ -1,8 +1,8 @@
 // Products of several rows with slices, for vectors narrower than a cache line. A tile of 6 rows takes one cache line of
 // columns at a time: whole lines are used as they come, and the panel's traffic is half that of 3 rows times two lines.
-// All rows pass over a piece of a slice while it is in the L1 cache. Of large panels they fetch the next piece meanwhile,
+// All rows pass over a k-block of a slice while it is in the L1 cache. Of large panels they fetch the next k-block meanwhile,
 // each tile its share, so that what lies in the L3 cache or in memory arrives while there is arithmetic to do. Sums wait in
-// memory between pieces and go on from there: the chain, and so every bit, is that of one pass.
+// memory between k-blocks and go on from there: the chain, and so every bit, is that of one pass.
 #pragma once
 
 #include "gemm/tile.hpp"
@@ -15,16 +15,16 @@ struct Slices {
     using V = Vec<T>;
     static constexpr Index line = unit_block<T>;
     static constexpr Index tile_vectors = vectors_per_block<T> < 4 ? vectors_per_block<T> : 4;  // of one slice
-    static constexpr Index max_rows = 48;       // whose sums share the L1 cache with the piece
-    static constexpr Index piece = 512;         // k: 32 KB of a slice
+    static constexpr Index max_rows = 48;       // whose sums share the L1 cache with the k-block
+    static constexpr Index k_block = 512;       // k: 32 KB of a slice
     static constexpr Index max_at_once = 2;     // slices
     static constexpr int rows_of_k = 2;         // from one fetch to the next: a line, where there are two tiles of rows
     static constexpr Index width = max_at_once * line;
-    static_assert(piece >= gradient_chain);
+    static_assert(k_block >= gradient_chain);
 
-    // Whether a walk through panels of so many elements gains by fetching the next piece. One tile of rows reads them as they
+    // Whether a walk through panels of so many elements gains by fetching the next k-block. One tile of rows reads them as they
     // lie, which the processor fetches by itself. With more, what lies in L2 or early in L3 comes in time too, and a fetched
-    // piece only takes the room of the one in use; the more tiles, the rarer are the fetches. (Measured on Zen 3.)
+    // k-block only takes the room of the one in use; the more tiles, the rarer are the fetches. (Measured on Zen 3.)
     FUSEDRNN_INLINE static bool worth_fetching(Index rows, Index elements) {
         const Index tiles = ceil_div(rows, Blocking<T>::max_rows), bytes = elements * static_cast<Index>(sizeof(T));
         return tiles > 1 && bytes >= (tiles == 2 ? Index{4} << 20 : Index{2} << 20);
@@ -79,10 +79,10 @@ struct Slices {
                                          const Ahead& ahead = {}) {
         Index depth = 0;
         for (const Product& product : products) depth += product.depth;
-        if (depth <= piece)
+        if (depth <= k_block)
             tiles(rows, extent, products, sums, ahead);
         else
-            pieces(rows, extent, products, sums, ahead);
+            k_blocks(rows, extent, products, sums, ahead);
     }
 
     // One product as a chain of its own: the sums start from zero.
@@ -95,12 +95,12 @@ struct Slices {
 
 private:
     template <Index Products, class Ahead>
-    static void pieces(Index rows, Extent extent, const Product (&products)[Products], Sums sums,
-                       const Ahead& ahead) {
+    static void k_blocks(Index rows, Extent extent, const Product (&products)[Products], Sums sums,
+                         const Ahead& ahead) {
         bool begun = false;
         for (const Product& product : products)
-            for (Index k = 0; k < product.depth; k += piece) {
-                const Index now = product.depth - k < piece ? product.depth - k : piece;
+            for (Index k = 0; k < product.depth; k += k_block) {
+                const Index now = product.depth - k < k_block ? product.depth - k : k_block;
                 const T* left[max_rows];
                 for (Index r = 0; r < rows; ++r) left[r] = product.rows[r] + k;
                 const T* slice = product.slice + k * line;
@@ -157,7 +157,7 @@ private:
         });
     }
 
-    // `quota`: elements of a line of the next piece for this tile to fetch, for every k. Where there is nothing to fetch it
+    // `quota`: elements of a line of the next k-block for this tile to fetch, for every k. Where there is nothing to fetch it
     // fetches one line at hand again and again: that costs nothing, and a second loop would cost code.
     // A function of its own: what its loops need stays in registers, and it is in the binary once, whatever is fetched ahead.
     template <int MR, int Count, int Vectors, Index Products>

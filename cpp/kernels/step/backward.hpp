@@ -88,17 +88,17 @@ struct Backward {
                p.rows * p.hidden_size * static_cast<Index>(sizeof(T)) >= min_bytes;
     }
 
-    // A tile's sums. fetch(i) is called for each vector of each row, a part of them before each piece of the product: all at
+    // A tile's sums. fetch(i) is called for each vector of each row, a part of them before each k-block of the product: all at
     // once would fill the queue of misses.
     template <class Fetch>
     FUSEDRNN_INLINE static void multiply_and_fetch(Index rows, Index vectors, Rows<T> a, LinearPanel<T> panel, Index depth,
                                                    T* out, Fetch fetch) {
-        constexpr Index pieces = 4;
+        constexpr Index k_blocks = 4;
         const auto tile = LinearTile<T>::choose(rows, vectors);
         Index k = 0, fetched = 0;
-        for (Index piece = 1; piece <= pieces; ++piece) {
-            for (; fetched < rows * vectors * piece / pieces; ++fetched) fetch(fetched);
-            const Index now = depth * piece / pieces - k;
+        for (Index k_block = 1; k_block <= k_blocks; ++k_block) {
+            for (; fetched < rows * vectors * k_block / k_blocks; ++fetched) fetch(fetched);
+            const Index now = depth * k_block / k_blocks - k;
             tile(a, panel.first, now, panel.k_stride, panel.group_stride, k ? out : nullptr, tile_width, out, tile_width);
             for (Index r = 0; r < rows; ++r) a.pointer[r] += now;
             panel.first += now * panel.k_stride;

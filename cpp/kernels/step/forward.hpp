@@ -4,7 +4,7 @@
 #include "cells/gru.hpp"
 #include "cells/lstm.hpp"
 #include "cells/rnn.hpp"
-#include "gemm/gate_pieces.hpp"
+#include "gemm/gate_k_blocks.hpp"
 #include "gemm/gate_tile.hpp"
 #include "gemm/overlap.hpp"
 #include "gemm/linear.hpp"
@@ -165,9 +165,9 @@ struct GatedForward {
         const Index taken = walk_forward(p, [&](bool down) FUSEDRNN_LAMBDA {
             if constexpr (narrow<T>) {
                 if (p.rows > 1) return Sliced::step(p, down, finish_block);
-            } else if (Pieces::worth_it(p.rows, depth)) {
+            } else if (KBlocks::worth_it(p.rows, depth)) {
                 return in_turn(p.block_end - p.block_begin, down,
-                               [&](Index i) FUSEDRNN_LAMBDA { block_in_pieces(p, p.block_begin + i); });
+                               [&](Index i) FUSEDRNN_LAMBDA { block_in_k_blocks(p, p.block_begin + i); });
             }
             for_each_gate_tile<T>(p.rows, p.hidden_size, p.block_begin, p.block_end, down,
                                   [&](auto size, Index first, Index v) FUSEDRNN_LAMBDA {
@@ -182,7 +182,7 @@ struct GatedForward {
     using Interleaved = InterleavedTiles<T, InputProducts<T, GateColumns<T, Cell::gates>, Cell::accumulators>>;
     FUSEDRNN_INLINE static Interleaved interleaved(const ForwardSpan<T>& p) { return Interleaved({p}, *p.overlapped); }
 
-    using Pieces = GatePieces<T, Cell::gates>;
+    using KBlocks = GateKBlocks<T, Cell::gates>;
     using Sliced = SlicedForward<T, Cell>;
 
     // The cell for a unit block of several rows. `accumulators`: [row][accumulator][unit].
@@ -192,14 +192,14 @@ struct GatedForward {
                 finish_rows<unit_block<T>>(p, row, rows, unit, accumulators + within);
     }
 
-    // One unit block of one step, its accumulators kept in memory between the pieces of the products.
-    static void block_in_pieces(const ForwardSpan<T>& p, Index block) {
+    // One unit block of one step, its accumulators kept in memory between the products' k-blocks.
+    static void block_in_k_blocks(const ForwardSpan<T>& p, Index block) {
         constexpr Index bias_block = Cell::accumulators * unit_block<T>, input_block = Cell::gates * unit_block<T>;
-        alignas(cache_line) T accumulators[Pieces::max_rows * bias_block];
-        T* sum_rows[Pieces::max_rows];
-        const T* left[Pieces::max_rows];
-        for (Index first = 0; first < p.rows; first += Pieces::max_rows) {
-            const Index rows = p.rows - first < Pieces::max_rows ? p.rows - first : Pieces::max_rows;
+        alignas(cache_line) T accumulators[KBlocks::max_rows * bias_block];
+        T* sum_rows[KBlocks::max_rows];
+        const T* left[KBlocks::max_rows];
+        for (Index first = 0; first < p.rows; first += KBlocks::max_rows) {
+            const Index rows = p.rows - first < KBlocks::max_rows ? p.rows - first : KBlocks::max_rows;
             const ForwardRow<T>* row = p.row + first;
             for (Index r = 0; r < rows; ++r) {
                 sum_rows[r] = accumulators + r * bias_block;
@@ -208,12 +208,12 @@ struct GatedForward {
             }
             if (!p.input_projected) {
                 for (Index r = 0; r < rows; ++r) left[r] = row[r].x;
-                Pieces::add(sum_rows, left, rows, p.w_ih, p.input_size, block,
-                            [](int g) FUSEDRNN_LAMBDA { return Cell::input_accumulator(g); });
+                KBlocks::add(sum_rows, left, rows, p.w_ih, p.input_size, block,
+                             [](int g) FUSEDRNN_LAMBDA { return Cell::input_accumulator(g); });
             }
             for (Index r = 0; r < rows; ++r) left[r] = row[r].h_prev;
-            Pieces::add(sum_rows, left, rows, p.w_hh, p.recurrent_size(), block,
-                        [](int g) FUSEDRNN_LAMBDA { return Cell::recurrent_accumulator(g); });
+            KBlocks::add(sum_rows, left, rows, p.w_hh, p.recurrent_size(), block,
+                         [](int g) FUSEDRNN_LAMBDA { return Cell::recurrent_accumulator(g); });
             finish_block(p, row, rows, block, accumulators);
         }
     }
@@ -248,8 +248,8 @@ struct GatedForward {
     static void project(const ProjectArgs<T>& p) {
         if constexpr (narrow<T>) {
             if (p.rows > 1) return Sliced::project(p);
-        } else if (Pieces::worth_it(p.rows, p.input_size)) {
-            for (Index block = p.block_begin; block < p.block_end; ++block) project_in_pieces(p, block);
+        } else if (KBlocks::worth_it(p.rows, p.input_size)) {
+            for (Index block = p.block_begin; block < p.block_end; ++block) project_in_k_blocks(p, block);
             return;
         }
         for_each_gate_tile<T>(p.rows, p.hidden_size, p.block_begin, p.block_end, false,
@@ -258,16 +258,16 @@ struct GatedForward {
                               });
     }
 
-    static void project_in_pieces(const ProjectArgs<T>& p, Index block) {
+    static void project_in_k_blocks(const ProjectArgs<T>& p, Index block) {
         constexpr Index out_block = Cell::gates * unit_block<T>;
-        T* sum_rows[Pieces::max_rows];
-        for (Index first = 0; first < p.rows; first += Pieces::max_rows) {
-            const Index rows = p.rows - first < Pieces::max_rows ? p.rows - first : Pieces::max_rows;
+        T* sum_rows[KBlocks::max_rows];
+        for (Index first = 0; first < p.rows; first += KBlocks::max_rows) {
+            const Index rows = p.rows - first < KBlocks::max_rows ? p.rows - first : KBlocks::max_rows;
             for (Index r = 0; r < rows; ++r) {
                 sum_rows[r] = p.out + (first + r) * p.out_stride + block * out_block;
                 copy_vectors(p.bias + block * Cell::accumulators * unit_block<T>, out_block, sum_rows[r]);
             }
-            Pieces::add(sum_rows, p.x + first, rows, p.w_ih, p.input_size, block, SameAccumulator{});
+            KBlocks::add(sum_rows, p.x + first, rows, p.w_ih, p.input_size, block, SameAccumulator{});
         }
     }
 };

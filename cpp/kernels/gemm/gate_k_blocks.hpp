@@ -1,5 +1,5 @@
-// Gate products in pieces of k, the sums waiting in memory between them: where a panel is too deep for the L2 cache, all
-// rows pass over one piece of it while it is there. Every sum goes on from where the piece before left it: the chain, and
+// Gate products in k-blocks, the sums waiting in memory between them: where a panel is too deep for the L2 cache, all
+// rows pass over one k-block of it while it is there. Every sum goes on from where the k-block before left it: the chain, and
 // so every bit, is that of the plain tile. For interleaved panels.
 #pragma once
 
@@ -9,14 +9,14 @@ namespace fusedrnn::FUSEDRNN_ISA {
 namespace {
 
 template <class T, int Gates>
-struct GatePieces {
+struct GateKBlocks {
     using V = Vec<T>;
-    static constexpr Index max_rows = 8 * Blocking<T>::max_rows;  // whose sums share the cache with the piece
+    static constexpr Index max_rows = 8 * Blocking<T>::max_rows;  // whose sums share the cache with the k-block
     static constexpr Index k_stride = Gates * unit_block<T>;
-    static constexpr Index piece = l2_bytes / (k_stride * static_cast<Index>(sizeof(T)));
+    static constexpr Index k_block = l2_bytes / (k_stride * static_cast<Index>(sizeof(T)));
 
     FUSEDRNN_INLINE static bool worth_it(Index rows, Index depth) {
-        return rows > Blocking<T>::max_rows && depth > 2 * piece;
+        return rows > Blocking<T>::max_rows && depth > 2 * k_block;
     }
 
     // sum_rows[r][accumulator_of(gate)][unit of the block] += rows[r] * panel of the block.
@@ -25,8 +25,8 @@ struct GatePieces {
                     AccumulatorOf accumulator_of) {
         static_assert(!narrow<T>);
         const T* panel = panels + block * depth * k_stride;
-        for (Index k = 0; k < depth; k += piece) {
-            const Index now = depth - k < piece ? depth - k : piece;
+        for (Index k = 0; k < depth; k += k_block) {
+            const Index now = depth - k < k_block ? depth - k : k_block;
             for_each_row_tile(count, Blocking<T>::max_rows, [&](Index first, Index height) FUSEDRNN_LAMBDA {
                 with_constant<Blocking<T>::max_rows>(height, [&](auto n) FUSEDRNN_LAMBDA {
                     tile<n.value>(sum_rows + first, rows + first, panel, k, now, accumulator_of);
