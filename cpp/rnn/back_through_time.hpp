@@ -44,7 +44,7 @@ struct Walked {
     Index begin, dx_end;
 };
 
-// One thread's walk back through a window of steps: the gate gradients of its row-steps, and where products are overlapped
+// One thread's walk back through a step block: the gate gradients of its row-steps, and where products are overlapped
 // dx of the last ones.
 template <class T>
 class BackThroughTime {
@@ -52,30 +52,30 @@ public:
     BackThroughTime(const DirectionBackward<T>& d, const ThreadShare& share, ThreadScratch<T>& scratch, const Team& team)
         : d_(d), share_(share), scratch_(scratch), team_(team) {}
 
-    // Ends before the window's beginning where the team ends.
-    Walked run(const std::vector<StepRange>& spans, StepRange window) {
-        group_ = overlaps(window) ? last_group({window.begin, window.end}) : window;
+    // Ends before the step block's beginning where the team ends.
+    Walked run(const std::vector<StepRange>& spans, StepRange step_block) {
+        group_ = overlaps(step_block) ? last_group({step_block.begin, step_block.end}) : step_block;
         const auto begins_before = [](StepRange span, Index step) { return span.begin < step; };
-        auto span = std::lower_bound(spans.begin(), spans.end(), window.end, begins_before);
-        while (span != spans.begin() && (--span)->end > window.begin)
-            for (Index end = std::min(span->end, window.end); end > std::max(span->begin, window.begin);) {
-                if (end == group_.begin) next_group(window);
+        auto span = std::lower_bound(spans.begin(), spans.end(), step_block.end, begins_before);
+        while (span != spans.begin() && (--span)->end > step_block.begin)
+            for (Index end = std::min(span->end, step_block.end); end > std::max(span->begin, step_block.begin);) {
+                if (end == group_.begin) next_group(step_block);
                 const Index begin = std::max({span->begin, group_.begin, end - max_steps_at_once(end - 1)});
                 check_interrupt();
                 end -= this->span({begin, end});
                 if (team_.ends()) return {end, group_.end};
             }
-        return {window.begin, group_.end};
+        return {step_block.begin, group_.end};
     }
 
 private:
     // dx of one row, but where threads have rows of their own, or directions, which add to one another's dx. Much of W_hh comes
     // from an L2 cache: otherwise there is nothing to gain.
-    bool overlaps(StepRange window) const {
+    bool overlaps(StepRange step_block) const {
         constexpr Index max_bytes = 10 * l2_bytes;
-        return d_.kernels.overlaps_products && d_.call.dx && d_.schedule.active(window.begin) == 1 &&
+        return d_.kernels.overlaps_products && d_.call.dx && d_.schedule.active(step_block.begin) == 1 &&
                share_.row_step == 1 && share_.only_direction < 0 &&
-               worth_overlapping<T>(d_.spec, d_.call.input_size, share_, window.end - window.begin, max_bytes);
+               worth_overlapping<T>(d_.spec, d_.call.input_size, share_, step_block.end - step_block.begin, max_bytes);
     }
 
     // As long as a tile, but the one that comes last.
@@ -85,9 +85,9 @@ private:
     }
 
     // While its steps are walked, dx of the group before is computed.
-    void next_group(StepRange window) {
+    void next_group(StepRange step_block) {
         const Index last = group_.end - 1;
-        group_ = last_group({window.begin, group_.begin});
+        group_ = last_group({step_block.begin, group_.begin});
         overlapped_.x = d_.dgates_at(last, 0);
         overlapped_.x_stride = -d_.dgates_width;
         overlapped_.out = d_.call.dx.at(d_.time(last, 0), d_.batch(0));
@@ -95,7 +95,7 @@ private:
         overlapped_.column = overlapped_.chain = overlapped_.k = 0;
     }
 
-    // A long window is left now and then, to see whether it is cancelled.
+    // A long step block is left now and then, to see whether it is cancelled.
     Index max_steps_at_once(Index step) const {
         constexpr double looks_every = 10e6;  // ns
         const Index rows = std::max<Index>(1, share_.rows(d_.schedule.active(step)));

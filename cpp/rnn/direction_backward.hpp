@@ -2,7 +2,7 @@
 #pragma once
 
 #include "rnn/layer.hpp"
-#include "rnn/windows.hpp"
+#include "rnn/step_blocks.hpp"
 
 namespace fusedrnn {
 
@@ -12,21 +12,21 @@ struct DirectionBackward {
     const LayerBackward<T>& call;
     const NetworkSpec& spec;
     const Schedule& schedule;
-    const Windows& windows;
+    const StepBlocks& step_blocks;
     Workspace<T>& workspace;
     const Index direction;
     const bool reverse;
     const Kernels<T>& kernels;
     const PackedLayer<T>& weights;
     const DirectionTape<T>& tape;
-    T* const dgates;    // [row-step, or where they do not replace what was saved: place in windows][gate gradients][hidden]
-    T* const dh_proj;   // [place in windows][proj], or null
+    T* const dgates;    // [row-step, or where they do not replace what was saved: place in step blocks][gate gradients][hidden]
+    T* const dh_proj;   // [place in step blocks][proj], or null
     T* const dc_carry;  // [batch][hidden]
     T* const dh_carry;  // [batch][recurrent]
     const Index hidden, recurrent, dgates_width;
 
-    DirectionBackward(const LayerBackward<T>& call_, const Windows& windows_, Workspace<T>& workspace_, Index direction_)
-        : call(call_), spec(call_.spec), schedule(call_.schedule), windows(windows_), workspace(workspace_),
+    DirectionBackward(const LayerBackward<T>& call_, const StepBlocks& step_blocks_, Workspace<T>& workspace_, Index direction_)
+        : call(call_), spec(call_.spec), schedule(call_.schedule), step_blocks(step_blocks_), workspace(workspace_),
           direction(direction_), reverse(spec.runs_in_reverse(direction_)), kernels(call_.kernels),
           weights(*call_.weights[direction_]), tape(*call_.tape[direction_]),
           dgates(spec.traits().replaces_saved() ? tape.saved.data() : workspace_.dgates[direction_].data()),
@@ -40,9 +40,9 @@ struct DirectionBackward {
     Index time(Index step, Index row) const { return schedule.time(reverse, step, row); }
     T* dgates_at(Index step, Index row) const {
         const bool in_tape = spec.traits().replaces_saved();
-        return dgates + (in_tape ? schedule.packed(step, row) : windows.place(step, row)) * dgates_width;
+        return dgates + (in_tape ? schedule.packed(step, row) : step_blocks.place(step, row)) * dgates_width;
     }
-    T* dh_proj_at(Index step, Index row) const { return dh_proj + windows.place(step, row) * spec.proj_size; }
+    T* dh_proj_at(Index step, Index row) const { return dh_proj + step_blocks.place(step, row) * spec.proj_size; }
     const T* units_at(Index step, Index row) const { return tape.units.data() + schedule.packed(step, row) * hidden; }
     T* recurrent_dgates_at(Index step, Index row) const {
         return dgates_at(step, row) + spec.traits().recurrent_offset * hidden;

@@ -1,4 +1,4 @@
-// Weight gradients from the gate gradients, window by window.
+// Weight gradients from the gate gradients, step block by step block.
 #pragma once
 
 #include <algorithm>
@@ -9,17 +9,17 @@
 
 namespace fusedrnn {
 
-// The row-steps whose weight gradients are taken once a window's gate gradients are known: up to those that the windows
-// after it took, and only whole reduction blocks. What the block at a window's beginning lacks comes with the next
-// window or, in a segment of a longer sequence, with the segment before. Rows [0, total) are the segment's, the pending
+// The row-steps whose weight gradients are taken once a step block's gate gradients are known: up to those that the step blocks
+// after it took, and only whole reduction blocks. What the block at a step block's beginning lacks comes with the next
+// step block or, in a segment of a longer sequence, with the segment before. Rows [0, total) are the segment's, the pending
 // ones follow.
 template <class T>
 struct ReadyRows {
     Index begin, end;
 
-    ReadyRows(const LayerBackward<T>& call, const Windows& windows, Index window)
-        : begin(from(call, windows.steps(window).begin)),
-          end(window > 0 ? from(call, windows.steps(window - 1).begin) : all(call)) {}
+    ReadyRows(const LayerBackward<T>& call, const StepBlocks& step_blocks, Index step_block)
+        : begin(from(call, step_blocks.steps(step_block).begin)),
+          end(step_block > 0 ? from(call, step_blocks.steps(step_block - 1).begin) : all(call)) {}
 
     Index count() const { return end - begin; }
 
@@ -34,12 +34,12 @@ private:
     }
 };
 
-// Weight gradients of a window, the rows (gates x units) shared out between the threads.
+// Weight gradients of a step block, the rows (gates x units) shared out between the threads.
 template <class T>
 class WeightGradient {
 public:
-    WeightGradient(const DirectionBackward<T>& d, Index window, const Team& team, ThreadScratch<T>& scratch)
-        : d_(d), team_(team), scratch_(scratch), ready_(d.call, d.windows, window), pending_(d.call.pending) {}
+    WeightGradient(const DirectionBackward<T>& d, Index step_block, const Team& team, ThreadScratch<T>& scratch)
+        : d_(d), team_(team), scratch_(scratch), ready_(d.call, d.step_blocks, step_block), pending_(d.call.pending) {}
 
     void run() {
         if (ready_.count() == 0) return;
@@ -130,7 +130,7 @@ void keep_pending(const DirectionBackward<T>& d) {
     PendingRows<T>* pending = d.call.pending;
     if (!pending) return;
     PendingRows<T> kept;
-    kept.count = ReadyRows<T>(d.call, d.windows, d.windows.count() - 1).begin;
+    kept.count = ReadyRows<T>(d.call, d.step_blocks, d.step_blocks.count() - 1).begin;
     const auto keep = [&](Buffer<T>& to, const Buffer<T>& old, Index width, auto row_of) {
         T* at = to.reserve(reduction_block * width);
         const Index own = std::min(kept.count, d.schedule.total());

@@ -20,7 +20,7 @@
 #include "fusedrnn/runtime.hpp"
 #include "kernels/kernel_table.hpp"
 #include "random.hpp"
-#include "rnn/windows.hpp"
+#include "rnn/step_blocks.hpp"
 #include "threads/team_mode.hpp"
 
 namespace {
@@ -410,9 +410,9 @@ void test_bits(Checks& checks) {
     for (const Case& one : cases(3, unit_block<T> + 3)) test_rows<T>(checks, one, true);
 }
 
-// Windows follow one another from the last step to the first, each a reduction block at least unless there are fewer
+// Step blocks follow one another from the last step to the first, each a reduction block at least unless there are fewer
 // row-steps, and no two of three neighbours keep their values at the same place.
-void test_windows(Checks& checks) {
+void test_step_blocks(Checks& checks) {
     for (Index longest : {1, 9, 700, 2000})
         for (Index batch : {1, 3, 70, 600})
             for (bool ragged : {false, true}) {
@@ -423,24 +423,24 @@ void test_windows(Checks& checks) {
                 shape.rows = batch;
                 shape.lengths = lengths.data();
                 const Schedule schedule(shape, true, false);
-                const Windows windows(schedule, reduction_block);
+                const StepBlocks step_blocks(schedule, reduction_block);
                 Index end = schedule.steps();
-                for (Index window = 0; window < windows.count(); ++window) {
-                    const StepRange steps = windows.steps(window);
+                for (Index step_block = 0; step_block < step_blocks.count(); ++step_block) {
+                    const StepRange steps = step_blocks.steps(step_block);
                     const Index rows = schedule.packed(steps.end - 1, schedule.active(steps.end - 1)) -
                                        schedule.packed(steps.begin, 0);
-                    checks.check(steps.end == end && steps.begin < steps.end, "window %td begins elsewhere", window);
-                    checks.check(rows >= reduction_block || window + 1 == windows.count(), "window %td: %td row-steps",
-                                 window, rows);
+                    checks.check(steps.end == end && steps.begin < steps.end, "step block %td begins elsewhere", step_block);
+                    checks.check(rows >= reduction_block || step_block + 1 == step_blocks.count(),
+                                 "step block %td: %td row-steps", step_block, rows);
                     end = steps.begin;
                 }
-                checks.check(end == 0, "the windows end at step %td", end);
-                for (Index window = 0; window < windows.count(); ++window) {
-                    std::vector<bool> taken(static_cast<std::size_t>(windows.capacity()));
-                    for (Index near = window; near < std::min(window + 3, windows.count()); ++near)
-                        for (Index s = windows.steps(near).begin; s < windows.steps(near).end; ++s)
+                checks.check(end == 0, "the step blocks end at step %td", end);
+                for (Index step_block = 0; step_block < step_blocks.count(); ++step_block) {
+                    std::vector<bool> taken(static_cast<std::size_t>(step_blocks.capacity()));
+                    for (Index near = step_block; near < std::min(step_block + 3, step_blocks.count()); ++near)
+                        for (Index s = step_blocks.steps(near).begin; s < step_blocks.steps(near).end; ++s)
                             for (Index row = 0; row < schedule.active(s); ++row) {
-                                const auto place = static_cast<std::size_t>(windows.place(s, row));
+                                const auto place = static_cast<std::size_t>(step_blocks.place(s, row));
                                 checks.check(place < taken.size() && !taken[place], "step %td row %td at %zu", s, row, place);
                                 if (place < taken.size()) taken[place] = true;
                             }
@@ -512,7 +512,7 @@ int main(int argc, char** argv) {
         test_bits<float>(checks);
         test_bits<double>(checks);
     }
-    test_windows(checks);
+    test_step_blocks(checks);
     test_threads<float>(checks);
     test_threads<double>(checks);
     test_isas<float>(checks);
