@@ -63,7 +63,7 @@ struct ForwardRow {
     const T* x;       // the input, or where `input_projected` the sums' start [unit block][gate][unit], evenly spaced
     const T* h_prev;  // recurrent input
     const T* c_prev;
-    T* units;         // o * tanh(c) before the projection; same as h where there is none
+    T* unprojected;   // o * tanh(c) before the projection; same as h where there is none
     T* h;             // the step's output
     T* c;
     T* saved;         // the tape's values [saved][hidden], or null
@@ -71,7 +71,7 @@ struct ForwardRow {
 
 template <class T>
 struct ForwardStrides {  // elements from one step to the next
-    Index x, units, h, c, saved;
+    Index x, unprojected, h, c, saved;
 };
 
 // A product of evenly spaced rows that is computed while spans of one row wait for W_hh (gemm/overlap.hpp). Its progress is

@@ -43,7 +43,9 @@ struct DirectionBackward {
         return dgates + (in_tape ? schedule.packed(step, row) : step_blocks.place(step, row)) * dgates_width;
     }
     T* dh_proj_at(Index step, Index row) const { return dh_proj + step_blocks.place(step, row) * spec.proj_size; }
-    const T* units_at(Index step, Index row) const { return tape.units.data() + schedule.packed(step, row) * hidden; }
+    const T* unprojected_at(Index step, Index row) const {
+        return tape.unprojected.data() + schedule.packed(step, row) * hidden;
+    }
     T* recurrent_dgates_at(Index step, Index row) const {
         return dgates_at(step, row) + spec.traits().recurrent_offset * hidden;
     }

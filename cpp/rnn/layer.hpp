@@ -21,9 +21,9 @@ Index weight_bytes(const NetworkSpec& spec, Index input, Index units) {
 // What one direction of a layer keeps for its backward pass, in packed order (Schedule::packed).
 template <class T>
 struct DirectionTape {
-    Buffer<T> saved;  // [row-step][saved][hidden]
-    Buffer<T> c;      // [row-step][hidden]
-    Buffer<T> units;  // [row-step][hidden], with a projection
+    Buffer<T> saved;        // [row-step][saved][hidden]
+    Buffer<T> c;            // [row-step][hidden]
+    Buffer<T> unprojected;  // [row-step][hidden]: o * tanh(c), with a projection
 };
 
 template <class T>
@@ -63,7 +63,7 @@ struct LayerGradients {
 template <class T>
 struct PendingRows {
     Index count = 0;
-    Buffer<T> dgates, x, h_prev, units, dh_proj;
+    Buffer<T> dgates, x, h_prev, unprojected, dh_proj;
 };
 
 template <class T>

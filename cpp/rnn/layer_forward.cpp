@@ -140,8 +140,8 @@ private:
         return h0 ? h0 + batch(i) * spec_.recurrent_size() : zeros();
     }
 
-    T* units_without_tape(Index i) const {
-        return workspace_.units.data() + (direction_ * schedule_.batch() + batch(i)) * spec_.hidden_size;
+    T* unprojected_without_tape(Index i) const {
+        return workspace_.unprojected.data() + (direction_ * schedule_.batch() + batch(i)) * spec_.hidden_size;
     }
 
     T* c_at(Index step, Index i) const {
@@ -165,9 +165,9 @@ private:
         row.x = call_.x.at(time(step, i), batch(i));
         row.h_prev = h_before(step, i);
         row.c_prev = c_before(step, i);
-        row.h = row.units = y(step, i);
+        row.h = row.unprojected = y(step, i);
         if (spec_.proj_size)
-            row.units = tape_ ? tape_->units.data() + packed * spec_.hidden_size : units_without_tape(i);
+            row.unprojected = tape_ ? tape_->unprojected.data() + packed * spec_.hidden_size : unprojected_without_tape(i);
         row.c = c_at(step, i);
         if (tape_ && spec_.traits().saved)
             row.saved = tape_->saved.data() + packed * spec_.traits().saved * spec_.hidden_size;
@@ -178,8 +178,8 @@ private:
         const Index sign = reverse_ ? -1 : 1, hidden = spec_.hidden_size;
         ForwardStrides<T> stride = {};
         stride.x = x_stride();
-        stride.h = stride.units = sign * call_.y.time_stride;
-        if (spec_.proj_size) stride.units = tape_ ? active * hidden : 0;
+        stride.h = stride.unprojected = sign * call_.y.time_stride;
+        if (spec_.proj_size) stride.unprojected = tape_ ? active * hidden : 0;
         if (spec_.traits().has_cell_state)
             stride.c = tape_ ? active * hidden : call_.cell_states ? sign * call_.cell_states.time_stride : 0;
         if (tape_) stride.saved = active * spec_.traits().saved * hidden;
@@ -312,7 +312,7 @@ void layer_forward(const LayerForward<T>& call, Workspace<T>& workspace, int thr
     const NetworkSpec& spec = call.spec;
     const Split split = choose_split<T>(spec, call.input_size, call.schedule.rows(), call.schedule.steps(), threads);
     workspace.prepare(split.threads, std::max(spec.hidden_size, spec.recurrent_size()));
-    if (spec.proj_size) workspace.units.reserve(spec.directions() * call.schedule.batch() * spec.hidden_size);
+    if (spec.proj_size) workspace.unprojected.reserve(spec.directions() * call.schedule.batch() * spec.hidden_size);
     if (split.by == SplitBy::units)
         forward_in_step(call, split, workspace);
     else

@@ -22,7 +22,7 @@ public:
             state.h.reserve_zeros(spec_.layers * rows * width);
             if (spec_.traits().has_cell_state) state.c.reserve_zeros(spec_.layers * rows * spec_.hidden_size);
         }
-        if (spec_.proj_size) units_.reserve_zeros(rows * spec_.hidden_size);
+        if (spec_.proj_size) unprojected_.reserve_zeros(rows * spec_.hidden_size);
         prepare_span();
     }
 
@@ -37,7 +37,7 @@ public:
                 row.x = x + r * x_width;
                 row.h_prev = now.h.data() + at + r * width;
                 row.h = next.h.data() + at + r * width;
-                row.units = spec_.proj_size ? units_.data() + r * hidden : row.h;
+                row.unprojected = spec_.proj_size ? unprojected_.data() + r * hidden : row.h;
                 if (spec_.traits().has_cell_state) {
                     row.c_prev = now.c.data() + (l * rows_ + r) * hidden;
                     row.c = next.c.data() + (l * rows_ + r) * hidden;
@@ -86,7 +86,7 @@ private:
     const Index rows_;
     State states_[2];
     std::atomic<int> current_{0};  // relaxed but for the store above: one thread at a time uses a stream
-    Buffer<T> units_;
+    Buffer<T> unprojected_;
     std::vector<ForwardRow<T>> row_;
     ForwardSpan<T> span_ = {};
 };

@@ -37,7 +37,7 @@ NetworkTape<T>::NetworkTape(std::shared_ptr<typename Network<T>::Shared> shared,
         for (DirectionTape<T>& direction : kept.directions) {
             direction.saved.reserve(schedule_.total() * traits.saved * spec_.hidden_size);
             if (traits.has_cell_state) direction.c.reserve(schedule_.total() * spec_.hidden_size);
-            if (spec_.proj_size) direction.units.reserve(schedule_.total() * spec_.hidden_size);
+            if (spec_.proj_size) direction.unprojected.reserve(schedule_.total() * spec_.hidden_size);
         }
         if (!drops(l)) {
             kept.mask = Buffer<T>();

@@ -53,12 +53,12 @@ public:
         const OuterRight<T> both[] = {{scratch_.rows.data(), d_.call.input_size}, {scratch_.rows_too.data(), d_.recurrent}};
         outer(parts(out), both, 2);
         if (!out.w_hr) return;
-        gather(scratch_.rows, pending_ ? pending_->units.data() : nullptr, d_.hidden,
-               [&](Index s, Index row) { return d_.units_at(s, row); });
+        gather(scratch_.rows, pending_ ? pending_->unprojected.data() : nullptr, d_.hidden,
+               [&](Index s, Index row) { return d_.unprojected_at(s, row); });
         gather(scratch_.left_rows, pending_ ? pending_->dh_proj.data() : nullptr, d_.spec.proj_size,
                [&](Index s, Index row) { return d_.dh_proj_at(s, row); });
-        const OuterRight<T> units = {scratch_.rows.data(), d_.hidden};
-        outer({{0, d_.spec.proj_size, {out.w_hr, nullptr}, {}}}, &units, 1);
+        const OuterRight<T> unprojected = {scratch_.rows.data(), d_.hidden};
+        outer({{0, d_.spec.proj_size, {out.w_hr, nullptr}, {}}}, &unprojected, 1);
     }
 
 private:
@@ -142,7 +142,7 @@ void keep_pending(const DirectionBackward<T>& d) {
          [&](Index s, Index row) { return d.call.x.at(d.time(s, row), d.batch(row)); });
     keep(kept.h_prev, pending->h_prev, d.recurrent, [&](Index s, Index row) { return d.h_before(s, row); });
     if (d.dh_proj) {
-        keep(kept.units, pending->units, d.hidden, [&](Index s, Index row) { return d.units_at(s, row); });
+        keep(kept.unprojected, pending->unprojected, d.hidden, [&](Index s, Index row) { return d.unprojected_at(s, row); });
         keep(kept.dh_proj, pending->dh_proj, d.spec.proj_size, [&](Index s, Index row) { return d.dh_proj_at(s, row); });
     }
     *pending = std::move(kept);

@@ -67,7 +67,7 @@ class KernelRun {
         c0_ = numbers(shape.rows * shape.hidden);
         h_ = nan(row_steps * recurrent_);
         c_ = nan(row_steps * shape.hidden);
-        units_ = nan(row_steps * shape.hidden);
+        unprojected_ = nan(row_steps * shape.hidden);
         saved_ = nan(row_steps * traits_.saved * shape.hidden);
         dgates_ = nan(row_steps * traits_.gate_gradients * shape.hidden);
         dh_proj_ = nan(row_steps * shape.proj);
@@ -83,7 +83,7 @@ class KernelRun {
             row.h_prev = h0_.data() + r * recurrent_;
             row.c_prev = c0_.data() + r * hidden;
             row.h = h_.data() + r * recurrent_;
-            row.units = shape_.proj ? units_.data() + r * hidden : row.h;
+            row.unprojected = shape_.proj ? unprojected_.data() + r * hidden : row.h;
             row.c = c_.data() + r * hidden;
             if (traits_.saved) row.saved = saved_.data() + r * traits_.saved * hidden;
         }
@@ -109,7 +109,7 @@ class KernelRun {
         digest.add(h_);
         digest.add(saved_);
         if (traits_.has_cell_state) digest.add(c_);
-        if (shape_.proj) digest.add(units_);
+        if (shape_.proj) digest.add(unprojected_);
     }
 
     void backward(Digest& digest) {
@@ -213,7 +213,7 @@ class KernelRun {
     NetworkSpec spec_;
     std::vector<std::vector<T>> weights_;
     std::unique_ptr<PackedNetwork<T>> packed_;
-    std::vector<T> x_, h0_, c0_, h_, c_, units_, saved_, dgates_, dh_proj_;
+    std::vector<T> x_, h0_, c0_, h_, c_, unprojected_, saved_, dgates_, dh_proj_;
 };
 
 template <class T>

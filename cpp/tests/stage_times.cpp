@@ -28,7 +28,7 @@ struct Bare : CellOf<T> {
         return sum[2];
     }
     static void second_half(V before, V sum, const ForwardRow<T>& row, Index unit, Index lanes, Index) {
-        isa::store_lanes(before + sum, row.units + unit, lanes);
+        isa::store_lanes(before + sum, row.unprojected + unit, lanes);
     }
 };
 template <class T>
@@ -62,7 +62,7 @@ struct Sequence {
                 at = {};
                 at.x = x.data() + r * width;
                 at.h_prev = zeros.data();
-                at.h = at.units = y.data() + r * hidden;
+                at.h = at.unprojected = y.data() + r * hidden;
                 if (has_cell_state) at.c_prev = at.c = c.data() + r * hidden;
             }
             ForwardSpan<T> span = {};
@@ -70,7 +70,7 @@ struct Sequence {
             span.rows = rows;
             span.row = row.data();
             span.stride.x = rows * width;
-            span.stride.h = span.stride.units = rows * hidden;
+            span.stride.h = span.stride.unprojected = rows * hidden;
             span.input_projected = out.input;
             span.input_size = out.products ? 0 : hidden;
             span.hidden_size = hidden;

@@ -117,7 +117,7 @@ struct Calls<isa::Rnn> {
     static void forward(const isa::Vec<T>* sum, const ForwardRow<T>& row, Index unit, Index lanes, Index,
                         Nonlinearity nonlinearity) {
         isa::Rnn<T>::with_activation(nonlinearity, [&](auto activation) {
-            isa::store_lanes(activation.value(sum[0]), row.units + unit, lanes);
+            isa::store_lanes(activation.value(sum[0]), row.unprojected + unit, lanes);
         });
     }
     static int accumulator(int, bool) { return 0; }
@@ -147,7 +147,7 @@ double slope_of_loss(const Step& step, Nonlinearity nonlinearity, double Gradien
     ForwardRow<Dual> row = {};
     row.h_prev = &h_prev;
     row.c_prev = &c_prev;
-    row.units = row.h = &h;
+    row.unprojected = row.h = &h;
     row.c = &c;
     Calls<CellOf>::forward(sums, row, 0, 1, 1, nonlinearity);
     return step.dh * h.slope + step.dc * c.slope;
@@ -199,7 +199,7 @@ void run_kernels(const std::vector<Step>& steps, Nonlinearity nonlinearity, cons
     ForwardRow<T> forward = {};
     forward.h_prev = arrays.h_prev.data();
     forward.c_prev = arrays.c_prev.data();
-    forward.units = forward.h = arrays.h.data();
+    forward.unprojected = forward.h = arrays.h.data();
     forward.c = arrays.c.data();
     forward.saved = arrays.saved.data();
     BackwardRow<T> backward = {};

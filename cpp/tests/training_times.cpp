@@ -76,7 +76,7 @@ struct Layer {
             ForwardRow<T>& to = row[size(r)];
             to.x = at(x, 0, r, hidden);
             to.h_prev = to.c_prev = zeros.data();
-            to.h = to.units = at(y, 0, r, hidden);
+            to.h = to.unprojected = at(y, 0, r, hidden);
             if (traits.has_cell_state) to.c = at(c, 0, r, hidden);
             to.saved = at(saved, 0, r, traits.saved * hidden);
         }

@@ -35,7 +35,7 @@ struct Gru {
     FUSEDRNN_INLINE static void second_half(V before_tanh, V sum, const ForwardRow<T>& row, Index unit, Index lanes,
                                             Index hidden) {
         const V z = sigmoid(sum), n = tanh(before_tanh);
-        store_lanes(fma(z, load_lanes<V>(row.h_prev + unit, lanes) - n, n), row.units + unit, lanes);
+        store_lanes(fma(z, load_lanes<V>(row.h_prev + unit, lanes) - n, n), row.unprojected + unit, lanes);
         if (T* saved = row.saved) {
             store_lanes(z, saved + unit + hidden, lanes);
             store_lanes(n, saved + unit + 2 * hidden, lanes);

@@ -39,7 +39,7 @@ struct Lstm {
     FUSEDRNN_INLINE static void second_half(V c, V sum, const ForwardRow<T>& row, Index unit, Index lanes,
                                             Index hidden) {
         const V o = sigmoid(sum);
-        store_lanes(o * tanh(c), row.units + unit, lanes);
+        store_lanes(o * tanh(c), row.unprojected + unit, lanes);
         if (row.saved) store_lanes(o, row.saved + unit + 3 * hidden, lanes);
     }
 

@@ -18,7 +18,7 @@ FUSEDRNN_INLINE void advance(ForwardRow<T>& row, const ForwardStrides<T>& stride
     row.h_prev = row.h;
     row.c_prev = row.c;
     row.x += stride.x;
-    row.units += stride.units;
+    row.unprojected += stride.unprojected;
     row.h += stride.h;
     row.c += stride.c;
     if (row.saved) row.saved += stride.saved;
@@ -28,14 +28,14 @@ FUSEDRNN_INLINE void advance(ForwardRow<T>& row, const ForwardStrides<T>& stride
 template <class T>
 void project_output(const ForwardSpan<T>& p) {
     for (Index first = 0; first < p.rows; first += reduction_block) {
-        const T* units[reduction_block];
+        const T* unprojected[reduction_block];
         T* h[reduction_block];
         const Index rows = p.rows - first < reduction_block ? p.rows - first : reduction_block;
         for (Index r = 0; r < rows; ++r) {
-            units[r] = p.row[first + r].units;
+            unprojected[r] = p.row[first + r].unprojected;
             h[r] = p.row[first + r].h;
         }
-        Linear<T>::run({rows, units, h, p.hidden_size, p.proj_size, p.w_hr, nullptr, false, false, p.proj_begin,
+        Linear<T>::run({rows, unprojected, h, p.hidden_size, p.proj_size, p.w_hr, nullptr, false, false, p.proj_begin,
                         p.proj_end});
     }
 }
@@ -321,7 +321,7 @@ struct RnnForward {
 #pragma GCC unroll 1
                 for (Index j = 0; j < vectors; ++j)
                     store_lanes(activation.value(V::load(accumulators + r * stride + j * V::width)),
-                                row[r].units + column + j * V::width, p.hidden_size - column - j * V::width);
+                                row[r].unprojected + column + j * V::width, p.hidden_size - column - j * V::width);
         });
     }
 

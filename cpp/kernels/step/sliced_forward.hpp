@@ -42,7 +42,7 @@ struct SlicedForward {
         const Index begin = (block - p.block_begin) * quota;
         const Index end = p.input_projected ? begin : begin + quota < p.input_size ? begin + quota : p.input_size;
         for (Index r = 0; r < rows; ++r) {
-            __builtin_prefetch(row[r].units + unit, 1);
+            __builtin_prefetch(row[r].unprojected + unit, 1);
             if (row[r].c) __builtin_prefetch(row[r].c + unit, 1);
             if (row[r].saved)
                 for (int i = 0; i < Cell::saved; ++i) __builtin_prefetch(row[r].saved + i * p.hidden_size + unit, 1);
