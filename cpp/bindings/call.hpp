@@ -20,16 +20,16 @@ struct CallOptions {
 template <class T>
 struct Arguments {
     ForwardInputs<T> in;
-    std::vector<py::array> held;
+    std::vector<py::array> kept_alive;
 };
 
 template <class T>
 const T* state_argument(Arguments<T>& arguments, const py::object& value, const char* name,
                         const std::vector<Index>& shape) {
     if (value.is_none()) return nullptr;
-    arguments.held.push_back(contiguous<T>(require_array(value, name, type_of<T>())));
-    require_shape(arguments.held.back(), name, shape);
-    return data_of<T>(arguments.held.back());
+    arguments.kept_alive.push_back(contiguous<T>(require_array(value, name, type_of<T>())));
+    require_shape(arguments.kept_alive.back(), name, shape);
+    return data_of<T>(arguments.kept_alive.back());
 }
 
 template <class T>
@@ -37,9 +37,9 @@ void lengths_argument(Arguments<T>& arguments, const py::object& value) {
     if (value.is_none()) return;
     BatchShape& shape = arguments.in.shape;
     // A copy: the call must not see later changes.
-    arguments.held.push_back(copy_of(require_array(value, "lengths", type_of<std::int64_t>())));
-    require_shape(arguments.held.back(), "lengths", {shape.rows});
-    shape.lengths = data_of<std::int64_t>(arguments.held.back());
+    arguments.kept_alive.push_back(copy_of(require_array(value, "lengths", type_of<std::int64_t>())));
+    require_shape(arguments.kept_alive.back(), "lengths", {shape.rows});
+    shape.lengths = data_of<std::int64_t>(arguments.kept_alive.back());
     for (Index b = 0; b < shape.rows; ++b)
         if (shape.lengths[b] < 0 || shape.lengths[b] > shape.steps)
             throw py::value_error("lengths: expected values from 0 to T = " + std::to_string(shape.steps) + ", got " +
@@ -54,7 +54,7 @@ void reset_argument(Arguments<T>& arguments, const py::object& value, bool batch
     std::vector<Index> expected = {shape.steps, shape.rows};
     if (batch_first) std::swap(expected[0], expected[1]);
     require_shape(array, "reset", expected);
-    arguments.held.push_back(array);
+    arguments.kept_alive.push_back(array);
     shape.reset = data_of<std::uint8_t>(array);
     shape.reset_time_stride = array.strides(batch_first ? 1 : 0);
     shape.reset_batch_stride = array.strides(batch_first ? 0 : 1);
@@ -68,8 +68,8 @@ Arguments<T> check_arguments(const NetworkSpec& spec, const py::object& x, const
     const std::string width = std::to_string(spec.input_size);
     const std::string expected = (options.batch_first ? "(B, T, " : "(T, B, ") + width + ")";
     if (array.ndim() != 3 || array.shape(2) != spec.input_size) wrong_shape("x", expected, array);
-    arguments.held.push_back(with_contiguous_rows<T>(array));
-    arguments.in.x = view_of<T>(arguments.held.back(), options.batch_first);
+    arguments.kept_alive.push_back(with_contiguous_rows<T>(array));
+    arguments.in.x = view_of<T>(arguments.kept_alive.back(), options.batch_first);
     BatchShape& shape = arguments.in.shape;
     shape.steps = array.shape(options.batch_first ? 1 : 0);
     shape.rows = array.shape(options.batch_first ? 0 : 1);

@@ -18,7 +18,7 @@ void load_carries(const DirectionBackward<T>& d) {
     const auto fill = [&](T* carry, const T* from, Index width) {
         if (!carry) return;
         for (Index row = 0; row < d.schedule.rows(); ++row) {
-            const Index b = d.batch(row);
+            const Index b = d.batch_index(row);
             copy_or_zero(from ? from + b * width : nullptr, width, carry + b * width);
         }
     };
@@ -90,7 +90,7 @@ private:
         group_ = last_group({step_block.begin, group_.begin});
         overlapped_.x = d_.dgates_at(last, 0);
         overlapped_.x_stride = -d_.dgates_width;
-        overlapped_.out = d_.call.dx.at(d_.time(last, 0), d_.batch(0));
+        overlapped_.out = d_.call.dx.at(d_.time(last, 0), d_.batch_index(0));
         overlapped_.out_stride = d_.reverse ? d_.call.dx.time_stride : -d_.call.dx.time_stride;
         overlapped_.column = overlapped_.chain = overlapped_.k = 0;
     }
@@ -146,7 +146,7 @@ private:
 
     // The row at the span's last step, where the walk back begins.
     BackwardRow<T> row_at(StepRange range, Index row, bool comes_back) {
-        const Index last = range.end - 1, packed = d_.schedule.packed(last, row), b = d_.batch(row);
+        const Index last = range.end - 1, packed = d_.schedule.packed(last, row), b = d_.batch_index(row);
         const bool enters = d_.schedule.length(row) == range.end;
         BackwardRow<T> at = {};
         at.dgates_next = comes_back ? d_.recurrent_dgates_at(range.end, row) : d_.zeros();
@@ -198,22 +198,22 @@ template <class T>
 void initial_state_gradient(const DirectionBackward<T>& d, ThreadScratch<T>& scratch, Part part) {
     T* const dh0 = d.call.dh0[d.direction];
     T* const dc0 = d.call.dc0[d.direction];
-    scratch.rows.clear();
+    scratch.left_rows.clear();
     scratch.out.clear();
     for (Index row = part.begin; row < part.end; ++row) {
-        const Index b = d.batch(row);
+        const Index b = d.batch_index(row);
         const bool cut = d.schedule.reset(d.reverse, 0, row);
         if (cut) std::fill_n(dh0 + b * d.recurrent, d.recurrent, T(0));
         if (dc0 && cut) std::fill_n(dc0 + b * d.hidden, d.hidden, T(0));
         if (dc0 && !cut) std::copy_n(d.dc_carry + b * d.hidden, d.hidden, dc0 + b * d.hidden);
         if (cut) continue;
-        scratch.rows.push_back(d.recurrent_dgates_at(0, row));
+        scratch.left_rows.push_back(d.recurrent_dgates_at(0, row));
         scratch.out.push_back(dh0 + b * d.recurrent);
     }
     LinearArgs<T> args = {};
-    args.rows = static_cast<Index>(scratch.rows.size());
+    args.rows = static_cast<Index>(scratch.left_rows.size());
     if (args.rows == 0) return;
-    args.a = scratch.rows.data();
+    args.a = scratch.left_rows.data();
     args.out = scratch.out.data();
     args.depth = d.spec.traits().gates * d.hidden;
     args.columns = d.recurrent;

@@ -26,7 +26,7 @@ CheckpointTape<T>::CheckpointTape(std::shared_ptr<typename Network<T>::Shared> s
       every_(std::clamp<Index>(in.shape.steps, 1, options.checkpoint)), steps_(in.shape.steps), batch_(in.shape.rows),
       h_count_(spec_.layers * batch_ * spec_.recurrent_size()),
       c_count_(spec_.traits().has_cell_state ? spec_.layers * batch_ * spec_.hidden_size : 0), x_(in.x),
-      masks_(options.masks), x_print_(fingerprint_of_x()) {
+      masks_(options.masks), x_fingerprint_(fingerprint_of_x()) {
     if (in.shape.lengths) lengths_.assign(in.shape.lengths, in.shape.lengths + batch_);
     if (in.shape.reset)
         for (Index t = 0; t < steps_; ++t)
@@ -130,7 +130,7 @@ void CheckpointTape<T>::cut_at_windows(const Segment& segment, Index truncate, T
 
 template <class T>
 void CheckpointTape<T>::backward(const BackwardInputs<T>& in, const BackwardOutputs<T>& out) {
-    if (fingerprint_of_x() != x_print_)
+    if (fingerprint_of_x() != x_fingerprint_)
         throw std::invalid_argument("x: expected the values it was recorded with, but it has changed since; a tape "
                                     "with checkpoint reads x again in backward");
     // The gradient of the state between two segments stands where the initial state's will.

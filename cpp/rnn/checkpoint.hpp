@@ -57,7 +57,7 @@ private:
     std::vector<std::uint8_t> reset_;  // (steps, batch); empty: none
     View<const T> x_;
     std::vector<View<const T>> masks_;
-    std::uint64_t x_print_;
+    std::uint64_t x_fingerprint_;
     Buffer<T> h_, c_;  // before every segment
 };
 

@@ -36,7 +36,7 @@ struct DirectionBackward {
           dgates_width(spec.traits().gate_gradients * spec.hidden_size) {}
 
     const T* zeros() const { return workspace.zeros.data(); }
-    Index batch(Index row) const { return schedule.batch_row(row); }
+    Index batch_index(Index row) const { return schedule.batch_row(row); }
     Index time(Index step, Index row) const { return schedule.time(reverse, step, row); }
     T* dgates_at(Index step, Index row) const {
         const bool in_tape = spec.traits().replaces_saved();
@@ -50,20 +50,20 @@ struct DirectionBackward {
         return dgates_at(step, row) + spec.traits().recurrent_offset * hidden;
     }
     const T* y(Index step, Index row) const {
-        return call.y.at(time(step, row), batch(row)) + direction * recurrent;
+        return call.y.at(time(step, row), batch_index(row)) + direction * recurrent;
     }
     const T* h_before(Index step, Index row) const {
         if (schedule.reset(reverse, step, row)) return zeros();
         if (step > 0) return y(step - 1, row);
         const T* h0 = call.h0[direction];
-        return h0 ? h0 + batch(row) * recurrent : zeros();
+        return h0 ? h0 + batch_index(row) * recurrent : zeros();
     }
     const T* c_before(Index step, Index row) const {
         if (!spec.traits().has_cell_state) return nullptr;
         if (schedule.reset(reverse, step, row)) return zeros();
         if (step > 0) return tape.c.data() + schedule.packed(step - 1, row) * hidden;
         const T* c0 = call.c0[direction];
-        return c0 ? c0 + batch(row) * hidden : zeros();
+        return c0 ? c0 + batch_index(row) * hidden : zeros();
     }
     // No gradient goes from this step to the one before.
     bool cut(Index step, Index row) const {

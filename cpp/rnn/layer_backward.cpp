@@ -30,16 +30,16 @@ void for_each_of_share(const DirectionBackward<T>& d, StepRange steps, const Thr
 template <class T>
 void take_input_gradient(const DirectionBackward<T>& d, StepRange steps, const ThreadShare& share,
                          ThreadScratch<T>& scratch, const Team& team) {
-    scratch.rows.clear();
+    scratch.left_rows.clear();
     scratch.out.clear();
     for_each_of_share(d, steps, share, team, [&](Index s, Index row) {
-        scratch.rows.push_back(d.dgates_at(s, row));
-        scratch.out.push_back(d.call.dx.at(d.time(s, row), d.batch(row)));
+        scratch.left_rows.push_back(d.dgates_at(s, row));
+        scratch.out.push_back(d.call.dx.at(d.time(s, row), d.batch_index(row)));
     });
     LinearArgs<T> args = input_gradient(d);
-    args.rows = static_cast<Index>(scratch.rows.size());
+    args.rows = static_cast<Index>(scratch.left_rows.size());
     if (args.rows == 0) return;
-    args.a = scratch.rows.data();
+    args.a = scratch.left_rows.data();
     args.out = scratch.out.data();
     d.kernels.linear(args);
 }

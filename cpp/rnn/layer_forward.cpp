@@ -87,7 +87,7 @@ private:
         group_ = {group_.end, group_.end + steps};
         projected_ = first ? project(group_, steps, now) : now;
         overlapped_out_ = now == scratch_.projected.data() ? now + place : scratch_.projected.data();
-        overlapped_.x = steps < steps_to_come ? call_.x.at(time(group_.end, 0), batch(0)) : nullptr;
+        overlapped_.x = steps < steps_to_come ? call_.x.at(time(group_.end, 0), batch_index(0)) : nullptr;
         overlapped_.x_stride = x_stride();
         overlapped_.out = overlapped_out_;
         overlapped_.out_stride = width;
@@ -124,31 +124,31 @@ private:
 
     Index projected_width() const { return padded_units<T>(spec_.hidden_size) * spec_.traits().gates; }
     Index rows_at(Index step) const { return share_.rows(schedule_.active(step)); }
-    Index batch(Index i) const { return schedule_.batch_row(share_.row(i)); }
+    Index batch_index(Index i) const { return schedule_.batch_row(share_.row(i)); }
     Index time(Index step, Index i) const { return schedule_.time(reverse_, step, share_.row(i)); }
     bool reset(Index step, Index i) const { return schedule_.reset(reverse_, step, share_.row(i)); }
     Index x_stride() const { return reverse_ ? -call_.x.time_stride : call_.x.time_stride; }
     const T* zeros() const { return workspace_.zeros.data(); }
     T* y(Index step, Index i) const {
-        return call_.y.at(time(step, i), batch(i)) + direction_ * spec_.recurrent_size();
+        return call_.y.at(time(step, i), batch_index(i)) + direction_ * spec_.recurrent_size();
     }
 
     const T* h_before(Index step, Index i) const {
         if (reset(step, i)) return zeros();
         if (step > 0) return y(step - 1, i);
         const T* h0 = call_.h0[direction_];
-        return h0 ? h0 + batch(i) * spec_.recurrent_size() : zeros();
+        return h0 ? h0 + batch_index(i) * spec_.recurrent_size() : zeros();
     }
 
     T* unprojected_without_tape(Index i) const {
-        return workspace_.unprojected.data() + (direction_ * schedule_.batch() + batch(i)) * spec_.hidden_size;
+        return workspace_.unprojected.data() + (direction_ * schedule_.batch() + batch_index(i)) * spec_.hidden_size;
     }
 
     T* c_at(Index step, Index i) const {
         if (!spec_.traits().has_cell_state) return nullptr;
         if (tape_) return tape_->c.data() + schedule_.packed(step, share_.row(i)) * spec_.hidden_size;
-        if (call_.cell_states) return call_.cell_states.at(time(step, i), batch(i)) + direction_ * spec_.hidden_size;
-        return call_.c_n[direction_] + batch(i) * spec_.hidden_size;
+        if (call_.cell_states) return call_.cell_states.at(time(step, i), batch_index(i)) + direction_ * spec_.hidden_size;
+        return call_.c_n[direction_] + batch_index(i) * spec_.hidden_size;
     }
 
     const T* c_before(Index step, Index i) const {
@@ -156,13 +156,13 @@ private:
         if (reset(step, i)) return zeros();
         if (step > 0) return c_at(step - 1, i);
         const T* c0 = call_.c0[direction_];
-        return c0 ? c0 + batch(i) * spec_.hidden_size : zeros();
+        return c0 ? c0 + batch_index(i) * spec_.hidden_size : zeros();
     }
 
     Row row_at(Index step, Index i) const {
         Row row = {};
         const Index packed = schedule_.packed(step, share_.row(i));
-        row.x = call_.x.at(time(step, i), batch(i));
+        row.x = call_.x.at(time(step, i), batch_index(i));
         row.h_prev = h_before(step, i);
         row.c_prev = c_before(step, i);
         row.h = row.unprojected = y(step, i);
@@ -224,10 +224,10 @@ private:
 
     // The input products of all rows of the steps, `count` altogether: [step][row][gate and unit].
     const T* project(StepRange steps, Index count, T* to) {
-        scratch_.rows.resize(static_cast<std::size_t>(count));
-        const T** left = scratch_.rows.data();
+        scratch_.left_rows.resize(static_cast<std::size_t>(count));
+        const T** left = scratch_.left_rows.data();
         Index rows = rows_at(steps.begin);
-        for (Index i = 0; i < rows; ++i) left[i] = call_.x.at(time(steps.begin, i), batch(i));
+        for (Index i = 0; i < rows; ++i) left[i] = call_.x.at(time(steps.begin, i), batch_index(i));
         for (Index step = steps.begin + 1; step < steps.end; ++step) {
             const T** const before = left;
             left += rows;
@@ -236,7 +236,7 @@ private:
         }
         ProjectArgs<T> args = {};
         args.rows = count;
-        args.x = scratch_.rows.data();
+        args.x = scratch_.left_rows.data();
         args.out = to;
         args.out_stride = projected_width();
         args.input_size = call_.input_size;

@@ -161,17 +161,17 @@ PackedNetwork<T>& WeightCache<T>::Kept::renewed() {
 template <class T>
 std::shared_ptr<const PackedNetwork<T>> WeightCache<T>::get(const std::vector<const T*>& params, bool with_backward) {
     const KernelTable& table = current_kernels();
-    const auto fingerprints = [&] {
-        std::vector<std::uint64_t> prints(params.size());
-        for (std::size_t i = 0; i < params.size(); ++i) prints[i] = table.fingerprint(params[i], param_bytes_[i]);
-        return prints;
+    const auto fingerprints_now = [&] {
+        std::vector<std::uint64_t> fingerprints(params.size());
+        for (std::size_t i = 0; i < params.size(); ++i) fingerprints[i] = table.fingerprint(params[i], param_bytes_[i]);
+        return fingerprints;
     };
-    std::vector<std::uint64_t> prints = fingerprints();
+    std::vector<std::uint64_t> fingerprints = fingerprints_now();
     const typename ForkSafe<Kept>::Locked kept(kept_);
     const bool backward = with_backward || (kept->packed && kept->packed->with_backward());
-    if (!kept->packed || prints != kept->prints || backward != kept->packed->with_backward() ||
+    if (!kept->packed || fingerprints != kept->fingerprints || backward != kept->packed->with_backward() ||
         &kept->packed->kernels() != &kernels_of<T>(table)) {
-        kept->prints.clear();
+        kept->fingerprints.clear();
         try {
             kept->renewed().pack(table, spec_, params, backward);
         } catch (...) {
@@ -179,7 +179,7 @@ std::shared_ptr<const PackedNetwork<T>> WeightCache<T>::get(const std::vector<co
             throw;
         }
         // What another thread changed meanwhile may be packed in part: then the next call packs again.
-        if (prints == fingerprints()) kept->prints = std::move(prints);
+        if (fingerprints == fingerprints_now()) kept->fingerprints = std::move(fingerprints);
     }
     return kept->packed;
 }

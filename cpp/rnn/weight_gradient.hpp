@@ -44,20 +44,21 @@ public:
     void run() {
         if (ready_.count() == 0) return;
         const LayerGradients<T>& out = d_.call.gradients[d_.direction];
-        gather(scratch_.rows, pending_ ? pending_->x.data() : nullptr, d_.call.input_size,
-               [&](Index s, Index row) { return d_.call.x.at(d_.time(s, row), d_.batch(row)); });
-        gather(scratch_.rows_too, pending_ ? pending_->h_prev.data() : nullptr, d_.recurrent,
+        gather(scratch_.right_rows[0], pending_ ? pending_->x.data() : nullptr, d_.call.input_size,
+               [&](Index s, Index row) { return d_.call.x.at(d_.time(s, row), d_.batch_index(row)); });
+        gather(scratch_.right_rows[1], pending_ ? pending_->h_prev.data() : nullptr, d_.recurrent,
                [&](Index s, Index row) { return d_.h_before(s, row); });
         gather(scratch_.left_rows, pending_ ? pending_->dgates.data() : nullptr, d_.dgates_width,
                [&](Index s, Index row) { return d_.dgates_at(s, row); });
-        const OuterRight<T> both[] = {{scratch_.rows.data(), d_.call.input_size}, {scratch_.rows_too.data(), d_.recurrent}};
+        const OuterRight<T> both[] = {{scratch_.right_rows[0].data(), d_.call.input_size},
+                                      {scratch_.right_rows[1].data(), d_.recurrent}};
         outer(parts(out), both, 2);
         if (!out.w_hr) return;
-        gather(scratch_.rows, pending_ ? pending_->unprojected.data() : nullptr, d_.hidden,
+        gather(scratch_.right_rows[0], pending_ ? pending_->unprojected.data() : nullptr, d_.hidden,
                [&](Index s, Index row) { return d_.unprojected_at(s, row); });
         gather(scratch_.left_rows, pending_ ? pending_->dh_proj.data() : nullptr, d_.spec.proj_size,
                [&](Index s, Index row) { return d_.dh_proj_at(s, row); });
-        const OuterRight<T> unprojected = {scratch_.rows.data(), d_.hidden};
+        const OuterRight<T> unprojected = {scratch_.right_rows[0].data(), d_.hidden};
         outer({{0, d_.spec.proj_size, {out.w_hr, nullptr}, {}}}, &unprojected, 1);
     }
 
@@ -139,7 +140,7 @@ void keep_pending(const DirectionBackward<T>& d) {
     };
     keep(kept.dgates, pending->dgates, d.dgates_width, [&](Index s, Index row) { return d.dgates_at(s, row); });
     keep(kept.x, pending->x, d.call.input_size,
-         [&](Index s, Index row) { return d.call.x.at(d.time(s, row), d.batch(row)); });
+         [&](Index s, Index row) { return d.call.x.at(d.time(s, row), d.batch_index(row)); });
     keep(kept.h_prev, pending->h_prev, d.recurrent, [&](Index s, Index row) { return d.h_before(s, row); });
     if (d.dh_proj) {
         keep(kept.unprojected, pending->unprojected, d.hidden, [&](Index s, Index row) { return d.unprojected_at(s, row); });

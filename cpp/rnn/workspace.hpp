@@ -14,7 +14,7 @@ template <class T>
 struct ThreadScratch {
     std::vector<ForwardRow<T>> forward_rows;
     std::vector<BackwardRow<T>> backward_rows;
-    std::vector<const T*> rows, rows_too, left_rows;  // of a product's operands, where they lie
+    std::vector<const T*> left_rows, right_rows[2];  // where the rows of a product's operands lie
     std::vector<T*> out;
     Buffer<T> projected;  // the input product of a chunk of steps
     Buffer<T> sums;       // tiles in progress, packed operands

@@ -351,7 +351,7 @@ template <class T>
     Guarded<T> begin(shape.rows * begin_stride), out(shape.rows * out_stride);
     fill(begin, numbers, random);
     std::fill_n(out.data(), out.size(), std::numeric_limits<T>::quiet_NaN());
-    const auto rows = pointers<const T*>(left[0]), rows_too = pointers<const T*>(left[1]);
+    const auto rows = pointers<const T*>(left[0]), second_rows = pointers<const T*>(left[1]);
     const auto product = [&](std::size_t i, const std::vector<const T*>& at) {
         return typename Slices::Product{at.data(), panels[i].data(), depths[i], depths[i] * line, panels[i].data()};
     };
@@ -360,7 +360,7 @@ template <class T>
     if (shape.depth_too < 0)
         Slices::multiply(shape.rows, extent, {product(0, rows)}, sums);
     else
-        Slices::multiply(shape.rows, extent, {product(0, rows), product(1, rows_too)}, sums);
+        Slices::multiply(shape.rows, extent, {product(0, rows), product(1, second_rows)}, sums);
 
     for (Index r = 0; r < shape.rows; ++r)
         for (Index column = 0; column < shape.slices * line; ++column) {

@@ -71,7 +71,7 @@ FUSEDRNN_INLINE void accumulate(V (&sum)[MR][NSums], const Left& a, const T* pan
         for (int j = 0; j < NV; ++j) {
             b[j] = V::load(panel + offset(j));
             // Or GCC loads it again for each of a few rows, and loads are what bounds those.
-            if constexpr (MR > 1 && MR <= few_rows && !fills_registers<MR, NV>) hold(b[j]);
+            if constexpr (MR > 1 && MR <= few_rows && !fills_registers<MR, NV>) keep_in_register(b[j]);
         }
 #pragma GCC unroll 8
         for (int r = 0; r < MR; ++r) {
