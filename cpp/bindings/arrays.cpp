@@ -64,10 +64,10 @@ void require_shape(const py::array& array, const char* name, const std::vector<I
     if (!same) wrong_shape(name, shape_text(shape), array);
 }
 
-void require_size(const char* name, Index value, Index least) {
-    constexpr Index most = (Index{1} << 31) - 1;
-    if (value < least || value > most)
-        throw py::value_error(std::string(name) + ": expected from " + std::to_string(least) + " to " + std::to_string(most) +
+void require_size(const char* name, Index value, Index min) {
+    constexpr Index max = (Index{1} << 31) - 1;
+    if (value < min || value > max)
+        throw py::value_error(std::string(name) + ": expected from " + std::to_string(min) + " to " + std::to_string(max) +
                               ", got " + std::to_string(value));
 }
 

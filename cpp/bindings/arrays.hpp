@@ -32,7 +32,7 @@ void require_shape(const py::array& array, const char* name, const std::vector<I
 void require_writeable(const py::array& array, const char* name);
 
 // Sizes beyond it might overflow 64 bits before any memory ran out.
-void require_size(const char* name, Index value, Index least);
+void require_size(const char* name, Index value, Index min);
 
 // Both the element type and the bytes' order are the machine's.
 bool has_type(const py::array& array, const py::dtype& type);

@@ -20,16 +20,16 @@ struct CallOptions {
 template <class T>
 struct Arguments {
     ForwardInputs<T> in;
-    std::vector<py::array> held;
+    std::vector<py::array> kept_alive;
 };
 
 template <class T>
 const T* state_argument(Arguments<T>& arguments, const py::object& value, const char* name,
                         const std::vector<Index>& shape) {
     if (value.is_none()) return nullptr;
-    arguments.held.push_back(contiguous<T>(require_array(value, name, type_of<T>())));
-    require_shape(arguments.held.back(), name, shape);
-    return data_of<T>(arguments.held.back());
+    arguments.kept_alive.push_back(contiguous<T>(require_array(value, name, type_of<T>())));
+    require_shape(arguments.kept_alive.back(), name, shape);
+    return data_of<T>(arguments.kept_alive.back());
 }
 
 template <class T>
@@ -37,9 +37,9 @@ void lengths_argument(Arguments<T>& arguments, const py::object& value) {
     if (value.is_none()) return;
     BatchShape& shape = arguments.in.shape;
     // A copy: the call must not see later changes.
-    arguments.held.push_back(copy_of(require_array(value, "lengths", type_of<std::int64_t>())));
-    require_shape(arguments.held.back(), "lengths", {shape.rows});
-    shape.lengths = data_of<std::int64_t>(arguments.held.back());
+    arguments.kept_alive.push_back(copy_of(require_array(value, "lengths", type_of<std::int64_t>())));
+    require_shape(arguments.kept_alive.back(), "lengths", {shape.rows});
+    shape.lengths = data_of<std::int64_t>(arguments.kept_alive.back());
     for (Index b = 0; b < shape.rows; ++b)
         if (shape.lengths[b] < 0 || shape.lengths[b] > shape.steps)
             throw py::value_error("lengths: expected values from 0 to T = " + std::to_string(shape.steps) + ", got " +
@@ -54,7 +54,7 @@ void reset_argument(Arguments<T>& arguments, const py::object& value, bool batch
     std::vector<Index> expected = {shape.steps, shape.rows};
     if (batch_first) std::swap(expected[0], expected[1]);
     require_shape(array, "reset", expected);
-    arguments.held.push_back(array);
+    arguments.kept_alive.push_back(array);
     shape.reset = data_of<std::uint8_t>(array);
     shape.reset_time_stride = array.strides(batch_first ? 1 : 0);
     shape.reset_batch_stride = array.strides(batch_first ? 0 : 1);
@@ -68,14 +68,14 @@ Arguments<T> check_arguments(const NetworkSpec& spec, const py::object& x, const
     const std::string width = std::to_string(spec.input_size);
     const std::string expected = (options.batch_first ? "(B, T, " : "(T, B, ") + width + ")";
     if (array.ndim() != 3 || array.shape(2) != spec.input_size) wrong_shape("x", expected, array);
-    arguments.held.push_back(with_contiguous_rows<T>(array));
-    arguments.in.x = view_of<T>(arguments.held.back(), options.batch_first);
+    arguments.kept_alive.push_back(with_contiguous_rows<T>(array));
+    arguments.in.x = view_of<T>(arguments.kept_alive.back(), options.batch_first);
     BatchShape& shape = arguments.in.shape;
     shape.steps = array.shape(options.batch_first ? 1 : 0);
     shape.rows = array.shape(options.batch_first ? 0 : 1);
     const Index layers = spec.layers * spec.directions();
     arguments.in.h0 = state_argument(arguments, h0, "state (h)", {layers, shape.rows, spec.recurrent_size()});
-    if (!spec.traits().has_cell && !c0.is_none()) no_cell_state("state (c)", "None", spec);
+    if (!spec.traits().has_cell_state && !c0.is_none()) no_cell_state("state (c)", "None", spec);
     arguments.in.c0 = state_argument(arguments, c0, "state (c)", {layers, shape.rows, spec.hidden_size});
     lengths_argument(arguments, options.lengths);
     reset_argument(arguments, options.reset, options.batch_first);
@@ -86,7 +86,7 @@ Arguments<T> check_arguments(const NetworkSpec& spec, const py::object& x, const
 template <class T>
 struct Results {
     py::array_t<T> y, h_n;
-    py::object c_n = py::none(), cells = py::none();
+    py::object c_n = py::none(), cell_states = py::none();
     ForwardOutputs<T> out;
 
     Results(const NetworkSpec& spec, const BatchShape& shape, const CallOptions& options)
@@ -94,15 +94,15 @@ struct Results {
           h_n(empty<T>({spec.layers * spec.directions(), shape.rows, spec.recurrent_size()})) {
         out.y = mutable_view_of<T>(y, options.batch_first);
         out.h_n = h_n.mutable_data();
-        if (options.return_cell && !spec.traits().has_cell) no_cell_state("return_cell", "False", spec);
-        if (!spec.traits().has_cell) return;
+        if (options.return_cell && !spec.traits().has_cell_state) no_cell_state("return_cell", "False", spec);
+        if (!spec.traits().has_cell_state) return;
         auto c = empty<T>({spec.layers * spec.directions(), shape.rows, spec.hidden_size});
         out.c_n = c.mutable_data();
         c_n = c;
         if (!options.return_cell) return;
         auto all = sequence(shape, options, spec.directions() * spec.hidden_size);
-        out.cells = mutable_view_of<T>(all, options.batch_first);
-        cells = all;
+        out.cell_states = mutable_view_of<T>(all, options.batch_first);
+        cell_states = all;
     }
 
 private:

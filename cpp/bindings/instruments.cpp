@@ -57,8 +57,8 @@ double best_rate(Work work) {
 template <class T>
 py::dict ceilings_as(Index bytes, int threads) {
     const Kernels<T>& kernels = kernels_of<T>(current_kernels());
-    const Index piece = 2048 / static_cast<Index>(sizeof(T));  // whole turns of the reading loop
-    const Index count = std::max(piece, bytes / threads / static_cast<Index>(sizeof(T)) / piece * piece);
+    const Index turn = 2048 / static_cast<Index>(sizeof(T));  // whole turns of the reading loop
+    const Index count = std::max(turn, bytes / threads / static_cast<Index>(sizeof(T)) / turn * turn);
     const Index repeats = std::max<Index>(1, (Index{64} << 20) / (count * static_cast<Index>(sizeof(T))));
     std::vector<Buffer<T>> data(static_cast<std::size_t>(threads));
     for (Buffer<T>& part : data) part.reserve_zeros(count);
@@ -92,8 +92,8 @@ py::dict ceilings_as(Index bytes, int threads) {
 
 py::dict ceilings(const std::string& dtype, Index bytes, int threads) {
     if (bytes < 1) throw py::value_error("bytes: expected at least 1, got " + std::to_string(bytes));
-    if (threads < 1 || threads > most_threads)
-        throw py::value_error("threads: expected from 1 to " + std::to_string(most_threads) + ", got " +
+    if (threads < 1 || threads > max_threads)
+        throw py::value_error("threads: expected from 1 to " + std::to_string(max_threads) + ", got " +
                               std::to_string(threads));
     if (dtype == "float32") return ceilings_as<float>(bytes, threads);
     if (dtype == "float64") return ceilings_as<double>(bytes, threads);

@@ -6,13 +6,13 @@
 #include <memory>
 #include <string>
 
+#include "bindings/binding.hpp"
 #include "bindings/call.hpp"
 #include "bindings/compute.hpp"
 #include "bindings/owned.hpp"
 #include "bindings/register.hpp"
 #include "bindings/stream.hpp"
 #include "bindings/tape.hpp"
-#include "bindings/typed_network.hpp"
 #include "bindings/vectorcall.hpp"
 
 namespace fusedrnn::bindings {
@@ -60,7 +60,7 @@ public:
         const Arguments<T> arguments = check_arguments<T>(spec(), x, h0, c0, options);
         Results<T> results(spec(), arguments.in.shape, options);
         compute(work(arguments.in.shape), [&] { network_.forward(binding->pointers, arguments.in, results.out); });
-        return py::make_tuple(results.y, results.h_n, results.c_n, results.cells);
+        return py::make_tuple(results.y, results.h_n, results.c_n, results.cell_states);
     }
 
     py::tuple record(const py::object& x, const py::object& h0, const py::object& c0, const CallOptions& options,
@@ -73,10 +73,11 @@ public:
         std::unique_ptr<Tape<T>> tape;
         compute(work(arguments.in.shape),
                 [&] { tape = network_.record(binding->pointers, arguments.in, record_options, results.out); });
-        if (!checkpoint) arguments.held.clear();  // a whole tape has copies of its own
-        std::unique_ptr<PyTape> held = std::make_unique<TypedTape<T>>(spec(), arguments.in.shape, options.batch_first,
-                                                                      std::move(tape), std::move(arguments.held));
-        return py::make_tuple(results.y, results.h_n, results.c_n, results.cells, to_python(std::move(held)));
+        if (!checkpoint) arguments.kept_alive.clear();  // a whole tape has copies of its own
+        std::unique_ptr<PyTape> recorded =
+            std::make_unique<TypedTape<T>>(spec(), arguments.in.shape, options.batch_first, std::move(tape),
+                                           std::move(arguments.kept_alive));
+        return py::make_tuple(results.y, results.h_n, results.c_n, results.cell_states, to_python(std::move(recorded)));
     }
 
     py::object stream(Index batch_size) override {

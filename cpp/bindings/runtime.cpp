@@ -64,7 +64,7 @@ void register_runtime(py::module_& module) {
     module.def("available_isas", &available_isas);
     module.def("compiled_isas", &compiled_isas);
     module.def("use_isa", &use_isa, py::arg("name"));
-    module.attr("most_threads") = most_threads;
+    module.attr("max_threads") = max_threads;
     module.def("set_num_threads", &set_num_threads, py::arg("n"));
     module.def("get_num_threads", &num_threads);
     module.def("build_info", &build_info);

@@ -65,14 +65,14 @@ public:
 
     py::tuple get_state() override {
         py::array_t<T> h = empty<T>({spec_.layers, rows_, width()});
-        const bool has_cell = spec_.traits().has_cell;
-        py::array_t<T> c = empty<T>({has_cell ? spec_.layers : 0, rows_, spec_.hidden_size});
+        const bool has_cell_state = spec_.traits().has_cell_state;
+        py::array_t<T> c = empty<T>({has_cell_state ? spec_.layers : 0, rows_, spec_.hidden_size});
         {
             const std::lock_guard lock(mutex_);
             std::copy_n(stream_->h(), h.size(), h.mutable_data());
-            if (has_cell) std::copy_n(stream_->c(), c.size(), c.mutable_data());
+            if (has_cell_state) std::copy_n(stream_->c(), c.size(), c.mutable_data());
         }
-        return py::make_tuple(h, has_cell ? py::object(c) : py::none());
+        return py::make_tuple(h, has_cell_state ? py::object(c) : py::none());
     }
 
     void set_state(const py::object& h, const py::object& c) override {

@@ -26,8 +26,8 @@ template <class T>
 class TypedTape final : public PyTape {
 public:
     TypedTape(const NetworkSpec& spec, const BatchShape& shape, bool batch_first, std::unique_ptr<Tape<T>> tape,
-              std::vector<py::array> held)
-        : spec_(spec), steps_(shape.steps), rows_(shape.rows), batch_first_(batch_first), held_(std::move(held)),
+              std::vector<py::array> kept_alive)
+        : spec_(spec), steps_(shape.steps), rows_(shape.rows), batch_first_(batch_first), kept_alive_(std::move(kept_alive)),
           tape_(std::move(tape)) {}
 
     std::size_t bytes() const override { return tape_ ? tape_->bytes() : 0; }
@@ -35,19 +35,19 @@ public:
     py::tuple backward(const py::object& dy, const py::object& dh_n, const py::object& dc_n, Index truncate) override {
         if (!tape_) used_up();
         if (truncate < 0) throw py::value_error("truncate: expected at least 1, got " + std::to_string(truncate));
-        Arguments<T> held;
+        Arguments<T> arguments;
         BackwardInputs<T> in;
         in.truncate = truncate;
         if (!dy.is_none()) {
             const py::array array = require_array(dy, "dy", type_of<T>());
             require_shape(array, "dy", sequence_shape(spec_.output_size()));
-            held.held.push_back(with_contiguous_rows<T>(array));
-            in.dy = view_of<T>(held.held.back(), batch_first_);
+            arguments.kept_alive.push_back(with_contiguous_rows<T>(array));
+            in.dy = view_of<T>(arguments.kept_alive.back(), batch_first_);
         }
         const Index layers = spec_.layers * spec_.directions();
-        in.dh_n = state_argument(held, dh_n, "dh_n", {layers, rows_, spec_.recurrent_size()});
-        if (!spec_.traits().has_cell && !dc_n.is_none()) no_cell_state("dc_n", "None", spec_);
-        in.dc_n = state_argument(held, dc_n, "dc_n", {layers, rows_, spec_.hidden_size});
+        in.dh_n = state_argument(arguments, dh_n, "dh_n", {layers, rows_, spec_.recurrent_size()});
+        if (!spec_.traits().has_cell_state && !dc_n.is_none()) no_cell_state("dc_n", "None", spec_);
+        in.dc_n = state_argument(arguments, dc_n, "dc_n", {layers, rows_, spec_.hidden_size});
         return run(in);
     }
 
@@ -69,7 +69,7 @@ private:
         py::array_t<T> dh0 = empty<T>({layers, rows_, spec_.recurrent_size()});
         out.dh0 = dh0.mutable_data();
         py::object dc0 = py::none();
-        if (spec_.traits().has_cell) {
+        if (spec_.traits().has_cell_state) {
             auto array = empty<T>({layers, rows_, spec_.hidden_size});
             out.dc0 = array.mutable_data();
             dc0 = array;
@@ -88,14 +88,14 @@ private:
             tape_ = std::move(tape);
             throw;
         }
-        held_.clear();
+        kept_alive_.clear();
         return py::make_tuple(dx, dh0, dc0, params);
     }
 
     const NetworkSpec spec_;
     const Index steps_, rows_;
     const bool batch_first_;
-    std::vector<py::array> held_;  // what the tape borrows
+    std::vector<py::array> kept_alive_;  // what the tape borrows
     std::unique_ptr<Tape<T>> tape_;
 };
 

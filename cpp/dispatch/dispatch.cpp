@@ -67,7 +67,7 @@ int threads_of_openmp() {
     char* end = nullptr;
     const long count = std::strtol(text, &end, 10);
     while (*end == ' ') ++end;
-    return (*end == '\0' || *end == ',') && count >= 1 && count <= most_threads ? static_cast<int>(count) : 0;
+    return (*end == '\0' || *end == ',') && count >= 1 && count <= max_threads ? static_cast<int>(count) : 0;
 }
 
 }  // namespace
@@ -109,9 +109,9 @@ void configure_from_environment() {
     if (const char* threads = std::getenv("FUSEDRNN_NUM_THREADS"); threads && *threads) {
         char* end = nullptr;
         const long count = std::strtol(threads, &end, 10);
-        if (*end != '\0' || count < 1 || count > most_threads)
+        if (*end != '\0' || count < 1 || count > max_threads)
             throw std::invalid_argument("FUSEDRNN_NUM_THREADS: expected an integer from 1 to " +
-                                        std::to_string(most_threads) + ", got '" + std::string(threads) + "'");
+                                        std::to_string(max_threads) + ", got '" + std::string(threads) + "'");
         set_num_threads(static_cast<int>(count));
     } else if (const int count_for_openmp = threads_of_openmp(); count_for_openmp > 0) {
         set_num_threads(count_for_openmp);

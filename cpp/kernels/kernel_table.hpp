@@ -22,7 +22,7 @@ namespace fusedrnn {
 using Index = std::ptrdiff_t;
 
 inline constexpr Index cache_line = 64;
-inline constexpr Index l2_bytes = 512 * 1024;  // of the cache where pieces of weights, and plans, want to find them
+inline constexpr Index l2_bytes = 512 * 1024;  // of the cache where blocks of weights, and plans, want to find them
 inline constexpr Index linear_group = 4;        // most slices that are interleaved in a linear panel
 inline constexpr Index reduction_block = 512;   // rows (time x batch) in one chain of a weight gradient
 inline constexpr Index gradient_chain = 512;    // gate gradients in one chain of dh and dx: all gates' would lose digits
@@ -63,7 +63,7 @@ struct ForwardRow {
     const T* x;       // the input, or where `input_projected` the sums' start [unit block][gate][unit], evenly spaced
     const T* h_prev;  // recurrent input
     const T* c_prev;
-    T* units;         // o * tanh(c) before the projection; same as h where there is none
+    T* unprojected;   // o * tanh(c) before the projection; same as h where there is none
     T* h;             // the step's output
     T* c;
     T* saved;         // the tape's values [saved][hidden], or null
@@ -71,13 +71,13 @@ struct ForwardRow {
 
 template <class T>
 struct ForwardStrides {  // elements from one step to the next
-    Index x, units, h, c, saved;
+    Index x, unprojected, h, c, saved;
 };
 
-// A product of rows that lie evenly spaced, which spans of one row take in passing (gemm/in_passing.hpp). What has been taken is
+// A product of evenly spaced rows that is computed while spans of one row wait for W_hh (gemm/overlap.hpp). Its progress is
 // part of it: several spans may go on with it.
 template <class T>
-struct InPassing {
+struct OverlappedProduct {
     static constexpr Index rows = 8;
     const T* x;       // the first of so many rows, and from one to the next
     Index x_stride;
@@ -103,9 +103,9 @@ struct ForwardSpan {
     Index block_begin, block_end;              // the unit blocks this call computes
     Index proj_begin, proj_end;                // the projection's blocks this call computes
     bool down;                                 // where the first step begins: blocks go up and down by turns
-    InPassing<T>* in_passing;                  // input products of steps after the span, as project() would store them, of
-                                               // the span's blocks. Null: none are
-    bool completes_passing;                    // they are complete at the end of this span, unless the barrier ended it
+    OverlappedProduct<T>* overlapped;          // the input projection of steps after the span, as project() would store it,
+                                               // of the span's blocks. Null: none
+    bool completes_overlapped;                 // it is complete at the end of this span, unless the barrier ended it
     StepBarrier barrier;
 
     [[gnu::always_inline]] Index recurrent_size() const { return proj_size ? proj_size : hidden_size; }
@@ -140,7 +140,7 @@ struct LinearArgs {
 
 template <class T>
 struct BackwardRow {
-    const T* gates_next;   // gate gradients (recurrent part) of the step after; the span's `zeros` where none come back
+    const T* dgates_next;  // gate gradients (recurrent part) of the step after; the span's `zeros` where none come back
     const T* dy;
     T* dh_carry;           // past the product: read, and for GRU written. Null: zero (LSTM and RNN drop it after a step)
     T* dc_carry;
@@ -149,13 +149,13 @@ struct BackwardRow {
     const T* c;
     const T* h_prev_last;  // h_{t-1}, c_{t-1} of the span's earliest step; else they are the neighbours of h and c
     const T* c_prev_last;
-    T* gates;              // gate gradients of this step; may be where `saved` is: of a unit that is read first
+    T* dgates;             // gate gradients of this step; may be where `saved` is: of a unit that is read first
     T* dh_proj;            // gradient of the projected output, kept for dW_hr
 };
 
 template <class T>
 struct BackwardStrides {  // elements from one step to the step before it in processing order (added while walking back)
-    Index dy, saved, h, c, gates, dh_proj;
+    Index dy, saved, h, c, dgates, dh_proj;
 };
 
 template <class T>
@@ -172,9 +172,9 @@ struct BackwardSpan {
     Index block_begin, block_end;
     Index proj_begin, proj_end;
     T* scratch;          // rows * linear_tile_columns elements, owned by this call
-    InPassing<T>* in_passing;  // dx of steps after the span: `dx`, by chains, of these rows. Null: none is
+    OverlappedProduct<T>* overlapped;  // dx of steps after the span: `dx`, by chains, of these rows. Null: none is
     LinearArgs<T> dx;
-    bool completes_passing;    // it is complete at the end of this span, and where the barrier ended it
+    bool completes_overlapped;         // it is complete at the end of this span, and where the barrier ended it
     StepBarrier barrier;
 
     [[gnu::always_inline]] Index recurrent_size() const { return proj_size ? proj_size : hidden_size; }
@@ -182,7 +182,7 @@ struct BackwardSpan {
 
 // out[m][n] += sum over rows of a[row][m] * b[row][n], in chains of `reduction_block` rows, the blocks added last to first,
 // for up to two right operands b that share a, of which each may see other columns.
-inline constexpr int outer_most_rights = 2;
+inline constexpr int outer_max_rights = 2;
 template <class T>
 struct OuterRight {
     const T* const* b;
@@ -194,8 +194,8 @@ struct OuterRight {
 template <class T>
 struct OuterLeft {
     Index first, count;
-    T* out[outer_most_rights];
-    T* sums[outer_most_rights];
+    T* out[outer_max_rights];
+    T* sums[outer_max_rights];
 };
 
 template <class T>
@@ -233,7 +233,7 @@ struct Kernels {
     Index enough_rows;  // with fewer a tile waits for loads
     // So many columns of x one row's step multiplies while it waits for the activations of the step before.
     Index columns_while_waiting;
-    bool takes_in_passing;  // ForwardSpan::in_passing, BackwardSpan::in_passing
+    bool overlaps_products;  // ForwardSpan::overlapped, BackwardSpan::overlapped
     // The steps taken, which are all but where the barrier ended the span.
     Index (*forward[cell_kind_count])(const ForwardSpan<T>&);
     void (*project[cell_kind_count])(const ProjectArgs<T>&);

@@ -6,7 +6,7 @@
 
 #include "fusedrnn/interrupt.hpp"
 #include "rnn/direction_backward.hpp"
-#include "rnn/in_passing.hpp"
+#include "rnn/overlap.hpp"
 #include "rnn/split.hpp"
 #include "rnn/thread_share.hpp"
 
@@ -18,7 +18,7 @@ void load_carries(const DirectionBackward<T>& d) {
     const auto fill = [&](T* carry, const T* from, Index width) {
         if (!carry) return;
         for (Index row = 0; row < d.schedule.rows(); ++row) {
-            const Index b = d.batch(row);
+            const Index b = d.batch_index(row);
             copy_or_zero(from ? from + b * width : nullptr, width, carry + b * width);
         }
     };
@@ -44,7 +44,7 @@ struct Walked {
     Index begin, dx_end;
 };
 
-// One thread's walk back through a window of steps: the gate gradients of its row-steps, and where it takes them in passing
+// One thread's walk back through a step block: the gate gradients of its row-steps, and where products are overlapped
 // dx of the last ones.
 template <class T>
 class BackThroughTime {
@@ -52,51 +52,51 @@ public:
     BackThroughTime(const DirectionBackward<T>& d, const ThreadShare& share, ThreadScratch<T>& scratch, const Team& team)
         : d_(d), share_(share), scratch_(scratch), team_(team) {}
 
-    // Ends before the window's beginning where the team ends.
-    Walked run(const std::vector<StepRange>& spans, StepRange window) {
-        group_ = takes_in_passing(window) ? last_group({window.begin, window.end}) : window;
+    // Ends before the step block's beginning where the team ends.
+    Walked run(const std::vector<StepRange>& spans, StepRange step_block) {
+        group_ = overlaps(step_block) ? last_group({step_block.begin, step_block.end}) : step_block;
         const auto begins_before = [](StepRange span, Index step) { return span.begin < step; };
-        auto span = std::lower_bound(spans.begin(), spans.end(), window.end, begins_before);
-        while (span != spans.begin() && (--span)->end > window.begin)
-            for (Index end = std::min(span->end, window.end); end > std::max(span->begin, window.begin);) {
-                if (end == group_.begin) next_group(window);
-                const Index begin = std::max({span->begin, group_.begin, end - most_steps_at_once(end - 1)});
+        auto span = std::lower_bound(spans.begin(), spans.end(), step_block.end, begins_before);
+        while (span != spans.begin() && (--span)->end > step_block.begin)
+            for (Index end = std::min(span->end, step_block.end); end > std::max(span->begin, step_block.begin);) {
+                if (end == group_.begin) next_group(step_block);
+                const Index begin = std::max({span->begin, group_.begin, end - max_steps_at_once(end - 1)});
                 check_interrupt();
                 end -= this->span({begin, end});
                 if (team_.ends()) return {end, group_.end};
             }
-        return {window.begin, group_.end};
+        return {step_block.begin, group_.end};
     }
 
 private:
     // dx of one row, but where threads have rows of their own, or directions, which add to one another's dx. Much of W_hh comes
     // from an L2 cache: otherwise there is nothing to gain.
-    bool takes_in_passing(StepRange window) const {
-        constexpr Index most_bytes = 10 * l2_bytes;
-        return d_.kernels.takes_in_passing && d_.call.dx && d_.schedule.active(window.begin) == 1 &&
+    bool overlaps(StepRange step_block) const {
+        constexpr Index max_bytes = 10 * l2_bytes;
+        return d_.kernels.overlaps_products && d_.call.dx && d_.schedule.active(step_block.begin) == 1 &&
                share_.row_step == 1 && share_.only_direction < 0 &&
-               worth_taking_in_passing<T>(d_.spec, d_.call.input_size, share_, window.end - window.begin, most_bytes);
+               worth_overlapping<T>(d_.spec, d_.call.input_size, share_, step_block.end - step_block.begin, max_bytes);
     }
 
     // As long as a tile, but the one that comes last.
     static StepRange last_group(StepRange steps) {
-        constexpr Index tile = InPassing<T>::rows;
+        constexpr Index tile = OverlappedProduct<T>::rows;
         return {steps.end - steps.begin < 2 * tile ? steps.begin : steps.end - tile, steps.end};
     }
 
-    // While its steps are walked, dx of the group before is taken.
-    void next_group(StepRange window) {
+    // While its steps are walked, dx of the group before is computed.
+    void next_group(StepRange step_block) {
         const Index last = group_.end - 1;
-        group_ = last_group({window.begin, group_.begin});
-        in_passing_.x = d_.gates_at(last, 0);
-        in_passing_.x_stride = -d_.gates_width;
-        in_passing_.out = d_.call.dx.at(d_.time(last, 0), d_.batch(0));
-        in_passing_.out_stride = d_.backwards ? d_.call.dx.time_stride : -d_.call.dx.time_stride;
-        in_passing_.column = in_passing_.chain = in_passing_.k = 0;
+        group_ = last_group({step_block.begin, group_.begin});
+        overlapped_.x = d_.dgates_at(last, 0);
+        overlapped_.x_stride = -d_.dgates_width;
+        overlapped_.out = d_.call.dx.at(d_.time(last, 0), d_.batch_index(0));
+        overlapped_.out_stride = d_.reverse ? d_.call.dx.time_stride : -d_.call.dx.time_stride;
+        overlapped_.column = overlapped_.chain = overlapped_.k = 0;
     }
 
-    // A long window is left now and then, to see whether it is cancelled.
-    Index most_steps_at_once(Index step) const {
+    // A long step block is left now and then, to see whether it is cancelled.
+    Index max_steps_at_once(Index step) const {
         constexpr double looks_every = 10e6;  // ns
         const Index rows = std::max<Index>(1, share_.rows(d_.schedule.active(step)));
         return 1 + static_cast<Index>(looks_every / time_of_step<T>(d_.spec, 0, rows));
@@ -131,13 +131,13 @@ private:
         span.proj_end = share_.proj_end;
         span.scratch = scratch_.sums.reserve(rows * linear_tile_columns<T>);
         span.barrier = share_.barrier;
-        if (in_passing_.x) take_in_passing(span, range.begin == group_.begin);
+        if (overlapped_.x) overlap(span, range.begin == group_.begin);
         return d_.kernels.backward[static_cast<int>(d_.spec.cell)](span);
     }
 
-    void take_in_passing(BackwardSpan<T>& span, bool completes) {
-        span.in_passing = &in_passing_;
-        span.completes_passing = completes;
+    void overlap(BackwardSpan<T>& span, bool completes) {
+        span.overlapped = &overlapped_;
+        span.completes_overlapped = completes;
         span.dx = input_gradient(d_);
         const Part blocks = part_of(span.dx.block_end, team_.index, team_.size);
         span.dx.block_begin = blocks.begin;
@@ -146,20 +146,20 @@ private:
 
     // The row at the span's last step, where the walk back begins.
     BackwardRow<T> row_at(StepRange range, Index row, bool comes_back) {
-        const Index last = range.end - 1, packed = d_.schedule.packed(last, row), b = d_.batch(row);
+        const Index last = range.end - 1, packed = d_.schedule.packed(last, row), b = d_.batch_index(row);
         const bool enters = d_.schedule.length(row) == range.end;
         BackwardRow<T> at = {};
-        at.gates_next = comes_back ? d_.recurrent_gates_at(range.end, row) : d_.zeros();
+        at.dgates_next = comes_back ? d_.recurrent_dgates_at(range.end, row) : d_.zeros();
         at.dy = d_.call.dy ? d_.call.dy.at(d_.time(last, row), b) + d_.direction * d_.recurrent : d_.zeros();
-        if (d_.spec.traits().has_cell) at.dc_carry = d_.dc_carry + b * d_.hidden;
+        if (d_.spec.traits().has_cell_state) at.dc_carry = d_.dc_carry + b * d_.hidden;
         if (enters || d_.spec.traits().carries_dh) at.dh_carry = d_.dh_carry + b * d_.recurrent;
         if (!enters && !comes_back) clear_carries(at);
         if (d_.spec.traits().saved) at.saved = d_.tape.saved.data() + packed * d_.spec.traits().saved * d_.hidden;
         at.h = d_.y(last, row);
-        if (d_.spec.traits().has_cell) at.c = d_.tape.c.data() + packed * d_.hidden;
+        if (d_.spec.traits().has_cell_state) at.c = d_.tape.c.data() + packed * d_.hidden;
         at.h_prev_last = d_.h_before(range.begin, row);
         at.c_prev_last = d_.c_before(range.begin, row);
-        at.gates = d_.gates_at(last, row);
+        at.dgates = d_.dgates_at(last, row);
         if (d_.dh_proj) at.dh_proj = d_.dh_proj_at(last, row);
         return at;
     }
@@ -174,13 +174,13 @@ private:
     }
 
     BackwardStrides<T> strides(Index active) const {
-        const Index sign = d_.backwards ? 1 : -1, hidden = d_.hidden;
+        const Index sign = d_.reverse ? 1 : -1, hidden = d_.hidden;
         BackwardStrides<T> stride = {};
         stride.dy = d_.call.dy ? sign * d_.call.dy.time_stride : 0;
         stride.saved = -active * d_.spec.traits().saved * hidden;
         stride.h = sign * d_.call.y.time_stride;
-        stride.c = d_.spec.traits().has_cell ? -active * hidden : 0;
-        stride.gates = -active * d_.gates_width;
+        stride.c = d_.spec.traits().has_cell_state ? -active * hidden : 0;
+        stride.dgates = -active * d_.dgates_width;
         stride.dh_proj = -active * d_.spec.proj_size;
         return stride;
     }
@@ -189,8 +189,8 @@ private:
     const ThreadShare& share_;
     ThreadScratch<T>& scratch_;
     const Team& team_;
-    StepRange group_ = {0, 0};      // the steps in hand
-    InPassing<T> in_passing_ = {};  // dx of the group after it
+    StepRange group_ = {0, 0};              // the steps in hand
+    OverlappedProduct<T> overlapped_ = {};  // dx of the group after it
 };
 
 // dh0 and dc0: what comes through the first step. Rows [part) of the batch's sorted rows.
@@ -198,22 +198,22 @@ template <class T>
 void initial_state_gradient(const DirectionBackward<T>& d, ThreadScratch<T>& scratch, Part part) {
     T* const dh0 = d.call.dh0[d.direction];
     T* const dc0 = d.call.dc0[d.direction];
-    scratch.rows.clear();
+    scratch.left_rows.clear();
     scratch.out.clear();
     for (Index row = part.begin; row < part.end; ++row) {
-        const Index b = d.batch(row);
-        const bool cut = d.schedule.reset(d.backwards, 0, row);
+        const Index b = d.batch_index(row);
+        const bool cut = d.schedule.reset(d.reverse, 0, row);
         if (cut) std::fill_n(dh0 + b * d.recurrent, d.recurrent, T(0));
         if (dc0 && cut) std::fill_n(dc0 + b * d.hidden, d.hidden, T(0));
         if (dc0 && !cut) std::copy_n(d.dc_carry + b * d.hidden, d.hidden, dc0 + b * d.hidden);
         if (cut) continue;
-        scratch.rows.push_back(d.recurrent_gates_at(0, row));
+        scratch.left_rows.push_back(d.recurrent_dgates_at(0, row));
         scratch.out.push_back(dh0 + b * d.recurrent);
     }
     LinearArgs<T> args = {};
-    args.rows = static_cast<Index>(scratch.rows.size());
+    args.rows = static_cast<Index>(scratch.left_rows.size());
     if (args.rows == 0) return;
-    args.a = scratch.rows.data();
+    args.a = scratch.left_rows.data();
     args.out = scratch.out.data();
     args.depth = d.spec.traits().gates * d.hidden;
     args.columns = d.recurrent;

@@ -10,7 +10,7 @@
 
 #include "fusedrnn/network.hpp"
 #include "rnn/buffer.hpp"
-#include "rnn/network_state.hpp"
+#include "rnn/network_shared.hpp"
 #include "rnn/packed_weights.hpp"
 
 namespace fusedrnn {
@@ -18,10 +18,10 @@ namespace fusedrnn {
 template <class T>
 class CheckpointTape final : public Tape<T> {
 public:
-    CheckpointTape(std::shared_ptr<typename Network<T>::State> state, std::shared_ptr<const PackedNetwork<T>> packed,
+    CheckpointTape(std::shared_ptr<typename Network<T>::Shared> shared, std::shared_ptr<const PackedNetwork<T>> packed,
                    const ForwardInputs<T>& in, const RecordOptions<T>& options);
 
-    // The forward pass, in pieces of k steps.
+    // The forward pass, in segments of k steps.
     void record(const ForwardOutputs<T>& out);
 
     std::size_t bytes() const override;
@@ -29,27 +29,27 @@ public:
     void backward(const BackwardInputs<T>& in, const BackwardOutputs<T>& out) override;
 
 private:
-    // One piece of the sequence as a call of its own.
-    struct Piece {
+    // One segment of the sequence as a call of its own.
+    struct Segment {
         Index begin, end;
         std::vector<std::int64_t> lengths;  // empty: all rows have all steps
-        std::vector<Index> beyond;          // steps of each row after the piece
-        Index rows_before;                  // row-steps before the piece
+        std::vector<Index> beyond;          // steps of each row after the segment
+        Index rows_before;                  // row-steps before the segment
         ForwardInputs<T> in;
         std::vector<View<const T>> masks;
     };
 
-    Index pieces() const { return (steps_ + every_ - 1) / every_; }
+    Index segments() const { return (steps_ + every_ - 1) / every_; }
     Index length(Index row) const {
         return lengths_.empty() ? steps_ : static_cast<Index>(lengths_[static_cast<std::size_t>(row)]);
     }
-    Piece piece(Index index) const;
-    T* h_before(Index piece) const { return h_.data() + piece * h_count_; }
-    T* c_before(Index piece) const { return c_.data() ? c_.data() + piece * c_count_ : nullptr; }
+    Segment segment(Index index) const;
+    T* h_before(Index segment) const { return h_.data() + segment * h_count_; }
+    T* c_before(Index segment) const { return c_.data() ? c_.data() + segment * c_count_ : nullptr; }
     std::uint64_t fingerprint_of_x() const;
-    void cut_at_windows(const Piece& piece, Index truncate, T* dh, T* dc) const;
+    void cut_at_windows(const Segment& segment, Index truncate, T* dh, T* dc) const;
 
-    std::shared_ptr<typename Network<T>::State> state_;
+    std::shared_ptr<typename Network<T>::Shared> shared_;
     std::shared_ptr<const PackedNetwork<T>> packed_;
     const NetworkSpec& spec_;
     const Index every_, steps_, batch_, h_count_, c_count_;
@@ -57,8 +57,8 @@ private:
     std::vector<std::uint8_t> reset_;  // (steps, batch); empty: none
     View<const T> x_;
     std::vector<View<const T>> masks_;
-    std::uint64_t x_print_;
-    Buffer<T> h_, c_;  // before every piece
+    std::uint64_t x_fingerprint_;
+    Buffer<T> h_, c_;  // before every segment
 };
 
 }  // namespace fusedrnn

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "rnn/layer.hpp"
-#include "rnn/windows.hpp"
+#include "rnn/step_blocks.hpp"
 
 namespace fusedrnn {
 
@@ -12,60 +12,62 @@ struct DirectionBackward {
     const LayerBackward<T>& call;
     const NetworkSpec& spec;
     const Schedule& schedule;
-    const Windows& windows;
+    const StepBlocks& step_blocks;
     Workspace<T>& workspace;
     const Index direction;
-    const bool backwards;
+    const bool reverse;
     const Kernels<T>& kernels;
     const PackedLayer<T>& weights;
     const DirectionTape<T>& tape;
-    T* const gates;     // [row-step, or where they do not replace what was saved: place in windows][gate gradients][hidden]
-    T* const dh_proj;   // [place in windows][proj], or null
+    T* const dgates;    // [row-step, or where they do not replace what was saved: place in step blocks][gate gradients][hidden]
+    T* const dh_proj;   // [place in step blocks][proj], or null
     T* const dc_carry;  // [batch][hidden]
     T* const dh_carry;  // [batch][recurrent]
-    const Index hidden, recurrent, gates_width;
+    const Index hidden, recurrent, dgates_width;
 
-    DirectionBackward(const LayerBackward<T>& call_, const Windows& windows_, Workspace<T>& workspace_, Index direction_)
-        : call(call_), spec(call_.spec), schedule(call_.schedule), windows(windows_), workspace(workspace_),
-          direction(direction_), backwards(spec.runs_backwards(direction_)), kernels(call_.kernels),
+    DirectionBackward(const LayerBackward<T>& call_, const StepBlocks& step_blocks_, Workspace<T>& workspace_, Index direction_)
+        : call(call_), spec(call_.spec), schedule(call_.schedule), step_blocks(step_blocks_), workspace(workspace_),
+          direction(direction_), reverse(spec.runs_in_reverse(direction_)), kernels(call_.kernels),
           weights(*call_.weights[direction_]), tape(*call_.tape[direction_]),
-          gates(spec.traits().replaces_saved() ? tape.saved.data() : workspace_.gates[direction_].data()),
+          dgates(spec.traits().replaces_saved() ? tape.saved.data() : workspace_.dgates[direction_].data()),
           dh_proj(workspace_.dh_proj[direction_].data()),
           dc_carry(workspace_.dc_carry[direction_].data()), dh_carry(workspace_.dh_carry[direction_].data()),
           hidden(spec.hidden_size), recurrent(spec.recurrent_size()),
-          gates_width(spec.traits().gate_gradients * spec.hidden_size) {}
+          dgates_width(spec.traits().gate_gradients * spec.hidden_size) {}
 
     const T* zeros() const { return workspace.zeros.data(); }
-    Index batch(Index row) const { return schedule.batch_row(row); }
-    Index time(Index step, Index row) const { return schedule.time(backwards, step, row); }
-    T* gates_at(Index step, Index row) const {
+    Index batch_index(Index row) const { return schedule.batch_row(row); }
+    Index time(Index step, Index row) const { return schedule.time(reverse, step, row); }
+    T* dgates_at(Index step, Index row) const {
         const bool in_tape = spec.traits().replaces_saved();
-        return gates + (in_tape ? schedule.packed(step, row) : windows.place(step, row)) * gates_width;
+        return dgates + (in_tape ? schedule.packed(step, row) : step_blocks.place(step, row)) * dgates_width;
     }
-    T* dh_proj_at(Index step, Index row) const { return dh_proj + windows.place(step, row) * spec.proj_size; }
-    const T* units_at(Index step, Index row) const { return tape.units.data() + schedule.packed(step, row) * hidden; }
-    T* recurrent_gates_at(Index step, Index row) const {
-        return gates_at(step, row) + spec.traits().recurrent_offset * hidden;
+    T* dh_proj_at(Index step, Index row) const { return dh_proj + step_blocks.place(step, row) * spec.proj_size; }
+    const T* unprojected_at(Index step, Index row) const {
+        return tape.unprojected.data() + schedule.packed(step, row) * hidden;
+    }
+    T* recurrent_dgates_at(Index step, Index row) const {
+        return dgates_at(step, row) + spec.traits().recurrent_offset * hidden;
     }
     const T* y(Index step, Index row) const {
-        return call.y.at(time(step, row), batch(row)) + direction * recurrent;
+        return call.y.at(time(step, row), batch_index(row)) + direction * recurrent;
     }
     const T* h_before(Index step, Index row) const {
-        if (schedule.reset(backwards, step, row)) return zeros();
+        if (schedule.reset(reverse, step, row)) return zeros();
         if (step > 0) return y(step - 1, row);
         const T* h0 = call.h0[direction];
-        return h0 ? h0 + batch(row) * recurrent : zeros();
+        return h0 ? h0 + batch_index(row) * recurrent : zeros();
     }
     const T* c_before(Index step, Index row) const {
-        if (!spec.traits().has_cell) return nullptr;
-        if (schedule.reset(backwards, step, row)) return zeros();
+        if (!spec.traits().has_cell_state) return nullptr;
+        if (schedule.reset(reverse, step, row)) return zeros();
         if (step > 0) return tape.c.data() + schedule.packed(step - 1, row) * hidden;
         const T* c0 = call.c0[direction];
-        return c0 ? c0 + batch(row) * hidden : zeros();
+        return c0 ? c0 + batch_index(row) * hidden : zeros();
     }
     // No gradient goes from this step to the one before.
     bool cut(Index step, Index row) const {
-        return schedule.reset(backwards, step, row) || schedule.window_begins(step, row, call.truncate);
+        return schedule.reset(reverse, step, row) || schedule.window_begins(step, row, call.truncate);
     }
 };
 

@@ -11,7 +11,7 @@
 namespace fusedrnn {
 namespace {
 
-// A thread's part of a window's row-steps: those of its own rows, whose gate gradients are in its caches; or where rows
+// A thread's part of a step block's row-steps: those of its own rows, whose gate gradients are in its caches; or where rows
 // are not what the threads share out, as many as any other thread has.
 template <class T, class Visit>
 void for_each_of_share(const DirectionBackward<T>& d, StepRange steps, const ThreadShare& share, const Team& team,
@@ -27,40 +27,40 @@ void for_each_of_share(const DirectionBackward<T>& d, StepRange steps, const Thr
     d.schedule.for_each(first + part.begin, first + part.end, visit);
 }
 
-// dx of a window's steps. The second direction adds to what the first one left.
+// dx of a step block's steps. The second direction adds to what the first one left.
 template <class T>
 void take_input_gradient(const DirectionBackward<T>& d, StepRange steps, const ThreadShare& share,
                          ThreadScratch<T>& scratch, const Team& team) {
-    scratch.rows.clear();
+    scratch.left_rows.clear();
     scratch.out.clear();
     for_each_of_share(d, steps, share, team, [&](Index s, Index row) {
-        scratch.rows.push_back(d.gates_at(s, row));
-        scratch.out.push_back(d.call.dx.at(d.time(s, row), d.batch(row)));
+        scratch.left_rows.push_back(d.dgates_at(s, row));
+        scratch.out.push_back(d.call.dx.at(d.time(s, row), d.batch_index(row)));
     });
     LinearArgs<T> args = input_gradient(d);
-    args.rows = static_cast<Index>(scratch.rows.size());
+    args.rows = static_cast<Index>(scratch.left_rows.size());
     if (args.rows == 0) return;
-    args.a = scratch.rows.data();
+    args.a = scratch.left_rows.data();
     args.out = scratch.out.data();
     d.kernels.linear(args);
 }
 
-// What follows from a window's gate gradients; dx of those of its steps that have none yet.
+// What follows from a step block's gate gradients; dx of those of its steps that have none yet.
 template <class T>
-void finish_window(const DirectionBackward<T>& d, Index window, const std::vector<StepRange>& without_dx,
-                   const ThreadShare& share, ThreadScratch<T>& scratch, const Team& team) {
-    if (window + 1 == d.windows.count())
+void finish_step_block(const DirectionBackward<T>& d, Index step_block, const std::vector<StepRange>& without_dx,
+                       const ThreadShare& share, ThreadScratch<T>& scratch, const Team& team) {
+    if (step_block + 1 == d.step_blocks.count())
         initial_state_gradient(d, scratch, part_of(d.schedule.rows(), team.index, team.size));
     if (d.call.dx)
         for (const StepRange& steps : without_dx)
             if (steps.begin < steps.end) take_input_gradient(d, steps, share, scratch, team);
-    WeightGradient<T>(d, window, team, scratch).run();
+    WeightGradient<T>(d, step_block, team, scratch).run();
 }
 
-// Row-steps of a window. Each reads the weights again, and writes their gradients: where they are large that should be
+// Row-steps of a step block. Each reads the weights again, and writes their gradients: where they are large that should be
 // for more rows. Directions that go at once take the whole way as one: the second adds to the first one's dx.
 template <class T>
-Index rows_of_window(const LayerBackward<T>& call, SplitBy by) {
+Index rows_of_step_block(const LayerBackward<T>& call, SplitBy by) {
     constexpr Index steps = 4;
     if (by == SplitBy::directions) return call.schedule.total();
     const NetworkSpec& spec = call.spec;
@@ -68,16 +68,16 @@ Index rows_of_window(const LayerBackward<T>& call, SplitBy by) {
 }
 
 template <class T>
-void reserve_gradients(const LayerBackward<T>& call, const Windows& windows, Workspace<T>& workspace) {
+void reserve_gradients(const LayerBackward<T>& call, const StepBlocks& step_blocks, Workspace<T>& workspace) {
     const NetworkSpec& spec = call.spec;
     const CellTraits& traits = spec.traits();
-    const Index rows = windows.capacity(), batch = call.schedule.batch();
+    const Index rows = step_blocks.capacity(), batch = call.schedule.batch();
     for (Index direction = 0; direction < spec.directions(); ++direction) {
         if (!traits.replaces_saved())
-            workspace.gates[direction].reserve(rows * traits.gate_gradients * spec.hidden_size);
+            workspace.dgates[direction].reserve(rows * traits.gate_gradients * spec.hidden_size);
         workspace.dh_carry[direction].reserve(batch * spec.recurrent_size());
         if (spec.proj_size) workspace.dh_proj[direction].reserve(rows * spec.proj_size);
-        if (traits.has_cell) workspace.dc_carry[direction].reserve(batch * spec.hidden_size);
+        if (traits.has_cell_state) workspace.dc_carry[direction].reserve(batch * spec.hidden_size);
     }
 }
 
@@ -95,11 +95,11 @@ void pass_through_empty_rows(const LayerBackward<T>& call, Index direction) {
 template <class T>
 class LayerWalk {
 public:
-    LayerWalk(const LayerBackward<T>& call, const Windows& windows, Workspace<T>& workspace, const Split& split)
-        : call_(call), windows_(windows), workspace_(workspace), split_(split) {
+    LayerWalk(const LayerBackward<T>& call, const StepBlocks& step_blocks, Workspace<T>& workspace, const Split& split)
+        : call_(call), step_blocks_(step_blocks), workspace_(workspace), split_(split) {
         for (Index direction = 0; direction < call.spec.directions(); ++direction) {
-            directions_.emplace_back(call, windows, workspace, direction);
-            spans_.push_back(call.schedule.spans(call.spec.runs_backwards(direction), call.truncate));
+            directions_.emplace_back(call, step_blocks, workspace, direction);
+            spans_.push_back(call.schedule.spans(call.spec.runs_in_reverse(direction), call.truncate));
             load_carries(directions_.back());
         }
     }
@@ -122,40 +122,40 @@ private:
     Walked walk(const DirectionBackward<T>& d, StepRange steps, const ThreadShare& share, const Team& team) {
         return BackThroughTime<T>(d, share, scratch(team), team).run(spans(d), steps);
     }
-    void finish(const DirectionBackward<T>& d, Index window, const std::vector<StepRange>& without_dx, const Team& team) {
-        finish_window(d, window, without_dx, share_of<T>(call_.spec, split_.by, team), scratch(team), team);
+    void finish(const DirectionBackward<T>& d, Index step_block, const std::vector<StepRange>& without_dx, const Team& team) {
+        finish_step_block(d, step_block, without_dx, share_of<T>(call_.spec, split_.by, team), scratch(team), team);
     }
 
-    // Rows of their own for every thread. A thread goes on to the next window's steps once it has finished its part of this
-    // one: in the phase of a window its steps, after what follows from the window before.
+    // Rows of their own for every thread. A thread goes on to the next step block's steps once it has finished its part of this
+    // one: in the phase of a step block its steps, after what follows from the step block before.
     void walk_in_shares() {
-        struct WindowOf {
+        struct StepBlockOf {
             const DirectionBackward<T>* direction;
-            Index window;
+            Index step_block;
         };
-        std::vector<WindowOf> all;
+        std::vector<StepBlockOf> all;
         for (const DirectionBackward<T>& d : directions_)
-            for (Index window = 0; window < windows_.count(); ++window) all.push_back({&d, window});
+            for (Index step_block = 0; step_block < step_blocks_.count(); ++step_block) all.push_back({&d, step_block});
         const int phases = static_cast<int>(all.size()) + 1;
-        std::vector<Index> dx_end(static_cast<std::size_t>(split_.threads));  // of each part's last window
+        std::vector<Index> dx_end(static_cast<std::size_t>(split_.threads));  // of each part's last step block
         auto body = [&](int phase, const Team& team) {
             const ThreadShare share = share_of<T>(call_.spec, SplitBy::rows, team);
             Index& taken = dx_end[static_cast<std::size_t>(team.index)];
             if (phase > 0) {
-                const WindowOf before = all[static_cast<std::size_t>(phase - 1)];
-                finish(*before.direction, before.window, {{windows_.steps(before.window).begin, taken}}, team);
+                const StepBlockOf before = all[static_cast<std::size_t>(phase - 1)];
+                finish(*before.direction, before.step_block, {{step_blocks_.steps(before.step_block).begin, taken}}, team);
             }
             if (phase + 1 == phases || team.ends()) return;
-            const WindowOf now = all[static_cast<std::size_t>(phase)];
-            taken = walk(*now.direction, windows_.steps(now.window), share, team).dx_end;
+            const StepBlockOf now = all[static_cast<std::size_t>(phase)];
+            taken = walk(*now.direction, step_blocks_.steps(now.step_block), share, team).dx_end;
         };
         for_shares({split_.threads, phases}, split_.threads, body);
     }
 
-    // Both directions at once, in one window; then what follows from the first, then from the second, which adds to its dx.
+    // Both directions at once, in one step block; then what follows from the first, then from the second, which adds to its dx.
     void walk_directions_at_once() {
         auto body = [&](int phase, const Team& team) {
-            const StepRange all = windows_.steps(0);
+            const StepRange all = step_blocks_.steps(0);
             if (phase == 0)
                 walk(directions_[static_cast<std::size_t>(team.index)], all, share_of<T>(call_.spec, split_.by, team), team);
             else
@@ -167,11 +167,11 @@ private:
     // Units of their own for every thread: all step together, with as many threads as are there.
     void walk_in_step() {
         for (const DirectionBackward<T>& d : directions_)
-            for (Index window = 0; window < windows_.count(); ++window) {
+            for (Index step_block = 0; step_block < step_blocks_.count(); ++step_block) {
                 std::vector<StepRange> without_dx;
-                const StepRange steps = windows_.steps(window);
+                const StepRange steps = step_blocks_.steps(step_block);
                 for (Index end = steps.end; end > steps.begin;) end = walk_some(d, {steps.begin, end}, without_dx);
-                auto body = [&](int, const Team& team) { finish(d, window, without_dx, team); };
+                auto body = [&](int, const Team& team) { finish(d, step_block, without_dx, team); };
                 for_shares({split_.threads}, split_.threads, body);
             }
     }
@@ -191,7 +191,7 @@ private:
     }
 
     const LayerBackward<T>& call_;
-    const Windows& windows_;
+    const StepBlocks& step_blocks_;
     Workspace<T>& workspace_;
     const Split split_;
     std::vector<DirectionBackward<T>> directions_;
@@ -205,12 +205,12 @@ void layer_backward(const LayerBackward<T>& call, Workspace<T>& workspace, int t
     const NetworkSpec& spec = call.spec;
     const Schedule& schedule = call.schedule;
     const Split split = choose_split<T>(spec, call.input_size, schedule.rows(), schedule.steps(), threads);
-    const Windows windows(schedule, rows_of_window(call, split.by));
-    reserve_gradients(call, windows, workspace);
+    const StepBlocks step_blocks(schedule, rows_of_step_block(call, split.by));
+    reserve_gradients(call, step_blocks, workspace);
     for (Index direction = 0; direction < spec.directions(); ++direction) pass_through_empty_rows(call, direction);
     if (schedule.total() == 0) return;
     workspace.prepare(split.threads, std::max(spec.recurrent_size(), spec.traits().gates * spec.hidden_size));
-    LayerWalk<T>(call, windows, workspace, split).run();
+    LayerWalk<T>(call, step_blocks, workspace, split).run();
 }
 
 template void layer_backward(const LayerBackward<float>&, Workspace<float>&, int);

@@ -2,7 +2,7 @@
 #include <algorithm>
 
 #include "fusedrnn/interrupt.hpp"
-#include "rnn/in_passing.hpp"
+#include "rnn/overlap.hpp"
 #include "rnn/layer.hpp"
 #include "rnn/split.hpp"
 #include "rnn/thread_share.hpp"
@@ -17,7 +17,7 @@ public:
     DirectionForward(const LayerForward<T>& call, Index direction, const ThreadShare& share, const Team& team,
                      Workspace<T>& workspace)
         : call_(call), spec_(call.spec), schedule_(call.schedule), direction_(direction),
-          backwards_(spec_.runs_backwards(direction)), share_(share), team_(team), workspace_(workspace),
+          reverse_(spec_.runs_in_reverse(direction)), share_(share), team_(team), workspace_(workspace),
           scratch_(workspace.threads[static_cast<std::size_t>(team.slot)]), kernels_(call.kernels),
           weights_(*call.weights[direction]), tape_(call.tape[direction]) {}
 
@@ -25,13 +25,13 @@ public:
     Index run(Index from) {
         group_ = {from, from};
         Index rows_to_come = 0;
-        for (const StepRange& span : schedule_.spans(backwards_))
+        for (const StepRange& span : schedule_.spans(reverse_))
             rows_to_come += rows_at(span.begin) * std::max<Index>(0, span.end - std::max(span.begin, from));
-        for (const StepRange& span : schedule_.spans(backwards_))
+        for (const StepRange& span : schedule_.spans(reverse_))
             for (Index step = std::max(span.begin, from); step < span.end;) {
                 if (rows_at(step) == 0) return schedule_.steps();  // rows only ever end
                 if (step == group_.end) next_group(span, rows_to_come);
-                const StepRange range = {step, std::min({span.end, group_.end, step + most_steps_at_once(rows_at(step))})};
+                const StepRange range = {step, std::min({span.end, group_.end, step + max_steps_at_once(rows_at(step))})};
                 check_interrupt();
                 const Index taken = chunk(range);
                 step += taken;
@@ -47,15 +47,15 @@ private:
 
     // The steps from group_.end on whose input products are computed at once, or the rest of the span if that gains
     // nothing. A product of many input rows runs at the speed of the FMA units and reads W_ih once; but what it finds
-    // has to be stored between. All groups are about as long; in a wave they are short, so that the next layer may follow.
+    // has to be stored between. All groups are about as long; in a wavefront they are short, so that the next layer may follow.
     void next_group(const StepRange& span, Index rows_to_come) {
-        if (taken_ || takes_in_passing(rows_to_come)) return next_group_in_passing(rows_to_come);
+        if (overlapped_out_ || overlaps(rows_to_come)) return next_overlapped_group(rows_to_come);
         const Index rows_worth_projecting = call_.progress ? 12 : 48;
         constexpr Index projected_bytes = 1 << 20;
         const Index begin = group_.end, rows = rows_at(begin);
-        const Index most = std::min(rows_worth_projecting,
-                                    projected_bytes / (projected_width() * static_cast<Index>(sizeof(T))));
-        const Index groups = ceil_div(rows_to_come, std::max<Index>(most, 1));
+        const Index max_rows = std::min(rows_worth_projecting,
+                                        projected_bytes / (projected_width() * static_cast<Index>(sizeof(T))));
+        const Index groups = ceil_div(rows_to_come, std::max<Index>(max_rows, 1));
         const Index enough = ceil_div(rows_to_come, groups);
         Index end = begin, count = 0;
         while (end < schedule_.steps() && count < enough) count += rows_at(end++);
@@ -71,28 +71,28 @@ private:
     }
 
     // As long as all weights stay in an L3 cache, beside what others keep there.
-    bool takes_in_passing(Index steps_to_come) const {
-        constexpr Index most_bytes = 12 << 20;
-        return kernels_.takes_in_passing && rows_at(group_.end) == 1 && !call_.progress &&
-               worth_taking_in_passing<T>(spec_, call_.input_size, share_, steps_to_come, most_bytes);
+    bool overlaps(Index steps_to_come) const {
+        constexpr Index max_bytes = 12 << 20;
+        return kernels_.overlaps_products && rows_at(group_.end) == 1 && !call_.progress &&
+               worth_overlapping<T>(spec_, call_.input_size, share_, steps_to_come, max_bytes);
     }
 
     // As long as a tile, but the first one, which leaves whole tiles to the others. Two places by turns: for the products that
-    // are read, and for those that are taken meanwhile.
-    void next_group_in_passing(Index steps_to_come) {
-        constexpr Index tile = InPassing<T>::rows;
+    // are read, and for those that are computed meanwhile.
+    void next_overlapped_group(Index steps_to_come) {
+        constexpr Index tile = OverlappedProduct<T>::rows;
         const Index width = projected_width(), place = 2 * tile * width;
-        const bool first = !taken_;
-        T* const now = first ? scratch_.projected.reserve(2 * place) : taken_;
+        const bool first = !overlapped_out_;
+        T* const now = first ? scratch_.projected.reserve(2 * place) : overlapped_out_;
         const Index steps = first ? tile + steps_to_come % tile : tile;
         group_ = {group_.end, group_.end + steps};
         projected_ = first ? project(group_, steps, now) : now;
-        taken_ = now == scratch_.projected.data() ? now + place : scratch_.projected.data();
-        in_passing_.x = steps < steps_to_come ? call_.x.at(time(group_.end, 0), batch(0)) : nullptr;
-        in_passing_.x_stride = x_stride();
-        in_passing_.out = taken_;
-        in_passing_.out_stride = width;
-        in_passing_.column = in_passing_.chain = in_passing_.k = 0;
+        overlapped_out_ = now == scratch_.projected.data() ? now + place : scratch_.projected.data();
+        overlapped_.x = steps < steps_to_come ? call_.x.at(time(group_.end, 0), batch_index(0)) : nullptr;
+        overlapped_.x_stride = x_stride();
+        overlapped_.out = overlapped_out_;
+        overlapped_.out_stride = width;
+        overlapped_.column = overlapped_.chain = overlapped_.k = 0;
     }
 
     // The step's own tiles would be too low for the FMA units, and the input has columns enough for that to outweigh the
@@ -125,50 +125,50 @@ private:
 
     Index projected_width() const { return padded_units<T>(spec_.hidden_size) * spec_.traits().gates; }
     Index rows_at(Index step) const { return share_.rows(schedule_.active(step)); }
-    Index batch(Index i) const { return schedule_.batch_row(share_.row(i)); }
-    Index time(Index step, Index i) const { return schedule_.time(backwards_, step, share_.row(i)); }
-    bool reset(Index step, Index i) const { return schedule_.reset(backwards_, step, share_.row(i)); }
-    Index x_stride() const { return backwards_ ? -call_.x.time_stride : call_.x.time_stride; }
+    Index batch_index(Index i) const { return schedule_.batch_row(share_.row(i)); }
+    Index time(Index step, Index i) const { return schedule_.time(reverse_, step, share_.row(i)); }
+    bool reset(Index step, Index i) const { return schedule_.reset(reverse_, step, share_.row(i)); }
+    Index x_stride() const { return reverse_ ? -call_.x.time_stride : call_.x.time_stride; }
     const T* zeros() const { return workspace_.zeros.data(); }
     T* y(Index step, Index i) const {
-        return call_.y.at(time(step, i), batch(i)) + direction_ * spec_.recurrent_size();
+        return call_.y.at(time(step, i), batch_index(i)) + direction_ * spec_.recurrent_size();
     }
 
     const T* h_before(Index step, Index i) const {
         if (reset(step, i)) return zeros();
         if (step > 0) return y(step - 1, i);
         const T* h0 = call_.h0[direction_];
-        return h0 ? h0 + batch(i) * spec_.recurrent_size() : zeros();
+        return h0 ? h0 + batch_index(i) * spec_.recurrent_size() : zeros();
     }
 
-    T* units_in_passing(Index i) const {
-        return workspace_.units.data() + (direction_ * schedule_.batch() + batch(i)) * spec_.hidden_size;
+    T* unprojected_without_tape(Index i) const {
+        return workspace_.unprojected.data() + (direction_ * schedule_.batch() + batch_index(i)) * spec_.hidden_size;
     }
 
     T* c_at(Index step, Index i) const {
-        if (!spec_.traits().has_cell) return nullptr;
+        if (!spec_.traits().has_cell_state) return nullptr;
         if (tape_) return tape_->c.data() + schedule_.packed(step, share_.row(i)) * spec_.hidden_size;
-        if (call_.cells) return call_.cells.at(time(step, i), batch(i)) + direction_ * spec_.hidden_size;
-        return call_.c_n[direction_] + batch(i) * spec_.hidden_size;
+        if (call_.cell_states) return call_.cell_states.at(time(step, i), batch_index(i)) + direction_ * spec_.hidden_size;
+        return call_.c_n[direction_] + batch_index(i) * spec_.hidden_size;
     }
 
     const T* c_before(Index step, Index i) const {
-        if (!spec_.traits().has_cell) return nullptr;
+        if (!spec_.traits().has_cell_state) return nullptr;
         if (reset(step, i)) return zeros();
         if (step > 0) return c_at(step - 1, i);
         const T* c0 = call_.c0[direction_];
-        return c0 ? c0 + batch(i) * spec_.hidden_size : zeros();
+        return c0 ? c0 + batch_index(i) * spec_.hidden_size : zeros();
     }
 
     Row row_at(Index step, Index i) const {
         Row row = {};
         const Index packed = schedule_.packed(step, share_.row(i));
-        row.x = call_.x.at(time(step, i), batch(i));
+        row.x = call_.x.at(time(step, i), batch_index(i));
         row.h_prev = h_before(step, i);
         row.c_prev = c_before(step, i);
-        row.h = row.units = y(step, i);
+        row.h = row.unprojected = y(step, i);
         if (spec_.proj_size)
-            row.units = tape_ ? tape_->units.data() + packed * spec_.hidden_size : units_in_passing(i);
+            row.unprojected = tape_ ? tape_->unprojected.data() + packed * spec_.hidden_size : unprojected_without_tape(i);
         row.c = c_at(step, i);
         if (tape_ && spec_.traits().saved)
             row.saved = tape_->saved.data() + packed * spec_.traits().saved * spec_.hidden_size;
@@ -176,19 +176,19 @@ private:
     }
 
     ForwardStrides<T> strides(Index active) const {
-        const Index sign = backwards_ ? -1 : 1, hidden = spec_.hidden_size;
+        const Index sign = reverse_ ? -1 : 1, hidden = spec_.hidden_size;
         ForwardStrides<T> stride = {};
         stride.x = x_stride();
-        stride.h = stride.units = sign * call_.y.time_stride;
-        if (spec_.proj_size) stride.units = tape_ ? active * hidden : 0;
-        if (spec_.traits().has_cell)
-            stride.c = tape_ ? active * hidden : call_.cells ? sign * call_.cells.time_stride : 0;
+        stride.h = stride.unprojected = sign * call_.y.time_stride;
+        if (spec_.proj_size) stride.unprojected = tape_ ? active * hidden : 0;
+        if (spec_.traits().has_cell_state)
+            stride.c = tape_ ? active * hidden : call_.cell_states ? sign * call_.cell_states.time_stride : 0;
         if (tape_) stride.saved = active * spec_.traits().saved * hidden;
         return stride;
     }
 
     // A long sequence is left now and then, to see whether it is cancelled.
-    Index most_steps_at_once(Index rows) const {
+    Index max_steps_at_once(Index rows) const {
         constexpr double looks_every = 10e6;  // ns
         return 1 + static_cast<Index>(looks_every / time_of_step<T>(spec_, call_.input_size, rows));
     }
@@ -218,17 +218,17 @@ private:
         span.proj_begin = share_.proj_begin;
         span.proj_end = share_.proj_end;
         span.barrier = share_.barrier;
-        span.in_passing = in_passing_.x ? &in_passing_ : nullptr;
-        span.completes_passing = range.end == group_.end;
+        span.overlapped = overlapped_.x ? &overlapped_ : nullptr;
+        span.completes_overlapped = range.end == group_.end;
         return kernels_.forward[static_cast<int>(spec_.cell)](span);
     }
 
     // The input products of all rows of the steps, `count` altogether: [step][row][gate and unit].
     const T* project(StepRange steps, Index count, T* to) {
-        scratch_.rows.resize(static_cast<std::size_t>(count));
-        const T** left = scratch_.rows.data();
+        scratch_.left_rows.resize(static_cast<std::size_t>(count));
+        const T** left = scratch_.left_rows.data();
         Index rows = rows_at(steps.begin);
-        for (Index i = 0; i < rows; ++i) left[i] = call_.x.at(time(steps.begin, i), batch(i));
+        for (Index i = 0; i < rows; ++i) left[i] = call_.x.at(time(steps.begin, i), batch_index(i));
         for (Index step = steps.begin + 1; step < steps.end; ++step) {
             const T** const before = left;
             left += rows;
@@ -237,7 +237,7 @@ private:
         }
         ProjectArgs<T> args = {};
         args.rows = count;
-        args.x = scratch_.rows.data();
+        args.x = scratch_.left_rows.data();
         args.out = to;
         args.out_stride = projected_width();
         args.input_size = call_.input_size;
@@ -262,7 +262,7 @@ private:
     const NetworkSpec& spec_;
     const Schedule& schedule_;
     const Index direction_;
-    const bool backwards_;
+    const bool reverse_;
     const ThreadShare& share_;
     const Team& team_;
     Workspace<T>& workspace_;
@@ -271,9 +271,9 @@ private:
     const PackedLayer<T>& weights_;
     DirectionTape<T>* const tape_;
     StepRange group_ = {0, 0};
-    const T* projected_ = nullptr;  // what is left of the group's input products, if it has them
-    InPassing<T> in_passing_ = {};  // those of the next group, taken meanwhile
-    T* taken_ = nullptr;            // where those are; null before there are any
+    const T* projected_ = nullptr;          // what is left of the group's input products, if it has them
+    OverlappedProduct<T> overlapped_ = {};  // those of the next group, computed meanwhile
+    T* overlapped_out_ = nullptr;           // where those are; null before there are any
 };
 
 }  // namespace
@@ -313,7 +313,7 @@ void layer_forward(const LayerForward<T>& call, Workspace<T>& workspace, int thr
     const NetworkSpec& spec = call.spec;
     const Split split = choose_split<T>(spec, call.input_size, call.schedule.rows(), call.schedule.steps(), threads);
     workspace.prepare(split.threads, std::max(spec.hidden_size, spec.recurrent_size()));
-    if (spec.proj_size) workspace.units.reserve(spec.directions() * call.schedule.batch() * spec.hidden_size);
+    if (spec.proj_size) workspace.unprojected.reserve(spec.directions() * call.schedule.batch() * spec.hidden_size);
     if (split.by == SplitBy::units)
         forward_in_step(call, split, workspace);
     else
@@ -321,7 +321,7 @@ void layer_forward(const LayerForward<T>& call, Workspace<T>& workspace, int thr
 }
 
 template <class T>
-void wave_forward(std::vector<LayerForward<T>>& calls, Workspace<T>& workspace, int threads) {
+void wavefront_forward(std::vector<LayerForward<T>>& calls, Workspace<T>& workspace, int threads) {
     const NetworkSpec& spec = calls.front().spec;
     workspace.prepare(threads, spec.hidden_size);
     std::vector<Progress> progress(calls.size());
@@ -344,7 +344,7 @@ void wave_forward(std::vector<LayerForward<T>>& calls, Workspace<T>& workspace, 
 
 template void layer_forward(const LayerForward<float>&, Workspace<float>&, int);
 template void layer_forward(const LayerForward<double>&, Workspace<double>&, int);
-template void wave_forward(std::vector<LayerForward<float>>&, Workspace<float>&, int);
-template void wave_forward(std::vector<LayerForward<double>>&, Workspace<double>&, int);
+template void wavefront_forward(std::vector<LayerForward<float>>&, Workspace<float>&, int);
+template void wavefront_forward(std::vector<LayerForward<double>>&, Workspace<double>&, int);
 
 }  // namespace fusedrnn

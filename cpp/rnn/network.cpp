@@ -2,19 +2,19 @@
 #include "fusedrnn/network.hpp"
 
 #include "rnn/checkpoint.hpp"
-#include "rnn/network_state.hpp"
+#include "rnn/network_shared.hpp"
 #include "rnn/stack_forward.hpp"
 #include "rnn/tape.hpp"
 
 namespace fusedrnn {
 
 template <class T>
-Network<T>::Network(const NetworkSpec& spec) : state_(std::make_shared<State>(spec)) {}
+Network<T>::Network(const NetworkSpec& spec) : shared_(std::make_shared<Shared>(spec)) {}
 template <class T>
 Network<T>::~Network() = default;
 template <class T>
 const NetworkSpec& Network<T>::spec() const {
-    return state_->spec;
+    return shared_->spec;
 }
 
 namespace {
@@ -31,24 +31,24 @@ ForwardInputs<T> steps_with_rows(ForwardInputs<T> in) {
 template <class T>
 void Network<T>::forward(const std::vector<const T*>& params, const ForwardInputs<T>& in,
                          const ForwardOutputs<T>& out) {
-    const auto packed = state_->weights.get(params, false);
-    const typename WorkspacePool<T>::Lease workspace(state_->workspaces, row_steps(in.shape));
-    forward_stack(state_->spec, *packed, steps_with_rows(in), {}, out, *workspace);
+    const auto packed = shared_->weights.get(params, false);
+    const typename WorkspacePool<T>::Lease workspace(shared_->workspaces, row_steps(in.shape));
+    forward_stack(shared_->spec, *packed, steps_with_rows(in), {}, out, *workspace);
 }
 
 template <class T>
 std::unique_ptr<Tape<T>> Network<T>::record(const std::vector<const T*>& params, const ForwardInputs<T>& given,
                                             const RecordOptions<T>& options, const ForwardOutputs<T>& out) {
-    const NetworkSpec& spec = state_->spec;
+    const NetworkSpec& spec = shared_->spec;
     const ForwardInputs<T> in = steps_with_rows(given);
-    const auto packed = state_->weights.get(params, true);
+    const auto packed = shared_->weights.get(params, true);
     if (options.checkpoint) {
-        auto tape = std::make_unique<CheckpointTape<T>>(state_, packed, in, options);
+        auto tape = std::make_unique<CheckpointTape<T>>(shared_, packed, in, options);
         tape->record(out);
         return tape;
     }
-    auto tape = std::make_unique<NetworkTape<T>>(state_, packed, make_schedule(spec, in.shape), in, options.masks);
-    const typename WorkspacePool<T>::Lease workspace(state_->workspaces, row_steps(in.shape));
+    auto tape = std::make_unique<NetworkTape<T>>(shared_, packed, make_schedule(spec, in.shape), in, options.masks);
+    const typename WorkspacePool<T>::Lease workspace(shared_->workspaces, row_steps(in.shape));
     record_stack(spec, *packed, in, out, *workspace, *tape);
     tape->copy_results(out);
     return tape;

@@ -13,11 +13,11 @@ namespace {
 // What it takes to pack an element, in nanoseconds: about the time of reading and writing it in a far cache.
 constexpr Index time_of_element = 1;
 
-// Visits [0, pieces) on as many threads as the amount of work is worth.
+// Visits [0, items) on as many threads as the amount of work is worth.
 template <class Visit>
-void for_each_piece(Index pieces, Index elements, Visit visit) {
+void for_each_item(Index items, Index elements, Visit visit) {
     auto body = [&](int, const Team& team) {
-        const Part part = part_of(pieces, team.index, team.size);
+        const Part part = part_of(items, team.index, team.size);
         for (Index i = part.begin; i < part.end; ++i) visit(i);
     };
     const int threads = threads_worth(static_cast<Nanoseconds>(elements) * time_of_element, num_threads());
@@ -32,10 +32,10 @@ public:
         : transpose_(kernels_of<T>(table).transpose_panel), interleaved_(table.interleaved) {}
 
     // Gate panels of w (gates * hidden, depth).
-    void gates(const T* w, Index gates, Index hidden, Index depth, Buffer<T>& out) const {
+    void gate_panels(const T* w, Index gates, Index hidden, Index depth, Buffer<T>& out) const {
         const Index block = unit_block<T>, slices = ceil_div(hidden, block) * gates;
         T* to = out.reserve(slices * depth * block);
-        for_each_piece(slices, hidden * depth * gates, [&](Index slice) {
+        for_each_item(slices, hidden * depth * gates, [&](Index slice) {
             const Index unit = slice / gates * block, gate = slice % gates;
             const SlicePlace place = slice_place<T>(slice, slices, depth, interleaved_ ? gates : 1);
             transpose_(w + (gate * hidden + unit) * depth, depth, std::min(hidden - unit, block), depth,
@@ -51,12 +51,12 @@ public:
     }
 
     // Linear panels of w as it stands: out = a * w. Its `depth` rows come in runs from a matrix (…, columns).
-    void linear(const T* w, const GradientRuns& runs, int first_slot, Index run_unit, Index depth, Index columns,
+    void linear(const T* w, const GradientRuns& runs, int first_dgate, Index run_unit, Index depth, Index columns,
                 Buffer<T>& out) const {
         for_each_linear_slice(columns, depth, out, [&](Index column, Index valid, T* to, Index k_stride) {
             for (int r = 0; r < runs.count; ++r) {
                 const GradientRun& run = runs.run[r];
-                T* row = to + (run.slot - first_slot) * run_unit * k_stride;
+                T* row = to + (run.dgate - first_dgate) * run_unit * k_stride;
                 const T* from = w + run.gate * run_unit * columns + column;
                 for (Index k = 0; k < run.count * run_unit; ++k, row += k_stride, from += columns) {
                     std::copy_n(from, valid, row);
@@ -72,7 +72,7 @@ private:
     void for_each_linear_slice(Index columns, Index depth, Buffer<T>& out, Visit visit) const {
         const Index block = unit_block<T>, slices = ceil_div(columns, block);
         T* to = out.reserve(slices * block * depth);
-        for_each_piece(slices, columns * depth, [&](Index slice) {
+        for_each_item(slices, columns * depth, [&](Index slice) {
             const SlicePlace place = slice_place<T>(slice, slices, depth, interleaved_ ? linear_group : 1);
             visit(slice * block, std::min(columns - slice * block, block), to + place.offset, place.k_stride);
         });
@@ -112,8 +112,8 @@ void pack_layer(const Packer<T>& pack, const NetworkSpec& spec, Index layer, con
         pack.linear_transposed(param(slots.w_ih), hidden, input, out.w_ih);
         pack.linear_transposed(param(slots.w_hh), hidden, hidden, out.w_hh);
     } else {
-        pack.gates(param(slots.w_ih), traits.gates, hidden, input, out.w_ih);
-        pack.gates(param(slots.w_hh), traits.gates, hidden, recurrent, out.w_hh);
+        pack.gate_panels(param(slots.w_ih), traits.gates, hidden, input, out.w_ih);
+        pack.gate_panels(param(slots.w_hh), traits.gates, hidden, recurrent, out.w_hh);
     }
     if (slots.w_hr >= 0) pack.linear_transposed(param(slots.w_hr), spec.proj_size, hidden, out.w_hr);
     if (!with_backward) return;
@@ -162,17 +162,17 @@ PackedNetwork<T>& WeightCache<T>::Kept::renewed() {
 template <class T>
 std::shared_ptr<const PackedNetwork<T>> WeightCache<T>::get(const std::vector<const T*>& params, bool with_backward) {
     const KernelTable& table = current_kernels();
-    const auto fingerprints = [&] {
-        std::vector<std::uint64_t> prints(params.size());
-        for (std::size_t i = 0; i < params.size(); ++i) prints[i] = table.fingerprint(params[i], param_bytes_[i]);
-        return prints;
+    const auto fingerprints_now = [&] {
+        std::vector<std::uint64_t> fingerprints(params.size());
+        for (std::size_t i = 0; i < params.size(); ++i) fingerprints[i] = table.fingerprint(params[i], param_bytes_[i]);
+        return fingerprints;
     };
-    std::vector<std::uint64_t> prints = fingerprints();
+    std::vector<std::uint64_t> fingerprints = fingerprints_now();
     const typename ForkSafe<Kept>::Locked kept(kept_);
     const bool backward = with_backward || (kept->packed && kept->packed->with_backward());
-    if (!kept->packed || prints != kept->prints || backward != kept->packed->with_backward() ||
+    if (!kept->packed || fingerprints != kept->fingerprints || backward != kept->packed->with_backward() ||
         &kept->packed->kernels() != &kernels_of<T>(table)) {
-        kept->prints.clear();
+        kept->fingerprints.clear();
         try {
             kept->renewed().pack(table, spec_, params, backward);
         } catch (...) {
@@ -180,7 +180,7 @@ std::shared_ptr<const PackedNetwork<T>> WeightCache<T>::get(const std::vector<co
             throw;
         }
         // What another thread changed meanwhile may be packed in part: then the next call packs again.
-        if (prints == fingerprints()) kept->prints = std::move(prints);
+        if (fingerprints == fingerprints_now()) kept->fingerprints = std::move(fingerprints);
     }
     return kept->packed;
 }

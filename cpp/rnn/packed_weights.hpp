@@ -48,7 +48,7 @@ public:
 private:
     // Empty in a child that forked while another thread packed: what was half-packed is packed again.
     struct Kept {
-        std::vector<std::uint64_t> prints;
+        std::vector<std::uint64_t> fingerprints;
         std::shared_ptr<PackedNetwork<T>> packed;
         std::shared_ptr<PackedNetwork<T>> other;  // what a training loop's last tape held: its memory takes the next turn
         PackedNetwork<T>& renewed();

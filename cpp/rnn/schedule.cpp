@@ -5,7 +5,7 @@
 
 namespace fusedrnn {
 
-Schedule::Schedule(const BatchShape& shape, bool forwards, bool backwards, const Index* steps_beyond)
+Schedule::Schedule(const BatchShape& shape, bool forward, bool reverse, const Index* steps_beyond)
     : batch_(shape.rows) {
     if (steps_beyond) beyond_.assign(steps_beyond, steps_beyond + shape.rows);
     sort_rows(shape);
@@ -20,7 +20,7 @@ Schedule::Schedule(const BatchShape& shape, bool forwards, bool backwards, const
         total_ += alive;
     }
     for (const bool direction : {false, true}) {
-        if (!(direction ? backwards : forwards)) continue;
+        if (!(direction ? reverse : forward)) continue;
         if (shape.reset) read_resets(shape, direction);
         spans_[direction] = split(direction, 0);
     }
@@ -30,7 +30,7 @@ void Schedule::sort_rows(const BatchShape& shape) {
     const auto length_of = [&](Index b) -> Index { return shape.lengths ? shape.lengths[b] : shape.steps; };
     for (Index b = 0; b < shape.rows; ++b)
         if (length_of(b) > 0) order_.push_back(b);
-    // By the whole sequence's length: a piece of it keeps the whole's order of rows.
+    // By the whole sequence's length: a segment of it keeps the whole's order of rows.
     const auto whole = [&](Index b) {
         return length_of(b) + (beyond_.empty() ? 0 : beyond_[static_cast<std::size_t>(b)]);
     };
@@ -39,25 +39,25 @@ void Schedule::sort_rows(const BatchShape& shape) {
     for (const Index b : order_) length_.push_back(length_of(b));
 }
 
-void Schedule::read_resets(const BatchShape& shape, bool backwards) {
-    std::vector<std::uint8_t>& mask = reset_[backwards];
+void Schedule::read_resets(const BatchShape& shape, bool reverse) {
+    std::vector<std::uint8_t>& mask = reset_[reverse];
     mask.assign(static_cast<std::size_t>(steps() * rows()), 0);
-    // An episode's first step has no other before it in time. Backwards it is the step processed before that cuts, and the
+    // An episode's first step has no other before it in time. In reverse it is the step processed before that cuts, and the
     // row's end, where that direction begins, is no border: the mask beyond it is padding.
-    for (Index s = backwards; s < steps(); ++s)
+    for (Index s = reverse; s < steps(); ++s)
         for (Index row = 0; row < active(s); ++row)
             mask[static_cast<std::size_t>(s * rows() + row)] =
-                shape.reset[time(backwards, s - backwards, row) * shape.reset_time_stride +
+                shape.reset[time(reverse, s - reverse, row) * shape.reset_time_stride +
                             batch_row(row) * shape.reset_batch_stride] != 0;
 }
 
-std::vector<StepRange> Schedule::split(bool backwards, Index truncate) const {
+std::vector<StepRange> Schedule::split(bool reverse, Index truncate) const {
     std::vector<StepRange> spans;
     const auto begins_new = [&](Index s) {
         if (s == 0 || active(s) != active(s - 1)) return true;
-        if (reset_[backwards].empty() && truncate == 0) return false;
+        if (reset_[reverse].empty() && truncate == 0) return false;
         for (Index row = 0; row < active(s); ++row)
-            if (reset(backwards, s, row) || window_begins(s, row, truncate)) return true;
+            if (reset(reverse, s, row) || window_begins(s, row, truncate)) return true;
         return false;
     };
     for (Index s = 0; s < steps(); ++s) {
@@ -69,8 +69,8 @@ std::vector<StepRange> Schedule::split(bool backwards, Index truncate) const {
     return spans;
 }
 
-std::vector<StepRange> Schedule::spans(bool backwards, Index truncate) const {
-    return truncate ? split(backwards, truncate) : spans_[backwards];
+std::vector<StepRange> Schedule::spans(bool reverse, Index truncate) const {
+    return truncate ? split(reverse, truncate) : spans_[reverse];
 }
 
 }  // namespace fusedrnn

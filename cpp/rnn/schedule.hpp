@@ -1,6 +1,6 @@
 // Which rows are alive at which step, and where a kernel may run on without stopping.
 //
-// Steps here are *local*: step s of a row is its s-th processed one, time s forwards and time length-1-s backwards.
+// Steps here are *local*: step s of a row is its s-th processed one, time s forward and time length-1-s in reverse.
 // Rows are sorted by length, longest first, so that the active rows of a step are the first ones.
 #pragma once
 
@@ -18,8 +18,8 @@ struct StepRange {
 
 class Schedule {
 public:
-    // `steps_beyond`: for a piece of a longer sequence, how many steps each batch row has after it; or null.
-    Schedule(const BatchShape& shape, bool forwards, bool backwards, const Index* steps_beyond = nullptr);
+    // `steps_beyond`: for a segment of a longer sequence, how many steps each batch row has after it; or null.
+    Schedule(const BatchShape& shape, bool forward, bool reverse, const Index* steps_beyond = nullptr);
 
     Index batch() const { return batch_; }     // rows, those of length 0 too
     Index rows() const { return static_cast<Index>(order_.size()); }  // rows with at least one step
@@ -38,17 +38,17 @@ public:
         for (Index step = after - offset_.begin() - 1; begin < end; ++step)
             for (Index row = begin - packed(step, 0); row < active(step) && begin < end; ++row, ++begin) visit(step, row);
     }
-    Index time(bool backwards, Index step, Index row) const { return backwards ? length(row) - 1 - step : step; }
+    Index time(bool reverse, Index step, Index row) const { return reverse ? length(row) - 1 - step : step; }
 
     // The carried state is zeroed before this step: an episode's border in time lies between it and the one processed before.
-    bool reset(bool backwards, Index step, Index row) const {
-        const auto& mask = reset_[backwards];
+    bool reset(bool reverse, Index step, Index row) const {
+        const auto& mask = reset_[reverse];
         return !mask.empty() && mask[static_cast<std::size_t>(step * rows() + row)];
     }
     // Runs of steps with the same active rows and no reset inside.
-    const std::vector<StepRange>& spans(bool backwards) const { return spans_[backwards]; }
+    const std::vector<StepRange>& spans(bool reverse) const { return spans_[reverse]; }
     // The same, also ended where a window of `truncate` steps, counted back from each row's end, begins.
-    std::vector<StepRange> spans(bool backwards, Index truncate) const;
+    std::vector<StepRange> spans(bool reverse, Index truncate) const;
     bool window_begins(Index step, Index row, Index truncate) const {
         return truncate > 0 && step > 0 && (length(row) + beyond(row) - step) % truncate == 0;
     }
@@ -56,8 +56,8 @@ public:
 private:
     Index beyond(Index row) const { return beyond_.empty() ? 0 : beyond_[static_cast<std::size_t>(batch_row(row))]; }
     void sort_rows(const BatchShape& shape);
-    void read_resets(const BatchShape& shape, bool backwards);
-    std::vector<StepRange> split(bool backwards, Index truncate) const;
+    void read_resets(const BatchShape& shape, bool reverse);
+    std::vector<StepRange> split(bool reverse, Index truncate) const;
 
     Index batch_;
     Index total_ = 0;

@@ -12,8 +12,8 @@ namespace {
 
 // Rows below which a register tile is too thin to run at full speed.
 constexpr Index rows_of_a_full_tile = 4;
-// Row-steps below which the upper layers of a wave would stand idle too long.
-constexpr Index worth_a_wave = 48;
+// Row-steps below which the upper layers of a wavefront would stand idle too long.
+constexpr Index worth_a_wavefront = 48;
 
 // Multiply-adds of one direction of a layer with `input` values.
 double work_of_step(const NetworkSpec& spec, Index input, Index rows) {
@@ -64,8 +64,8 @@ Split choose_split(const NetworkSpec& spec, Index input, Index rows, Index steps
 }
 
 template <class T>
-int choose_wave(const NetworkSpec& spec, Index rows, Index steps, int threads) {
-    if (spec.bidirectional || spec.proj_size || rows * steps < worth_a_wave || threads <= 1) return 1;
+int choose_wavefront(const NetworkSpec& spec, Index rows, Index steps, int threads) {
+    if (spec.bidirectional || spec.proj_size || rows * steps < worth_a_wavefront || threads <= 1) return 1;
     const auto all = static_cast<Nanoseconds>(time_of_step<T>(spec, spec.hidden_size, rows) *
                                               static_cast<double>(steps * spec.layers));
     const int team = threads_worth(all, static_cast<int>(std::min<Index>(threads, spec.layers)));
@@ -78,7 +78,7 @@ int choose_wave(const NetworkSpec& spec, Index rows, Index steps, int threads) {
 #define FUSEDRNN_FOR(T)                                                                        \
     template double time_of_step<T>(const NetworkSpec&, Index, Index);                         \
     template Split choose_split<T>(const NetworkSpec&, Index, Index, Index, int);              \
-    template int choose_wave<T>(const NetworkSpec&, Index, Index, int);
+    template int choose_wavefront<T>(const NetworkSpec&, Index, Index, int);
 FUSEDRNN_FOR(float)
 FUSEDRNN_FOR(double)
 #undef FUSEDRNN_FOR

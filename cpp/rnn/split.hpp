@@ -29,6 +29,6 @@ Split choose_split(const NetworkSpec& spec, Index input, Index rows, Index steps
 
 // How many threads should go through the layers of a stack at once, each through whole layers; 1: layer after layer.
 template <class T>
-int choose_wave(const NetworkSpec& spec, Index rows, Index steps, int threads);
+int choose_wavefront(const NetworkSpec& spec, Index rows, Index steps, int threads);
 
 }  // namespace fusedrnn

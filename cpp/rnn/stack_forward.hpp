@@ -60,8 +60,8 @@ struct StackForward {
 
     Index index(Index layer, Index direction) const { return layer * spec.directions() + direction; }
 
-    LayerForward<T> layer(Index l, View<const T> x, View<T> y, View<T> cells, std::vector<DirectionTape<T>>* tape) {
-        LayerForward<T> call{spec, schedule, packed.kernels(), {}, spec.layer_input(l), x, y, {}, {}, {}, cells, {}};
+    LayerForward<T> layer(Index l, View<const T> x, View<T> y, View<T> cell_states, std::vector<DirectionTape<T>>* tape) {
+        LayerForward<T> call{spec, schedule, packed.kernels(), {}, spec.layer_input(l), x, y, {}, {}, {}, cell_states, {}};
         const Index h_size = schedule.batch() * spec.recurrent_size(), c_size = schedule.batch() * spec.hidden_size;
         for (Index d = 0; d < spec.directions(); ++d) {
             call.weights[d] = &packed.layer(l, d);
@@ -78,19 +78,19 @@ struct StackForward {
         finish(l, call);
     }
 
-    void run_wave(std::vector<LayerForward<T>>& calls, int threads) {
-        wave_forward(calls, workspace, threads);
+    void run_wavefront(std::vector<LayerForward<T>>& calls, int threads) {
+        wavefront_forward(calls, workspace, threads);
         for (Index l = 0; l < spec.layers; ++l) finish(l, calls[static_cast<std::size_t>(l)]);
     }
 
-    // Threads for a wave through all layers; 1: layer after layer.
-    int wave() const { return choose_wave<T>(spec, schedule.rows(), schedule.steps(), num_threads()); }
+    // Threads for a wavefront through all layers; 1: layer after layer.
+    int wavefront_threads() const { return choose_wavefront<T>(spec, schedule.rows(), schedule.steps(), num_threads()); }
 
     void finish(Index l, const LayerForward<T>& call) {
         const Index h_width = spec.recurrent_size(), c_width = spec.hidden_size;
         for (Index d = 0; d < spec.directions(); ++d) {
-            const bool backwards = spec.runs_backwards(d);
-            const auto last = [&](Index row) { return schedule.time(backwards, schedule.length(row) - 1, row); };
+            const bool reverse = spec.runs_in_reverse(d);
+            const auto last = [&](Index row) { return schedule.time(reverse, schedule.length(row) - 1, row); };
             gather_final(schedule, h_width, call.h0[d], out.h_n + index(l, d) * schedule.batch() * h_width,
                          [&](Index row) { return call.y.at(last(row), schedule.batch_row(row)) + d * h_width; });
             if (!call.c_n[d]) continue;
@@ -98,9 +98,9 @@ struct StackForward {
                 gather_final(schedule, c_width, call.c0[d], call.c_n[d], [&](Index row) {
                     return call.tape[d]->c.data() + schedule.packed(schedule.length(row) - 1, row) * c_width;
                 });
-            else if (call.cells)
+            else if (call.cell_states)
                 gather_final(schedule, c_width, call.c0[d], call.c_n[d], [&](Index row) {
-                    return call.cells.at(last(row), schedule.batch_row(row)) + d * c_width;
+                    return call.cell_states.at(last(row), schedule.batch_row(row)) + d * c_width;
                 });
             else  // the kernels left it there, but for the rows without steps
                 pass_empty_rows(call.c0[d], call.c_n[d]);
@@ -130,9 +130,9 @@ void forward_stack(const NetworkSpec& spec, const PackedNetwork<T>& packed, cons
     StackForward<T> stack{spec, schedule, packed, in, out, workspace};
     const Index width = spec.output_size(), steps = in.shape.steps, batch = in.shape.rows;
     zero_padding(in.shape, out.y, width);
-    if (out.cells) zero_padding(in.shape, out.cells, spec.directions() * spec.hidden_size);
-    const int wave = masks.empty() ? stack.wave() : 1;
-    const Index outputs = wave > 1 ? spec.layers : 2;
+    if (out.cell_states) zero_padding(in.shape, out.cell_states, spec.directions() * spec.hidden_size);
+    const int threads = masks.empty() ? stack.wavefront_threads() : 1;
+    const Index outputs = threads > 1 ? spec.layers : 2;
     workspace.layer_output.resize(std::max(workspace.layer_output.size(), static_cast<std::size_t>(outputs)));
     const auto output_of = [&](Index l) {
         return workspace.layer_output[static_cast<std::size_t>(l % outputs)].reserve(steps * batch * width);
@@ -143,12 +143,12 @@ void forward_stack(const NetworkSpec& spec, const PackedNetwork<T>& packed, cons
         const bool last = l + 1 == spec.layers;
         const View<T> y = last ? out.y : time_major(output_of(l), batch, width);
         if (!last) zero_padding(in.shape, y, width);
-        calls.push_back(stack.layer(l, x, y, last ? out.cells : View<T>{}, nullptr));
-        if (wave == 1) stack.run(l, calls.back());
+        calls.push_back(stack.layer(l, x, y, last ? out.cell_states : View<T>{}, nullptr));
+        if (threads == 1) stack.run(l, calls.back());
         if (!last && !masks.empty()) multiply(y, masks[static_cast<std::size_t>(l)], steps, batch, width, y);
         x = read_only(y);
     }
-    if (wave > 1) stack.run_wave(calls, wave);
+    if (threads > 1) stack.run_wavefront(calls, threads);
 }
 
 // Runs forward and fills the tape, which was made for these inputs.
@@ -156,16 +156,16 @@ template <class T>
 void record_stack(const NetworkSpec& spec, const PackedNetwork<T>& packed, const ForwardInputs<T>& in,
                   const ForwardOutputs<T>& out, Workspace<T>& workspace, NetworkTape<T>& tape) {
     StackForward<T> stack{spec, tape.schedule(), packed, in, out, workspace};
-    const int wave = tape.has_masks() ? 1 : stack.wave();
+    const int threads = tape.has_masks() ? 1 : stack.wavefront_threads();
     std::vector<LayerForward<T>> calls;
     for (Index l = 0; l < spec.layers; ++l) {
         const View<T> y = tape.output(l);
         zero_padding(in.shape, y, spec.output_size());
         calls.push_back(stack.layer(l, tape.input(l), y, {}, &tape.layer(l).directions));
-        if (wave == 1) stack.run(l, calls.back());
+        if (threads == 1) stack.run(l, calls.back());
         tape.drop(l);
     }
-    if (wave > 1) stack.run_wave(calls, wave);
+    if (threads > 1) stack.run_wavefront(calls, threads);
 }
 
 }  // namespace fusedrnn

@@ -3,7 +3,7 @@
 #include <atomic>
 #include <utility>
 
-#include "rnn/network_state.hpp"
+#include "rnn/network_shared.hpp"
 
 namespace fusedrnn {
 namespace {
@@ -14,16 +14,16 @@ namespace {
 template <class T>
 class NetworkStream final : public Stream<T> {
 public:
-    NetworkStream(std::shared_ptr<typename Network<T>::State> network, std::shared_ptr<const PackedNetwork<T>> packed,
+    NetworkStream(std::shared_ptr<typename Network<T>::Shared> network, std::shared_ptr<const PackedNetwork<T>> packed,
                   Index rows)
         : network_(std::move(network)), packed_(std::move(packed)), spec_(network_->spec), rows_(rows),
           row_(static_cast<std::size_t>(rows)) {
         const Index width = spec_.recurrent_size();
         for (State& state : states_) {
             state.h.reserve_zeros(spec_.layers * rows * width);
-            if (spec_.traits().has_cell) state.c.reserve_zeros(spec_.layers * rows * spec_.hidden_size);
+            if (spec_.traits().has_cell_state) state.c.reserve_zeros(spec_.layers * rows * spec_.hidden_size);
         }
-        if (spec_.proj_size) units_.reserve_zeros(rows * spec_.hidden_size);
+        if (spec_.proj_size) unprojected_.reserve_zeros(rows * spec_.hidden_size);
         prepare_span();
     }
 
@@ -38,8 +38,8 @@ public:
                 row.x = x + r * x_width;
                 row.h_prev = now.h.data() + at + r * width;
                 row.h = next.h.data() + at + r * width;
-                row.units = spec_.proj_size ? units_.data() + r * hidden : row.h;
-                if (spec_.traits().has_cell) {
+                row.unprojected = spec_.proj_size ? unprojected_.data() + r * hidden : row.h;
+                if (spec_.traits().has_cell_state) {
                     row.c_prev = now.c.data() + (l * rows_ + r) * hidden;
                     row.c = next.c.data() + (l * rows_ + r) * hidden;
                 }
@@ -81,13 +81,13 @@ private:
         span_.proj_end = ceil_div(spec_.proj_size, unit_block<T>);
     }
 
-    std::shared_ptr<typename Network<T>::State> network_;
+    std::shared_ptr<typename Network<T>::Shared> network_;
     std::shared_ptr<const PackedNetwork<T>> packed_;
     const NetworkSpec& spec_;
     const Index rows_;
     State states_[2];
     std::atomic<int> current_{0};  // relaxed but for the store above: one thread at a time uses a stream
-    Buffer<T> units_;
+    Buffer<T> unprojected_;
     std::vector<ForwardRow<T>> row_;
     ForwardSpan<T> span_ = {};
 };
@@ -96,7 +96,7 @@ private:
 
 template <class T>
 std::unique_ptr<Stream<T>> Network<T>::stream(const std::vector<const T*>& params, Index rows) {
-    return std::make_unique<NetworkStream<T>>(state_, state_->weights.get(params, false), rows);
+    return std::make_unique<NetworkStream<T>>(shared_, shared_->weights.get(params, false), rows);
 }
 
 template std::unique_ptr<Stream<float>> Network<float>::stream(const std::vector<const float*>&, Index);

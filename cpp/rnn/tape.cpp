@@ -16,11 +16,11 @@ void copy_into(Buffer<T>& to, const T* from, Index count) {
 }  // namespace
 
 template <class T>
-NetworkTape<T>::NetworkTape(std::shared_ptr<typename Network<T>::State> state,
+NetworkTape<T>::NetworkTape(std::shared_ptr<typename Network<T>::Shared> shared,
                             std::shared_ptr<const PackedNetwork<T>> packed, Schedule schedule,
                             const ForwardInputs<T>& in, const std::vector<View<const T>>& masks)
-    : state_(std::move(state)), packed_(std::move(packed)), spec_(state_->spec), schedule_(std::move(schedule)),
-      steps_(in.shape.steps), batch_(in.shape.rows), storage_(state_->tapes, steps_ * batch_), has_masks_(!masks.empty()) {
+    : shared_(std::move(shared)), packed_(std::move(packed)), spec_(shared_->spec), schedule_(std::move(schedule)),
+      steps_(in.shape.steps), batch_(in.shape.rows), storage_(shared_->tapes, steps_ * batch_), has_masks_(!masks.empty()) {
     if (in.shape.lengths) lengths_.assign(in.shape.lengths, in.shape.lengths + batch_);
     const CellTraits& traits = spec_.traits();
     const Index states = spec_.layers * spec_.directions() * batch_;
@@ -37,8 +37,8 @@ NetworkTape<T>::NetworkTape(std::shared_ptr<typename Network<T>::State> state,
         kept.directions.resize(static_cast<std::size_t>(spec_.directions()));
         for (DirectionTape<T>& direction : kept.directions) {
             direction.saved.reserve(schedule_.total() * traits.saved * spec_.hidden_size);
-            if (traits.has_cell) direction.c.reserve(schedule_.total() * spec_.hidden_size);
-            if (spec_.proj_size) direction.units.reserve(schedule_.total() * spec_.hidden_size);
+            if (traits.has_cell_state) direction.c.reserve(schedule_.total() * spec_.hidden_size);
+            if (spec_.proj_size) direction.unprojected.reserve(schedule_.total() * spec_.hidden_size);
         }
         if (!drops(l)) {
             kept.mask = Buffer<T>();
@@ -82,16 +82,16 @@ void NetworkTape<T>::copy_results(const ForwardOutputs<T>& out) {
     const View<T> y = output(spec_.layers - 1);
     for (Index t = 0; t < steps_; ++t)
         for (Index b = 0; b < batch_; ++b) std::copy_n(y.at(t, b), spec_.output_size(), out.y.at(t, b));
-    if (!out.cells) return;
+    if (!out.cell_states) return;
     const Index width = spec_.hidden_size;
     for (Index t = 0; t < steps_; ++t)
-        for (Index b = 0; b < batch_; ++b) std::fill_n(out.cells.at(t, b), width * spec_.directions(), T(0));
+        for (Index b = 0; b < batch_; ++b) std::fill_n(out.cell_states.at(t, b), width * spec_.directions(), T(0));
     for (Index d = 0; d < spec_.directions(); ++d) {
         const T* from = layer(spec_.layers - 1).directions[static_cast<std::size_t>(d)].c.data();
         for (Index s = 0; s < schedule_.steps(); ++s)
             for (Index row = 0; row < schedule_.active(s); ++row, from += width)
                 std::copy_n(from, width,
-                            out.cells.at(schedule_.time(spec_.runs_backwards(d), s, row), schedule_.batch_row(row)) +
+                            out.cell_states.at(schedule_.time(spec_.runs_in_reverse(d), s, row), schedule_.batch_row(row)) +
                                 d * width);
     }
 }
@@ -105,7 +105,7 @@ void NetworkTape<T>::zero_missing(View<T> dx, Index width) const {
 
 template <class T>
 void NetworkTape<T>::layer_back(Index l, View<const T> dy, View<T> dx, const BackwardInputs<T>& in,
-                                const BackwardOutputs<T>& out, Workspace<T>& workspace, PieceOfSequence<T>* piece) {
+                                const BackwardOutputs<T>& out, Workspace<T>& workspace, SequenceSegment<T>* segment) {
     const View<T> y = output(l);
     LayerBackward<T> call{spec_, schedule_, packed_->kernels(), {}, spec_.layer_input(l), input(l),
                           {y.data, y.time_stride, y.batch_stride}, dy, dx,
@@ -126,24 +126,24 @@ void NetworkTape<T>::layer_back(Index l, View<const T> dy, View<T> dx, const Bac
         call.gradients[d] = {param(slots.w_ih), param(slots.w_hh), param(slots.b_ih), param(slots.b_hh),
                              param(slots.w_hr)};
     }
-    if (piece) {
-        call.pending = &piece->pending[static_cast<std::size_t>(l)];
-        call.rows_before = piece->rows_before;
+    if (segment) {
+        call.pending = &segment->pending[static_cast<std::size_t>(l)];
+        call.rows_before = segment->rows_before;
     }
     layer_backward(call, workspace, num_threads());
 }
 
 template <class T>
-void NetworkTape<T>::backward_piece(const BackwardInputs<T>& in, const BackwardOutputs<T>& out,
-                                    PieceOfSequence<T>* piece) {
-    const typename WorkspacePool<T>::Lease workspace(state_->workspaces, steps_ * batch_);
+void NetworkTape<T>::backward_segment(const BackwardInputs<T>& in, const BackwardOutputs<T>& out,
+                                      SequenceSegment<T>* segment) {
+    const typename WorkspacePool<T>::Lease workspace(shared_->workspaces, steps_ * batch_);
     View<const T> dy = in.dy;
     for (Index l = spec_.layers - 1; l >= 0; --l) {
         const Index width = spec_.layer_input(l);
         View<T> dx = out.dx;
         if (l > 0) dx = {workspace->layer_gradient[l % 2].reserve(values()), batch_ * width, width};
         zero_missing(dx, width);
-        layer_back(l, dy, dx, in, out, *workspace, piece);
+        layer_back(l, dy, dx, in, out, *workspace, segment);
         if (l > 0 && drops(l - 1))
             for (Index i = 0; i < values(); ++i) dx.data[i] *= layer(l - 1).mask.data()[i];
         dy = {dx.data, dx.time_stride, dx.batch_stride};

@@ -6,15 +6,15 @@
 
 #include "fusedrnn/network.hpp"
 #include "rnn/layer.hpp"
-#include "rnn/network_state.hpp"
+#include "rnn/network_shared.hpp"
 #include "rnn/packed_weights.hpp"
 #include "rnn/schedule.hpp"
 
 namespace fusedrnn {
 
-// For a piece of a longer sequence: what its backward pass takes over from the pieces after it.
+// For a segment of a longer sequence: what its backward pass takes over from the segments after it.
 template <class T>
-struct PieceOfSequence {
+struct SequenceSegment {
     std::vector<PendingRows<T>> pending;  // per layer
     Index rows_before = 0;
 };
@@ -22,14 +22,14 @@ struct PieceOfSequence {
 template <class T>
 class NetworkTape final : public Tape<T> {
 public:
-    NetworkTape(std::shared_ptr<typename Network<T>::State> state, std::shared_ptr<const PackedNetwork<T>> packed,
+    NetworkTape(std::shared_ptr<typename Network<T>::Shared> shared, std::shared_ptr<const PackedNetwork<T>> packed,
                 Schedule schedule, const ForwardInputs<T>& in, const std::vector<View<const T>>& masks);
 
     std::size_t bytes() const override;
     void backward(const BackwardInputs<T>& in, const BackwardOutputs<T>& out) override {
-        backward_piece(in, out, nullptr);
+        backward_segment(in, out, nullptr);
     }
-    void backward_piece(const BackwardInputs<T>& in, const BackwardOutputs<T>& out, PieceOfSequence<T>* piece);
+    void backward_segment(const BackwardInputs<T>& in, const BackwardOutputs<T>& out, SequenceSegment<T>* segment);
 
     const Schedule& schedule() const { return schedule_; }
     LayerTape<T>& layer(Index l) { return storage_->layers[static_cast<std::size_t>(l)]; }
@@ -38,7 +38,7 @@ public:
     bool has_masks() const { return has_masks_; }
     // Applies the layer's dropout mask, if it has one.
     void drop(Index l);
-    // y and cells for the caller, out of the tape.
+    // y and the cell states for the caller, out of the tape.
     void copy_results(const ForwardOutputs<T>& out);
 
 private:
@@ -46,17 +46,17 @@ private:
     Index values() const { return steps_ * batch_ * spec_.output_size(); }
     View<const T> time_major(const T* data, Index width) const { return {data, batch_ * width, width}; }
     void layer_back(Index l, View<const T> dy, View<T> dx, const BackwardInputs<T>& in, const BackwardOutputs<T>& out,
-                    Workspace<T>& workspace, PieceOfSequence<T>* piece);
+                    Workspace<T>& workspace, SequenceSegment<T>* segment);
     void zero_missing(View<T> dx, Index width) const;
 
-    std::shared_ptr<typename Network<T>::State> state_;
+    std::shared_ptr<typename Network<T>::Shared> shared_;
     std::shared_ptr<const PackedNetwork<T>> packed_;
     const NetworkSpec& spec_;
     Schedule schedule_;
     Index steps_, batch_;
     std::vector<std::int64_t> lengths_;  // empty: all rows have all steps
     Buffer<T> h0_, c0_;
-    const typename TapePool<T>::Lease storage_;  // goes back before state_ may end
+    const typename TapePool<T>::Lease storage_;  // goes back before shared_ may end
     const bool has_masks_;
 };
 

@@ -25,7 +25,7 @@ struct TapeStorage {
         for (const LayerTape<T>& kept : layers) {
             total += kept.y.bytes() + kept.dropped.bytes() + kept.mask.bytes();
             for (const DirectionTape<T>& direction : kept.directions)
-                total += direction.saved.bytes() + direction.c.bytes() + direction.units.bytes();
+                total += direction.saved.bytes() + direction.c.bytes() + direction.unprojected.bytes();
         }
         return total;
     }

@@ -1,4 +1,4 @@
-// Weight gradients from the gate gradients, window by window.
+// Weight gradients from the gate gradients, step block by step block.
 #pragma once
 
 #include <algorithm>
@@ -9,16 +9,17 @@
 
 namespace fusedrnn {
 
-// The row-steps whose weight gradients are taken once a window's gate gradients are known: up to those that the windows
-// after it took, and only whole reduction blocks. What the block at a window's beginning lacks comes with the next
-// window or, in a piece of a longer sequence, with the piece before. Rows [0, total) are the piece's, those pending follow.
+// The row-steps whose weight gradients are taken once a step block's gate gradients are known: up to those that the step blocks
+// after it took, and only whole reduction blocks. What the block at a step block's beginning lacks comes with the next
+// step block or, in a segment of a longer sequence, with the segment before. Rows [0, total) are the segment's, the pending
+// ones follow.
 template <class T>
 struct ReadyRows {
     Index begin, end;
 
-    ReadyRows(const LayerBackward<T>& call, const Windows& windows, Index window)
-        : begin(from(call, windows.steps(window).begin)),
-          end(window > 0 ? from(call, windows.steps(window - 1).begin) : all(call)) {}
+    ReadyRows(const LayerBackward<T>& call, const StepBlocks& step_blocks, Index step_block)
+        : begin(from(call, step_blocks.steps(step_block).begin)),
+          end(step_block > 0 ? from(call, step_blocks.steps(step_block - 1).begin) : all(call)) {}
 
     Index count() const { return end - begin; }
 
@@ -33,31 +34,32 @@ private:
     }
 };
 
-// Weight gradients of a window, the rows (gates x units) shared out between the threads.
+// Weight gradients of a step block, the rows (gates x units) shared out between the threads.
 template <class T>
 class WeightGradient {
 public:
-    WeightGradient(const DirectionBackward<T>& d, Index window, const Team& team, ThreadScratch<T>& scratch)
-        : d_(d), team_(team), scratch_(scratch), ready_(d.call, d.windows, window), pending_(d.call.pending) {}
+    WeightGradient(const DirectionBackward<T>& d, Index step_block, const Team& team, ThreadScratch<T>& scratch)
+        : d_(d), team_(team), scratch_(scratch), ready_(d.call, d.step_blocks, step_block), pending_(d.call.pending) {}
 
     void run() {
         if (ready_.count() == 0) return;
         const LayerGradients<T>& out = d_.call.gradients[d_.direction];
-        gather(scratch_.rows, pending_ ? pending_->x.data() : nullptr, d_.call.input_size,
-               [&](Index s, Index row) { return d_.call.x.at(d_.time(s, row), d_.batch(row)); });
-        gather(scratch_.rows_too, pending_ ? pending_->h_prev.data() : nullptr, d_.recurrent,
+        gather(scratch_.right_rows[0], pending_ ? pending_->x.data() : nullptr, d_.call.input_size,
+               [&](Index s, Index row) { return d_.call.x.at(d_.time(s, row), d_.batch_index(row)); });
+        gather(scratch_.right_rows[1], pending_ ? pending_->h_prev.data() : nullptr, d_.recurrent,
                [&](Index s, Index row) { return d_.h_before(s, row); });
-        gather(scratch_.gates, pending_ ? pending_->gates.data() : nullptr, d_.gates_width,
-               [&](Index s, Index row) { return d_.gates_at(s, row); });
-        const OuterRight<T> both[] = {{scratch_.rows.data(), d_.call.input_size}, {scratch_.rows_too.data(), d_.recurrent}};
+        gather(scratch_.left_rows, pending_ ? pending_->dgates.data() : nullptr, d_.dgates_width,
+               [&](Index s, Index row) { return d_.dgates_at(s, row); });
+        const OuterRight<T> both[] = {{scratch_.right_rows[0].data(), d_.call.input_size},
+                                      {scratch_.right_rows[1].data(), d_.recurrent}};
         outer(parts(out), both, 2);
         if (!out.w_hr) return;
-        gather(scratch_.rows, pending_ ? pending_->units.data() : nullptr, d_.hidden,
-               [&](Index s, Index row) { return d_.units_at(s, row); });
-        gather(scratch_.gates, pending_ ? pending_->dh_proj.data() : nullptr, d_.spec.proj_size,
+        gather(scratch_.right_rows[0], pending_ ? pending_->unprojected.data() : nullptr, d_.hidden,
+               [&](Index s, Index row) { return d_.unprojected_at(s, row); });
+        gather(scratch_.left_rows, pending_ ? pending_->dh_proj.data() : nullptr, d_.spec.proj_size,
                [&](Index s, Index row) { return d_.dh_proj_at(s, row); });
-        const OuterRight<T> units = {scratch_.rows.data(), d_.hidden};
-        outer({{0, d_.spec.proj_size, {out.w_hr, nullptr}, {}}}, &units, 1);
+        const OuterRight<T> unprojected = {scratch_.right_rows[0].data(), d_.hidden};
+        outer({{0, d_.spec.proj_size, {out.w_hr, nullptr}, {}}}, &unprojected, 1);
     }
 
 private:
@@ -74,14 +76,14 @@ private:
     std::vector<OuterLeft<T>> parts(const LayerGradients<T>& out) const {
         const GradientRuns input = gradient_runs(d_.spec.cell, false), recurrent = gradient_runs(d_.spec.cell, true);
         std::vector<OuterLeft<T>> parts;
-        for (int slot = 0; slot < d_.spec.traits().gate_gradients; ++slot) {
-            if (slot > 0 && input.goes_on_at(slot) && recurrent.goes_on_at(slot)) {
+        for (int dgate = 0; dgate < d_.spec.traits().gate_gradients; ++dgate) {
+            if (dgate > 0 && input.goes_on_at(dgate) && recurrent.goes_on_at(dgate)) {
                 parts.back().count += d_.hidden;
                 continue;
             }
-            parts.push_back({slot * d_.hidden, d_.hidden, {}, {}});
-            enters(parts.back(), 0, input.gate_of(slot), out.w_ih, d_.call.input_size, out.b_ih);
-            enters(parts.back(), 1, recurrent.gate_of(slot), out.w_hh, d_.recurrent, out.b_hh);
+            parts.push_back({dgate * d_.hidden, d_.hidden, {}, {}});
+            enters(parts.back(), 0, input.gate_of(dgate), out.w_ih, d_.call.input_size, out.b_ih);
+            enters(parts.back(), 1, recurrent.gate_of(dgate), out.w_hh, d_.recurrent, out.b_hh);
         }
         return parts;
     }
@@ -106,7 +108,7 @@ private:
         }
         OuterArgs<T> args = {};
         args.rows = ready_.count();
-        args.a = scratch_.gates.data();
+        args.a = scratch_.left_rows.data();
         args.left = left.data();
         args.left_count = static_cast<int>(left.size());
         args.right = right;
@@ -122,26 +124,26 @@ private:
     const PendingRows<T>* const pending_;
 };
 
-// Keeps the rows whose block goes on in the piece before: the first ones of this piece and, when it is shorter than what
+// Keeps the rows whose block goes on in the segment before: the first ones of this segment and, when it is shorter than what
 // its block lacks, the rows that were pending already.
 template <class T>
 void keep_pending(const DirectionBackward<T>& d) {
     PendingRows<T>* pending = d.call.pending;
     if (!pending) return;
     PendingRows<T> kept;
-    kept.count = ReadyRows<T>(d.call, d.windows, d.windows.count() - 1).begin;
+    kept.count = ReadyRows<T>(d.call, d.step_blocks, d.step_blocks.count() - 1).begin;
     const auto keep = [&](Buffer<T>& to, const Buffer<T>& old, Index width, auto row_of) {
         T* at = to.reserve(reduction_block * width);
         const Index own = std::min(kept.count, d.schedule.total());
         d.schedule.for_each(0, own, [&](Index s, Index row) { at = std::copy_n(row_of(s, row), width, at); });
         std::copy_n(old.data(), (kept.count - own) * width, at);
     };
-    keep(kept.gates, pending->gates, d.gates_width, [&](Index s, Index row) { return d.gates_at(s, row); });
+    keep(kept.dgates, pending->dgates, d.dgates_width, [&](Index s, Index row) { return d.dgates_at(s, row); });
     keep(kept.x, pending->x, d.call.input_size,
-         [&](Index s, Index row) { return d.call.x.at(d.time(s, row), d.batch(row)); });
+         [&](Index s, Index row) { return d.call.x.at(d.time(s, row), d.batch_index(row)); });
     keep(kept.h_prev, pending->h_prev, d.recurrent, [&](Index s, Index row) { return d.h_before(s, row); });
     if (d.dh_proj) {
-        keep(kept.units, pending->units, d.hidden, [&](Index s, Index row) { return d.units_at(s, row); });
+        keep(kept.unprojected, pending->unprojected, d.hidden, [&](Index s, Index row) { return d.unprojected_at(s, row); });
         keep(kept.dh_proj, pending->dh_proj, d.spec.proj_size, [&](Index s, Index row) { return d.dh_proj_at(s, row); });
     }
     *pending = std::move(kept);

@@ -14,7 +14,7 @@ template <class T>
 struct ThreadScratch {
     std::vector<ForwardRow<T>> forward_rows;
     std::vector<BackwardRow<T>> backward_rows;
-    std::vector<const T*> rows, rows_too, gates;  // of a product's operands, where they lie
+    std::vector<const T*> left_rows, right_rows[2];  // where the rows of a product's operands lie
     std::vector<T*> out;
     Buffer<T> projected;  // the input product of a chunk of steps
     Buffer<T> sums;       // tiles in progress, packed operands
@@ -24,9 +24,9 @@ template <class T>
 struct Workspace {
     std::vector<ThreadScratch<T>> threads;
     Buffer<T> zeros;                 // one row of zeros, wide enough for every use
-    std::vector<Buffer<T>> layer_output;  // between layers: two by turns, or in a wave all
-    Buffer<T> units;                 // o * tanh(c) of the step in hand, with a projection
-    Buffer<T> gates[2], dh_proj[2];  // of a few windows, per direction
+    std::vector<Buffer<T>> layer_output;  // between layers: two by turns, or in a wavefront all
+    Buffer<T> unprojected;           // o * tanh(c) of the step in hand, with a projection
+    Buffer<T> dgates[2], dh_proj[2];  // of a few step blocks, per direction
     Buffer<T> dc_carry[2], dh_carry[2];
     Buffer<T> layer_gradient[2];     // of the outputs between layers
 

@@ -67,9 +67,9 @@ class KernelRun {
         c0_ = numbers(shape.rows * shape.hidden);
         h_ = nan(row_steps * recurrent_);
         c_ = nan(row_steps * shape.hidden);
-        units_ = nan(row_steps * shape.hidden);
+        unprojected_ = nan(row_steps * shape.hidden);
         saved_ = nan(row_steps * traits_.saved * shape.hidden);
-        gates_ = nan(row_steps * traits_.gate_gradients * shape.hidden);
+        dgates_ = nan(row_steps * traits_.gate_gradients * shape.hidden);
         dh_proj_ = nan(row_steps * shape.proj);
     }
 
@@ -83,7 +83,7 @@ class KernelRun {
             row.h_prev = h0_.data() + r * recurrent_;
             row.c_prev = c0_.data() + r * hidden;
             row.h = h_.data() + r * recurrent_;
-            row.units = shape_.proj ? units_.data() + r * hidden : row.h;
+            row.unprojected = shape_.proj ? unprojected_.data() + r * hidden : row.h;
             row.c = c_.data() + r * hidden;
             if (traits_.saved) row.saved = saved_.data() + r * traits_.saved * hidden;
         }
@@ -108,8 +108,8 @@ class KernelRun {
         kernels_.forward[cell_](span);
         digest.add(h_);
         digest.add(saved_);
-        if (traits_.has_cell) digest.add(c_);
-        if (shape_.proj) digest.add(units_);
+        if (traits_.has_cell_state) digest.add(c_);
+        if (shape_.proj) digest.add(unprojected_);
     }
 
     void backward(Digest& digest) {
@@ -129,7 +129,7 @@ class KernelRun {
             row.c = c_.data() + (last + r) * hidden;
             row.h_prev_last = h0_.data() + r * recurrent_;
             row.c_prev_last = c0_.data() + r * hidden;
-            row.gates = gates_.data() + (last + r) * width;
+            row.dgates = dgates_.data() + (last + r) * width;
             row.dh_proj = dh_proj_.data() + (last + r) * shape_.proj;
         }
         BackwardSpan<T> span = {};
@@ -148,9 +148,9 @@ class KernelRun {
         span.proj_end = ceil_div(shape_.proj, unit_block<T>);
         span.scratch = scratch.data();
         kernels_.backward[cell_](span);
-        digest.add(gates_);
+        digest.add(dgates_);
         if (traits_.carries_dh) digest.add(dh_carry);
-        if (traits_.has_cell) digest.add(dc_carry);
+        if (traits_.has_cell_state) digest.add(dc_carry);
         digest.add(dh_proj_);
         products(digest);
     }
@@ -188,7 +188,7 @@ class KernelRun {
         std::vector<const T*> left, x, h;
         std::vector<T*> out;
         for (Index i = 0; i < count; ++i) {
-            left.push_back(gates_.data() + i * width);
+            left.push_back(dgates_.data() + i * width);
             out.push_back(dx.data() + i * shape_.input);
             x.push_back(x_.data() + i * shape_.input);
             h.push_back(h_.data() + i * recurrent_);
@@ -213,7 +213,7 @@ class KernelRun {
     NetworkSpec spec_;
     std::vector<std::vector<T>> weights_;
     std::unique_ptr<PackedNetwork<T>> packed_;
-    std::vector<T> x_, h0_, c0_, h_, c_, units_, saved_, gates_, dh_proj_;
+    std::vector<T> x_, h0_, c0_, h_, c_, unprojected_, saved_, dgates_, dh_proj_;
 };
 
 template <class T>

@@ -33,7 +33,7 @@ template <class T>
 using Array = std::vector<T, Allocator<T>>;
 
 template <class Run>
-double least_seconds(int rounds, Run run) {
+double min_seconds(int rounds, Run run) {
     double best = 1e9;
     for (int round = 0; round < rounds; ++round) {
         const double start = now();
@@ -49,7 +49,7 @@ double fma_peak() {
     constexpr fusedrnn::Index iterations = 1000000;
     static double peak = 0;
     double done = 0;
-    const double seconds = least_seconds(25, [&] { done = fusedrnn::FUSEDRNN_ISA::fma_peak<T>(iterations); });
+    const double seconds = min_seconds(25, [&] { done = fusedrnn::FUSEDRNN_ISA::fma_peak<T>(iterations); });
     return peak = std::max(peak, done / seconds);
 }
 

@@ -28,7 +28,7 @@ struct Bare : CellOf<T> {
         return sum[2];
     }
     static void second_half(V before, V sum, const ForwardRow<T>& row, Index unit, Index lanes, Index) {
-        isa::store_lanes(before + sum, row.units + unit, lanes);
+        isa::store_lanes(before + sum, row.unprojected + unit, lanes);
     }
 };
 template <class T>
@@ -54,23 +54,23 @@ struct Sequence {
 
     // Seconds a step.
     template <class Run>
-    double seconds(Run run, bool has_cell, Left out = {}) {
+    double seconds(Run run, bool has_cell_state, Left out = {}) {
         const Index width = out.input ? gates * hidden : hidden;
-        const double all = fusedrnn_test::least_seconds(rows == 1 ? 400 : 25, [&] {
+        const double all = fusedrnn_test::min_seconds(rows == 1 ? 400 : 25, [&] {
             for (Index r = 0; r < rows; ++r) {
                 ForwardRow<T>& at = row[size(r)];
                 at = {};
                 at.x = x.data() + r * width;
                 at.h_prev = zeros.data();
-                at.h = at.units = y.data() + r * hidden;
-                if (has_cell) at.c_prev = at.c = c.data() + r * hidden;
+                at.h = at.unprojected = y.data() + r * hidden;
+                if (has_cell_state) at.c_prev = at.c = c.data() + r * hidden;
             }
             ForwardSpan<T> span = {};
             span.steps = steps;
             span.rows = rows;
             span.row = row.data();
             span.stride.x = rows * width;
-            span.stride.h = span.stride.units = rows * hidden;
+            span.stride.h = span.stride.unprojected = rows * hidden;
             span.input_projected = out.input;
             span.input_size = out.products ? 0 : hidden;
             span.hidden_size = hidden;
@@ -86,13 +86,13 @@ struct Sequence {
 };
 
 template <class T, class Whole, class Without>
-void report(const char* cell, Index gates, bool has_cell, Whole whole, Without without) {
+void report(const char* cell, Index gates, bool has_cell_state, Whole whole, Without without) {
     for (Index rows : {8, 32})
         for (Index hidden : {64, 128, 256}) {
             Sequence<T> sequence(rows, hidden, gates);
-            const double peak = fusedrnn_test::fma_peak<T>(), all = sequence.seconds(whole, has_cell);
-            const double bare = sequence.seconds(without, has_cell);
-            const double rest = sequence.seconds(whole, has_cell, {false, true});
+            const double peak = fusedrnn_test::fma_peak<T>(), all = sequence.seconds(whole, has_cell_state);
+            const double bare = sequence.seconds(without, has_cell_state);
+            const double rest = sequence.seconds(whole, has_cell_state, {false, true});
             const double operations = 4.0 * static_cast<double>(gates * hidden * hidden * rows);
             std::printf("%-4s %2td x %3td  a step %8.2f us  %5.1f %% of the peak  without activations %5.1f %%  "
                         "without products %6.2f us\n",
@@ -108,7 +108,7 @@ double fma_latency() {
     constexpr Index length = 1000000;
     V sum = V::zero();
     const V x = V::broadcast(T(0.5));
-    const double seconds = fusedrnn_test::least_seconds(5, [&] {
+    const double seconds = fusedrnn_test::min_seconds(5, [&] {
         for (Index i = 0; i < length; ++i) sum = fma(sum, x, x);
     });
     alignas(64) T out[V::width];
@@ -121,11 +121,11 @@ double fma_latency() {
 // The recurrence of one row whose input is projected. A step's products wait for the step before, and the cell for them:
 // the chain of `hidden` multiply-adds, or where there are many all of them at the peak, and then the cell.
 template <class T, class Whole>
-void report_row(const char* cell, Index gates, bool has_cell, Whole whole) {
+void report_row(const char* cell, Index gates, bool has_cell_state, Whole whole) {
     for (Index hidden : {16, 32, 64}) {
         Sequence<T> sequence(1, hidden, gates);
-        const double all = sequence.seconds(whole, has_cell, {true, false});
-        const double rest = sequence.seconds(whole, has_cell, {true, true});
+        const double all = sequence.seconds(whole, has_cell_state, {true, false});
+        const double rest = sequence.seconds(whole, has_cell_state, {true, true});
         const double chain = static_cast<double>(hidden) * fma_latency<T>();
         const double product = 2.0 * static_cast<double>(gates * hidden * hidden) / fusedrnn_test::fma_peak<T>();
         std::printf("%-4s  1 x %3td  a step of the recurrence %6.0f ns  without products %5.0f ns  the product's chain %4.0f ns, "

@@ -105,10 +105,10 @@ struct Calls {
     static void forward(const isa::Vec<T>* sum, const ForwardRow<T>& row, Index unit, Index lanes, Index hidden,
                         Nonlinearity) {
         const isa::Vec<T> between = CellOf<T>::first_half(sum, row, unit, lanes, hidden);
-        CellOf<T>::second_half(between, sum[CellOf<T>::second_sum], row, unit, lanes, hidden);
+        CellOf<T>::second_half(between, sum[CellOf<T>::second_accumulator], row, unit, lanes, hidden);
     }
-    static int slot(int gate, bool recurrent) {
-        return recurrent ? CellOf<float>::recurrent_slot(gate) : CellOf<float>::input_slot(gate);
+    static int accumulator(int gate, bool recurrent) {
+        return recurrent ? CellOf<float>::recurrent_accumulator(gate) : CellOf<float>::input_accumulator(gate);
     }
 };
 template <>
@@ -117,37 +117,37 @@ struct Calls<isa::Rnn> {
     static void forward(const isa::Vec<T>* sum, const ForwardRow<T>& row, Index unit, Index lanes, Index,
                         Nonlinearity nonlinearity) {
         isa::Rnn<T>::with_activation(nonlinearity, [&](auto activation) {
-            isa::store_lanes(activation.value(sum[0]), row.units + unit, lanes);
+            isa::store_lanes(activation.value(sum[0]), row.unprojected + unit, lanes);
         });
     }
-    static int slot(int, bool) { return 0; }
+    static int accumulator(int, bool) { return 0; }
 };
 
-constexpr int most_sums = 4;
+constexpr int max_accumulators = 4;
 
 // One unit's step: what goes in, and what gradients come from later.
 struct Step {
-    double sum[most_sums], h_prev, c_prev;
+    double sum[max_accumulators], h_prev, c_prev;
     double dh, dc;
 };
 
 // What backward must say about it.
 struct Gradients {
-    double sum[most_sums], h_prev, c_prev;
+    double sum[max_accumulators], h_prev, c_prev;
 };
 
 // The loss is dh * h + dc * c, and one input moves by epsilon.
 template <template <class> class CellOf>
 double slope_of_loss(const Step& step, Nonlinearity nonlinearity, double Gradients::*state, int sum) {
     const auto dual = [&](double value, bool moves) { return Dual(value, moves ? 1 : 0); };
-    isa::Vec<Dual> sums[most_sums];
-    for (int s = 0; s < most_sums; ++s) sums[s] = {dual(step.sum[s], s == sum)};
+    isa::Vec<Dual> sums[max_accumulators];
+    for (int s = 0; s < max_accumulators; ++s) sums[s] = {dual(step.sum[s], s == sum)};
     Dual h_prev = dual(step.h_prev, state == &Gradients::h_prev), c_prev = dual(step.c_prev, state == &Gradients::c_prev);
     Dual h, c;
     ForwardRow<Dual> row = {};
     row.h_prev = &h_prev;
     row.c_prev = &c_prev;
-    row.units = row.h = &h;
+    row.unprojected = row.h = &h;
     row.c = &c;
     Calls<CellOf>::forward(sums, row, 0, 1, 1, nonlinearity);
     return step.dh * h.slope + step.dc * c.slope;
@@ -156,7 +156,7 @@ double slope_of_loss(const Step& step, Nonlinearity nonlinearity, double Gradien
 template <template <class> class CellOf>
 Gradients gradients_by_duals(const Step& step, Nonlinearity nonlinearity) {
     Gradients result = {};
-    for (int s = 0; s < most_sums; ++s) result.sum[s] = slope_of_loss<CellOf>(step, nonlinearity, nullptr, s);
+    for (int s = 0; s < max_accumulators; ++s) result.sum[s] = slope_of_loss<CellOf>(step, nonlinearity, nullptr, s);
     result.h_prev = slope_of_loss<CellOf>(step, nonlinearity, &Gradients::h_prev, -1);
     result.c_prev = slope_of_loss<CellOf>(step, nonlinearity, &Gradients::c_prev, -1);
     return result;
@@ -169,9 +169,9 @@ std::vector<Step> make_steps(Index count, const CellTraits& traits, Random& rand
         const float reach = i % 7 == 6 ? 12.0f : 2.0f;
         for (double& sum : steps[i].sum) sum = random.unit<float>() * reach;
         steps[i].h_prev = random.unit<float>();
-        steps[i].c_prev = traits.has_cell ? random.unit<float>() * 2 : 0;
+        steps[i].c_prev = traits.has_cell_state ? random.unit<float>() * 2 : 0;
         steps[i].dh = random.unit<float>();
-        steps[i].dc = traits.has_cell ? random.unit<float>() : 0;
+        steps[i].dc = traits.has_cell_state ? random.unit<float>() : 0;
     }
     return steps;
 }
@@ -179,14 +179,14 @@ std::vector<Step> make_steps(Index count, const CellTraits& traits, Random& rand
 // Arrays of one row of `hidden` units for the kernels.
 template <class T>
 struct RowArrays {
-    Guarded<T> h_prev, c_prev, h, c, saved, dh_carry, dc_carry, gates;
+    Guarded<T> h_prev, c_prev, h, c, saved, dh_carry, dc_carry, dgates;
 
     RowArrays(const CellTraits& traits, Index hidden)
         : h_prev(hidden), c_prev(hidden), h(hidden), c(hidden), saved(traits.saved * hidden), dh_carry(hidden),
-          dc_carry(hidden), gates(traits.gate_gradients * hidden) {}
+          dc_carry(hidden), dgates(traits.gate_gradients * hidden) {}
 
     bool intact() const {
-        for (const Guarded<T>* array : {&h_prev, &c_prev, &h, &c, &saved, &dh_carry, &dc_carry, &gates})
+        for (const Guarded<T>* array : {&h_prev, &c_prev, &h, &c, &saved, &dh_carry, &dc_carry, &dgates})
             if (!array->intact()) return false;
         return true;
     }
@@ -199,7 +199,7 @@ void run_kernels(const std::vector<Step>& steps, Nonlinearity nonlinearity, cons
     ForwardRow<T> forward = {};
     forward.h_prev = arrays.h_prev.data();
     forward.c_prev = arrays.c_prev.data();
-    forward.units = forward.h = arrays.h.data();
+    forward.unprojected = forward.h = arrays.h.data();
     forward.c = arrays.c.data();
     forward.saved = arrays.saved.data();
     BackwardRow<T> backward = {};
@@ -208,12 +208,12 @@ void run_kernels(const std::vector<Step>& steps, Nonlinearity nonlinearity, cons
     backward.c = arrays.c.data();
     backward.dh_carry = arrays.dh_carry.data();
     backward.dc_carry = arrays.dc_carry.data();
-    backward.gates = arrays.gates.data();
+    backward.dgates = arrays.dgates.data();
     for (Index unit = 0; unit < hidden; unit += V::width) {
         const Index lanes = hidden - unit;
-        V sum[most_sums];
+        V sum[max_accumulators];
         T dh[V::width] = {};
-        for (int s = 0; s < most_sums; ++s) {
+        for (int s = 0; s < max_accumulators; ++s) {
             T lane[V::width] = {};
             for (Index i = 0; i < std::min<Index>(lanes, V::width); ++i) {
                 const Step& step = steps[static_cast<std::size_t>(unit + i)];
@@ -246,10 +246,10 @@ void test_cell(Checks& checks, Index hidden, Nonlinearity nonlinearity) {
     run_kernels<T, CellOf>(steps, nonlinearity, arrays);
     checks.check(arrays.intact(), "%s<%s> wrote before one of its rows, %td units", traits.name, type_name<T>, hidden);
 
-    const auto compare = [&](const char* what, int slot, Index unit, T got, double want) {
+    const auto compare = [&](const char* what, int dgate, Index unit, T got, double want) {
         checks.check(std::fabs(double(got) - want) <= tolerance<T>,
                      "%s<%s>, %s, unit %td of %td: %s %d is %.17g, the duals say %.17g", traits.name, type_name<T>,
-                     fusedrnn::nonlinearity_names[static_cast<int>(nonlinearity)], unit, hidden, what, slot,
+                     fusedrnn::nonlinearity_names[static_cast<int>(nonlinearity)], unit, hidden, what, dgate,
                      double(got), want);
     };
     for (Index unit = 0; unit < hidden; ++unit) {
@@ -258,13 +258,13 @@ void test_cell(Checks& checks, Index hidden, Nonlinearity nonlinearity) {
             const fusedrnn::GradientRuns runs = fusedrnn::gradient_runs(kind, recurrent);
             for (int r = 0; r < runs.count; ++r)
                 for (int i = 0; i < runs.run[r].count; ++i) {
-                    const int slot = runs.run[r].slot + i, sum = Calls<CellOf>::slot(runs.run[r].gate + i, recurrent);
-                    compare(recurrent ? "recurrent gate gradient" : "input gate gradient", slot, unit,
-                            arrays.gates[slot * hidden + unit], want.sum[sum]);
+                    const int dgate = runs.run[r].dgate + i, sum = Calls<CellOf>::accumulator(runs.run[r].gate + i, recurrent);
+                    compare(recurrent ? "recurrent gate gradient" : "input gate gradient", dgate, unit,
+                            arrays.dgates[dgate * hidden + unit], want.sum[sum]);
                 }
         }
         if (traits.carries_dh) compare("dh_carry", 0, unit, arrays.dh_carry[unit], want.h_prev);
-        if (traits.has_cell) compare("dc_carry", 0, unit, arrays.dc_carry[unit], want.c_prev);
+        if (traits.has_cell_state) compare("dc_carry", 0, unit, arrays.dc_carry[unit], want.c_prev);
     }
 }
 

@@ -20,7 +20,7 @@
 #include "fusedrnn/runtime.hpp"
 #include "kernels/kernel_table.hpp"
 #include "random.hpp"
-#include "rnn/windows.hpp"
+#include "rnn/step_blocks.hpp"
 #include "threads/team_mode.hpp"
 
 namespace {
@@ -57,10 +57,10 @@ struct Problem {
     std::vector<T> x, h0, c0, dy, dh_n, dc_n;
 
     Index states() const { return spec.layers * spec.directions(); }
-    bool has_cell() const { return spec.traits().has_cell; }
+    bool has_cell_state() const { return spec.traits().has_cell_state; }
     Index y_size() const { return steps * rows * spec.output_size(); }
     Index h_size() const { return states() * rows * spec.recurrent_size(); }
-    Index c_size() const { return has_cell() ? states() * rows * spec.hidden_size : 0; }
+    Index c_size() const { return has_cell_state() ? states() * rows * spec.hidden_size : 0; }
 
     Problem(const NetworkSpec& spec_, Index steps_, Index rows_, std::uint64_t seed)
         : spec(spec_), steps(steps_), rows(rows_) {
@@ -100,7 +100,7 @@ struct Problem {
         in.shape = shape();
         in.x = {x.data(), rows * spec.input_size, spec.input_size};
         in.h0 = h0.data();
-        in.c0 = has_cell() ? c0.data() : nullptr;
+        in.c0 = has_cell_state() ? c0.data() : nullptr;
         return in;
     }
     std::vector<const T*> param_pointers() const {
@@ -150,7 +150,7 @@ struct Results {
         ForwardOutputs<T> out;
         out.y = {y.data(), p.rows * p.spec.output_size(), p.spec.output_size()};
         out.h_n = h_n.data();
-        out.c_n = p.has_cell() ? c_n.data() : nullptr;
+        out.c_n = p.has_cell_state() ? c_n.data() : nullptr;
         return out;
     }
     bool operator==(const Results& other) const {
@@ -202,12 +202,12 @@ Recorded<T> record(const Problem<T>& p, Index truncate = 0, Index checkpoint = 0
     BackwardInputs<T> in;
     in.dy = {p.dy.data(), p.rows * p.spec.output_size(), p.spec.output_size()};
     in.dh_n = p.dh_n.data();
-    in.dc_n = p.has_cell() ? p.dc_n.data() : nullptr;
+    in.dc_n = p.has_cell_state() ? p.dc_n.data() : nullptr;
     in.truncate = truncate;
     BackwardOutputs<T> out;
     out.dx = {all.gradients.dx.data(), p.rows * p.spec.input_size, p.spec.input_size};
     out.dh0 = all.gradients.dh0.data();
-    out.dc0 = p.has_cell() ? all.gradients.dc0.data() : nullptr;
+    out.dc0 = p.has_cell_state() ? all.gradients.dc0.data() : nullptr;
     for (std::vector<T>& param : all.gradients.params) out.params.push_back(param.data());
     tape->backward(in, out);
     return all;
@@ -236,7 +236,7 @@ std::vector<Case> cases(Index input, Index hidden) {
     for (CellKind cell : {CellKind::lstm, CellKind::gru}) {
         const std::string name = cell_traits(cell).name;
         add(name, [&](NetworkSpec& spec) { spec.cell = cell; });
-        add(name + " backwards, no bias", [&](NetworkSpec& spec) {
+        add(name + " reverse, no bias", [&](NetworkSpec& spec) {
             spec.cell = cell;
             spec.reverse = true;
             spec.bias = false;
@@ -349,13 +349,13 @@ void test_chunks(Checks& checks, const Case& one) {
     Network<T> network(p.spec);
     const auto stream = network.stream(p.param_pointers(), p.rows);
     std::copy(p.h0.begin(), p.h0.end(), stream->h());
-    if (p.has_cell()) std::copy(p.c0.begin(), p.c0.end(), stream->c());
+    if (p.has_cell_state()) std::copy(p.c0.begin(), p.c0.end(), stream->c());
     Results<T> stepped(p);
     for (Index t = 0; t < p.steps; ++t)
         stream->step(p.x.data() + t * p.rows * p.spec.input_size, p.spec.input_size,
                      stepped.y.data() + t * p.rows * p.spec.output_size());
     std::copy_n(stream->h(), stepped.h_n.size(), stepped.h_n.begin());
-    if (p.has_cell()) std::copy_n(stream->c(), stepped.c_n.size(), stepped.c_n.begin());
+    if (p.has_cell_state()) std::copy_n(stream->c(), stepped.c_n.size(), stepped.c_n.begin());
     checks.check(stepped == whole, "%s: a stream differs", one.name.c_str());
 }
 
@@ -386,7 +386,7 @@ void test_threads(Checks& checks) {
             Problem<T> p(one.spec, 9, size.rows, 7);
             set_num_threads(1);
             const Recorded<T> whole = record(p), truncated = record(p, 4);
-            for (const auto [threads, mode] : {std::pair{2, TeamMode::fixed}, {4, TeamMode::fixed}, {4, TeamMode::random}}) {
+            for (const auto& [threads, mode] : {std::pair{2, TeamMode::fixed}, {4, TeamMode::fixed}, {4, TeamMode::random}}) {
                 set_num_threads(threads);
                 set_team_mode(mode);
                 checks.check(record(p) == whole && record(p, 4) == truncated && forward(p) == whole.results,
@@ -410,9 +410,9 @@ void test_bits(Checks& checks) {
     for (const Case& one : cases(3, unit_block<T> + 3)) test_rows<T>(checks, one, true);
 }
 
-// Windows follow one another from the last step to the first, each a reduction block at least unless there are fewer
+// Step blocks follow one another from the last step to the first, each a reduction block at least unless there are fewer
 // row-steps, and no two of three neighbours keep their values at the same place.
-void test_windows(Checks& checks) {
+void test_step_blocks(Checks& checks) {
     for (Index longest : {1, 9, 700, 2000})
         for (Index batch : {1, 3, 70, 600})
             for (bool ragged : {false, true}) {
@@ -423,24 +423,24 @@ void test_windows(Checks& checks) {
                 shape.rows = batch;
                 shape.lengths = lengths.data();
                 const Schedule schedule(shape, true, false);
-                const Windows windows(schedule, reduction_block);
+                const StepBlocks step_blocks(schedule, reduction_block);
                 Index end = schedule.steps();
-                for (Index window = 0; window < windows.count(); ++window) {
-                    const StepRange steps = windows.steps(window);
+                for (Index step_block = 0; step_block < step_blocks.count(); ++step_block) {
+                    const StepRange steps = step_blocks.steps(step_block);
                     const Index rows = schedule.packed(steps.end - 1, schedule.active(steps.end - 1)) -
                                        schedule.packed(steps.begin, 0);
-                    checks.check(steps.end == end && steps.begin < steps.end, "window %td begins elsewhere", window);
-                    checks.check(rows >= reduction_block || window + 1 == windows.count(), "window %td: %td row-steps",
-                                 window, rows);
+                    checks.check(steps.end == end && steps.begin < steps.end, "step block %td begins elsewhere", step_block);
+                    checks.check(rows >= reduction_block || step_block + 1 == step_blocks.count(),
+                                 "step block %td: %td row-steps", step_block, rows);
                     end = steps.begin;
                 }
-                checks.check(end == 0, "the windows end at step %td", end);
-                for (Index window = 0; window < windows.count(); ++window) {
-                    std::vector<bool> taken(static_cast<std::size_t>(windows.capacity()));
-                    for (Index near = window; near < std::min(window + 3, windows.count()); ++near)
-                        for (Index s = windows.steps(near).begin; s < windows.steps(near).end; ++s)
+                checks.check(end == 0, "the step blocks end at step %td", end);
+                for (Index step_block = 0; step_block < step_blocks.count(); ++step_block) {
+                    std::vector<bool> taken(static_cast<std::size_t>(step_blocks.capacity()));
+                    for (Index near = step_block; near < std::min(step_block + 3, step_blocks.count()); ++near)
+                        for (Index s = step_blocks.steps(near).begin; s < step_blocks.steps(near).end; ++s)
                             for (Index row = 0; row < schedule.active(s); ++row) {
-                                const auto place = static_cast<std::size_t>(windows.place(s, row));
+                                const auto place = static_cast<std::size_t>(step_blocks.place(s, row));
                                 checks.check(place < taken.size() && !taken[place], "step %td row %td at %zu", s, row, place);
                                 if (place < taken.size()) taken[place] = true;
                             }
@@ -469,7 +469,7 @@ void soak(Checks& checks, double seconds) {
     std::vector<Problem<float>> problems;
     std::vector<Recorded<float>> expected;
     set_num_threads(1);
-    for (const auto [hidden, rows] : {std::pair<Index, Index>{97, 13}, {161, 1}, {33, 3}})
+    for (const auto& [hidden, rows] : {std::pair<Index, Index>{97, 13}, {161, 1}, {33, 3}})
         for (const Case& one : cases(33, hidden)) {
             problems.emplace_back(one.spec, 9, rows, 7);
             expected.push_back(record(problems.back()));
@@ -512,7 +512,7 @@ int main(int argc, char** argv) {
         test_bits<float>(checks);
         test_bits<double>(checks);
     }
-    test_windows(checks);
+    test_step_blocks(checks);
     test_threads<float>(checks);
     test_threads<double>(checks);
     test_isas<float>(checks);

@@ -26,7 +26,7 @@ using fusedrnn::Team;
 using fusedrnn::TeamMode;
 using fusedrnn_test::Checks;
 
-constexpr int most_threads = 4;
+constexpr int max_threads = 4;
 constexpr fusedrnn::InStep long_work = {1'000'000'000, 1000};
 
 struct InMode {
@@ -112,7 +112,7 @@ void test_shares(Checks& checks, int threads, int parts, TeamMode mode) {
     constexpr int phases = 12;
     std::vector<std::atomic<int>> times(static_cast<std::size_t>(parts * phases));
     std::atomic<int> done{0}, early{0}, same_slot{0};
-    std::vector<std::atomic<int>> in_slot(most_threads);
+    std::vector<std::atomic<int>> in_slot(max_threads);
     auto body = [&](int phase, const Team& team) {
         if (in_slot[static_cast<std::size_t>(team.slot)]++ != 0) ++same_slot;
         if (done < phase * parts) ++early;
@@ -160,7 +160,7 @@ void test_exception_in_shares(Checks& checks, int threads, int thrower) {
         if (phase == 1 && team.index == thrower) throw std::bad_alloc();
     };
     try {
-        fusedrnn::for_shares(Shares{most_threads, 3}, threads, body);
+        fusedrnn::for_shares(Shares{max_threads, 3}, threads, body);
     } catch (const std::bad_alloc&) {
         caught = true;
     }
@@ -233,7 +233,7 @@ void test_backoff(Checks& checks) {
 }
 
 void test_all(Checks& checks) {
-    for (int threads = 1; threads <= most_threads; ++threads) {
+    for (int threads = 1; threads <= max_threads; ++threads) {
         for (bool late : {false, true}) test_barrier(checks, threads, late);
         test_progress(checks, threads);
         for (const TeamMode mode : {TeamMode::adaptive, TeamMode::fixed, TeamMode::random}) {
@@ -242,7 +242,7 @@ void test_all(Checks& checks) {
         }
         for (int thrower = 0; thrower < threads; ++thrower)
             for (int again = 0; again < 20; ++again) test_exception_in_step(checks, threads, thrower);
-        for (int thrower = 0; thrower < most_threads; ++thrower) test_exception_in_shares(checks, threads, thrower);
+        for (int thrower = 0; thrower < max_threads; ++thrower) test_exception_in_shares(checks, threads, thrower);
         if (threads < 2) continue;
         for (const TeamMode mode : {TeamMode::adaptive, TeamMode::random}) test_teams_that_change(checks, threads, mode);
         for (int late = 0; late < threads; ++late) test_late_thread_ends_the_team(checks, threads, late);

@@ -66,7 +66,7 @@ struct TileProblem {
     }
 };
 
-// The sums lie in reverse order: slot() says which of them a panel vector feeds.
+// The accumulators lie in reverse order: accumulator_of() says which of them a panel vector feeds.
 template <class T, int MR, int NV, class Left>
 [[gnu::noinline]] void run_tile(const TileProblem<T>& p, Left left) {
     using V = isa::Vec<T>;
@@ -220,7 +220,7 @@ void test_linear_shapes(Checks& checks) {
                 test_linear<T>(checks, shape, numbers, begin, 0, blocks);
                 if (blocks > 2) test_linear<T>(checks, shape, numbers, begin, 1, blocks - 1);
             }
-    // Deep enough to be walked in pieces: the chain goes on where the piece before left it.
+    // Deep enough to be walked in k-blocks: the chain goes on where the k-block before left it.
     const LinearShape deep = {7, 2500, fusedrnn::linear_group * block};
     for (Numbers numbers : both_numbers)
         for (Begin begin : {Begin::zero, Begin::start, Begin::chains, Begin::chains_on_out})
@@ -251,7 +251,7 @@ Guarded<T> gate_panels(const Guarded<T>& matrix, Index depth, Index gates, Index
 template <class T, int Gates, int Sums>
 [[gnu::noinline]] void test_gates(Checks& checks, Index rows, Index depth, Index hidden, Numbers numbers) {
     using V = isa::Vec<T>;
-    const auto slot_of = [](int gate) { return gate == Gates - 1 ? Sums - 1 : gate; };
+    const auto accumulator_of = [](int gate) { return gate == Gates - 1 ? Sums - 1 : gate; };
     Random random(static_cast<std::uint64_t>(rows + depth * 7 + hidden * 31));
     Guarded<T> matrix(depth * Gates * hidden);
     fill(matrix, numbers, random);
@@ -276,7 +276,7 @@ template <class T, int Gates, int Sums>
                 for (int j = 0; j < U * Sums; ++j) sum[r][j] = V::broadcast(T(j % Sums));
             }
             isa::accumulate_gates<T, MR, U, Gates, Sums>(sum, left, panels.data(), depth, isa::UnitVector<T>(v),
-                                                         slot_of);
+                                                         accumulator_of);
             for (int r = 0; r < MR; ++r)
                 for (int u = 0; u < U; ++u) {
                     const Index unit = (v + u) * V::width;
@@ -294,7 +294,7 @@ template <class T, int Gates, int Sums>
             for (int s = 0; s < Sums; ++s) {
                 T want = T(s);
                 for (int gate = 0; gate < Gates; ++gate)
-                    if (slot_of(gate) == s)
+                    if (accumulator_of(gate) == s)
                         want = expected_sum(
                             numbers, want, depth, [&](Index k) { return a[static_cast<std::size_t>(row)][k]; },
                             [&](Index k) { return matrix[(k * Gates + gate) * hidden + unit]; });
@@ -351,16 +351,16 @@ template <class T>
     Guarded<T> begin(shape.rows * begin_stride), out(shape.rows * out_stride);
     fill(begin, numbers, random);
     std::fill_n(out.data(), out.size(), std::numeric_limits<T>::quiet_NaN());
-    const auto rows = pointers<const T*>(left[0]), rows_too = pointers<const T*>(left[1]);
+    const auto rows = pointers<const T*>(left[0]), second_rows = pointers<const T*>(left[1]);
     const auto product = [&](std::size_t i, const std::vector<const T*>& at) {
         return typename Slices::Product{at.data(), panels[i].data(), depths[i], depths[i] * line, panels[i].data()};
     };
     const typename Slices::Sums sums = {{begin.data(), begin_stride, begin_slice}, {out.data(), out_stride, shape.apart}};
-    const typename Slices::Part part = {shape.slices, shape.half};
+    const typename Slices::Extent extent = {shape.slices, shape.half};
     if (shape.depth_too < 0)
-        Slices::multiply(shape.rows, part, {product(0, rows)}, sums);
+        Slices::multiply(shape.rows, extent, {product(0, rows)}, sums);
     else
-        Slices::multiply(shape.rows, part, {product(0, rows), product(1, rows_too)}, sums);
+        Slices::multiply(shape.rows, extent, {product(0, rows), product(1, second_rows)}, sums);
 
     for (Index r = 0; r < shape.rows; ++r)
         for (Index column = 0; column < shape.slices * line; ++column) {
@@ -382,7 +382,7 @@ template <class T>
 
 template <class T>
 void test_slice_shapes(Checks& checks) {
-    constexpr Index line = isa::Slices<T>::line, piece = isa::Slices<T>::piece;
+    constexpr Index line = isa::Slices<T>::line, k_block = isa::Slices<T>::k_block;
     if constexpr (isa::narrow<T>)
         for (Numbers numbers : both_numbers)
             for (Index rows : {1, 2, 3, 4, 5, 6, 7, 13, 48}) {
@@ -391,9 +391,9 @@ void test_slice_shapes(Checks& checks) {
                         for (Index apart : {line, 3 * line}) {
                             for (const auto& [depth, too] : {std::pair<Index, Index>{9, -1}, {0, -1}, {0, 5}, {17, 3}})
                                 test_slices<T>(checks, {rows, slices, apart, half, depth, too}, numbers);
-                            // In pieces.
-                            test_slices<T>(checks, {rows, slices, apart, half, piece + 1, -1}, numbers);
-                            test_slices<T>(checks, {rows, slices, apart, half, piece, 3}, numbers);
+                            // In k-blocks.
+                            test_slices<T>(checks, {rows, slices, apart, half, k_block + 1, -1}, numbers);
+                            test_slices<T>(checks, {rows, slices, apart, half, k_block, 3}, numbers);
                         }
             }
 }

@@ -21,7 +21,7 @@ using fusedrnn::BackwardRow;
 using fusedrnn::ForwardRow;
 using fusedrnn::Index;
 using fusedrnn_test::Array;
-using fusedrnn_test::least_seconds;
+using fusedrnn_test::min_seconds;
 using fusedrnn_test::size;
 
 constexpr int rounds = 15;
@@ -32,7 +32,7 @@ struct BareGradient : CellOf<U> {
     using V = isa::Vec<U>;
     static void backward(V dh, const BackwardRow<U>& row, const U*, const U*, Index unit, Index lanes, Index,
                          fusedrnn::Nonlinearity) {
-        isa::store_lanes(dh, row.gates + unit, lanes);
+        isa::store_lanes(dh, row.dgates + unit, lanes);
     }
 };
 template <class U>
@@ -47,21 +47,21 @@ template <class T, template <class> class CellOf>
 struct Layer {
     static constexpr fusedrnn::CellTraits traits = fusedrnn::cell_traits(CellOf<T>::kind);
     const Index steps = 50, rows, hidden, count = steps * rows, width = traits.gate_gradients * hidden;
-    Array<T> x, y, c, saved, gates, dx, dw_ih, dw_hh, db, w_ih, w_hh, bias, zeros, carry, sums, packed;
-    std::vector<const T*> x_rows, y_rows, gate_rows;
+    Array<T> x, y, c, saved, dgates, dx, dw_ih, dw_hh, db, w_ih, w_hh, bias, zeros, carry, sums, packed;
+    std::vector<const T*> x_rows, y_rows, dgate_rows;
     std::vector<T*> dx_rows;
     std::vector<fusedrnn::OuterLeft<T>> left;
     fusedrnn::OuterRight<T> right[2];
 
     Layer(Index rows_, Index hidden_)
         : rows(rows_), hidden(hidden_), x(size(count * hidden), T(0.25)), y(x), c(x), saved(size(count * traits.saved * hidden)),
-          gates(size(count * width), T(1e-3)), dx(x), dw_ih(size(traits.gates * hidden * hidden)), dw_hh(dw_ih),
+          dgates(size(count * width), T(1e-3)), dx(x), dw_ih(size(traits.gates * hidden * hidden)), dw_hh(dw_ih),
           db(size(traits.gates * hidden)), w_ih(size(traits.gates * hidden * hidden), T(1e-3)), w_hh(w_ih),
           bias(size(traits.accumulators * hidden)), zeros(size(width)), carry(size(rows * hidden)) {
         for (Index i = 0; i < count; ++i) {
             x_rows.push_back(x.data() + i * hidden);
             y_rows.push_back(y.data() + i * hidden);
-            gate_rows.push_back(gates.data() + i * width);
+            dgate_rows.push_back(dgates.data() + i * width);
             dx_rows.push_back(dx.data() + i * hidden);
         }
         right[0] = {x_rows.data(), hidden};
@@ -76,15 +76,15 @@ struct Layer {
             ForwardRow<T>& to = row[size(r)];
             to.x = at(x, 0, r, hidden);
             to.h_prev = to.c_prev = zeros.data();
-            to.h = to.units = at(y, 0, r, hidden);
-            if (traits.has_cell) to.c = at(c, 0, r, hidden);
+            to.h = to.unprojected = at(y, 0, r, hidden);
+            if (traits.has_cell_state) to.c = at(c, 0, r, hidden);
             to.saved = at(saved, 0, r, traits.saved * hidden);
         }
         fusedrnn::ForwardSpan<T> span = {};
         span.steps = steps;
         span.rows = rows;
         span.row = row.data();
-        span.stride = {rows * hidden, rows * hidden, rows * hidden, traits.has_cell ? rows * hidden : 0,
+        span.stride = {rows * hidden, rows * hidden, rows * hidden, traits.has_cell_state ? rows * hidden : 0,
                        rows * traits.saved * hidden};
         span.input_size = span.hidden_size = hidden;
         span.bias = bias.data();
@@ -103,14 +103,14 @@ struct Layer {
         std::vector<BackwardRow<T>> row(size(rows));
         for (Index r = 0; r < rows; ++r) {
             BackwardRow<T>& to = row[size(r)];
-            to.gates_next = zeros.data();
+            to.dgates_next = zeros.data();
             to.dy = at(x, steps - 1, r, hidden);
-            if (traits.has_cell || traits.carries_dh) to.dc_carry = to.dh_carry = at(carry, 0, r, hidden);
+            if (traits.has_cell_state || traits.carries_dh) to.dc_carry = to.dh_carry = at(carry, 0, r, hidden);
             to.saved = at(saved, steps - 1, r, traits.saved * hidden);
             to.h = at(y, steps - 1, r, hidden);
-            to.c = traits.has_cell ? at(c, steps - 1, r, hidden) : nullptr;
+            to.c = traits.has_cell_state ? at(c, steps - 1, r, hidden) : nullptr;
             to.h_prev_last = to.c_prev_last = zeros.data();
-            to.gates = at(gates, steps - 1, r, width);
+            to.dgates = at(dgates, steps - 1, r, width);
         }
         fusedrnn::BackwardSpan<T> span = {};
         span.steps = steps;
@@ -126,8 +126,8 @@ struct Layer {
     }
 
     void input_gradient() {
-        isa::Linear<T>::run({count, gate_rows.data(), dx_rows.data(), traits.gates * hidden, hidden, w_ih.data(), nullptr, true,
-                             false, 0, hidden / fusedrnn::unit_block<T>});
+        isa::Linear<T>::run({count, dgate_rows.data(), dx_rows.data(), traits.gates * hidden, hidden, w_ih.data(), nullptr,
+                             true, false, 0, hidden / fusedrnn::unit_block<T>});
     }
 
     // Both weights see the same gate gradients; for GRU the first and the last only one of them.
@@ -140,7 +140,7 @@ struct Layer {
                     {hidden, n, {dw_ih.data(), dw_hh.data()}, {db.data(), nullptr}},
                     {hidden + n, hidden, {nullptr, dw_hh.data() + n * hidden}, {}}};
         packed.resize(size(fusedrnn::outer_scratch(right, 2)));
-        return {count, gate_rows.data(), left.data(), static_cast<int>(left.size()), right, 2, packed.data()};
+        return {count, dgate_rows.data(), left.data(), static_cast<int>(left.size()), right, 2, packed.data()};
     }
 
     // All that Outer packs, in its order.
@@ -167,12 +167,12 @@ void report(const char* cell) {
             Layer<T, CellOf> layer(rows, hidden);
             const fusedrnn::OuterArgs<T> args = layer.outer();
             const double peak = fusedrnn_test::fma_peak<T>();
-            const double forward = least_seconds(rounds, [&] { layer.forward(); });
-            const double bare = least_seconds(rounds, [&] { layer.template through_time<Bare>(); });
-            const double back = least_seconds(rounds, [&] { layer.template through_time<CellOf>(); });
-            const double dx = least_seconds(rounds, [&] { layer.input_gradient(); });
-            const double dw = least_seconds(rounds, [&] { isa::Outer<T>::run(args); });
-            const double packing = least_seconds(rounds, [&] { layer.pack(args); });
+            const double forward = min_seconds(rounds, [&] { layer.forward(); });
+            const double bare = min_seconds(rounds, [&] { layer.template through_time<Bare>(); });
+            const double back = min_seconds(rounds, [&] { layer.template through_time<CellOf>(); });
+            const double dx = min_seconds(rounds, [&] { layer.input_gradient(); });
+            const double dw = min_seconds(rounds, [&] { isa::Outer<T>::run(args); });
+            const double packing = min_seconds(rounds, [&] { layer.pack(args); });
             const double product = 2.0 * static_cast<double>(layer.count * layer.traits.gates * hidden * hidden);
             const auto share = [&](double products, double seconds) { return 100 * products * product / seconds / peak; };
             std::printf("%-4s %2td x %3td  all %4.1f %%  recorded %4.1f  through time %4.1f (bare %4.1f)  dx %4.1f  "

@@ -12,7 +12,7 @@ void Backoff::note(Nanoseconds gain, int present) {
         return;
     }
     const Nanoseconds loss = -gain;
-    times_ = gained_ >= tuning::forgiving * loss ? 1 : std::min(2 * times_, tuning::most_backoff);
+    times_ = gained_ >= tuning::forgiving * loss ? 1 : std::min(2 * times_, tuning::max_backoff);
     gained_ = 0;
     limit_.store(std::max(present, 1), std::memory_order_relaxed);
     until_.store(now() + std::min(times_ * loss, tuning::longest_backoff), std::memory_order_relaxed);

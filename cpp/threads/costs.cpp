@@ -22,7 +22,7 @@ void sleep_for(Nanoseconds time) {
 
 ThreadCosts measure_thread_costs() {
     constexpr int enough = 16;
-    constexpr Nanoseconds work = 200'000, until_asleep = 5 * tuning::most_linger, longest = 500'000'000;
+    constexpr Nanoseconds work = 200'000, until_asleep = 5 * tuning::max_linger, longest = 500'000'000;
     const Costs& found = costs();
     auto share = [&](int, const Team&) { work_for(work); };
     auto step = [](const Team&) {};

@@ -23,7 +23,7 @@ public:
         std::atomic<Nanoseconds>& cost = was_asleep ? start_asleep_ : start_awake_;
         const Nanoseconds nominal = was_asleep ? tuning::start_asleep : tuning::start_awake;
         // Far more is not the cost of a start: the worker's processor was taken from it. The team's backoff sees to that.
-        if (after > most_times_nominal * nominal) return;
+        if (after > max_times_nominal * nominal) return;
         starts_[was_asleep].fetch_add(1, std::memory_order_relaxed);
         const Nanoseconds before = cost.load(std::memory_order_relaxed);
         cost.store(before + (after - before) / 8, std::memory_order_relaxed);
@@ -36,7 +36,7 @@ public:
     bool measures_barrier() { return !measured_.exchange(true, std::memory_order_relaxed); }
 
 private:
-    static constexpr int most_times_nominal = 8;
+    static constexpr int max_times_nominal = 8;
     std::atomic<Nanoseconds> start_awake_{tuning::start_awake}, start_asleep_{tuning::start_asleep},
         barrier_{tuning::barrier};
     std::atomic<int> starts_[2] = {};

@@ -64,13 +64,13 @@ private:
 // Once in a process: the least of several trains of rounds. Returns false where the barrier was given up.
 void measure_barrier(Barrier& barrier, int index) {
     constexpr int trains = 6, rounds = 16;
-    Nanoseconds least = never, waited = 0;
+    Nanoseconds shortest = never, waited = 0;
     for (int train = 0; train < trains; ++train) {
         const Nanoseconds start = now();
         for (int round = 0; round < rounds; ++round) barrier.wait(false, waited);
-        least = std::min(least, (now() - start) / rounds);
+        shortest = std::min(shortest, (now() - start) / rounds);
     }
-    if (index == 0) costs().barrier_took(least);
+    if (index == 0) costs().barrier_took(shortest);
 }
 
 class TeamRegion {
@@ -145,7 +145,7 @@ void run_in_step(const InStep& work, int threads, TeamRegion::Body body, void* c
     const Job job = {[](void* team, int slot) { static_cast<TeamRegion*>(team)->come(slot); }, &region};
     Nanoseconds waited = 0;
     {
-        Crew crew(wanted - 1, most_workers(), job);
+        Crew crew(wanted - 1, max_workers(), job);
         const Nanoseconds start = crew.all_awake() ? costs().start_awake() : costs().start_asleep();
         const Nanoseconds patience = std::max(tuning::starts_to_arrive * start, tuning::spin_before_yield);
         region.lead(crew.size(), std::min(patience, work.work / tuning::arrival_share));

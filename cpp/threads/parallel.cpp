@@ -23,7 +23,7 @@ std::atomic<Nanoseconds> last_wish{0};  // when work was last worth more than on
 // call before began so much earlier than it ended as it took, which may be several times what is estimated.
 bool worth_waking(Nanoseconds work) {
     const Nanoseconds time = now(), before = last_wish.exchange(time, std::memory_order_relaxed);
-    return work >= tuning::wakes_worth_a_team * costs().start_asleep() || time - before < tuning::most_linger + 4 * work;
+    return work >= tuning::wakes_worth_a_team * costs().start_asleep() || time - before < tuning::max_linger + 4 * work;
 }
 
 }  // namespace
@@ -43,20 +43,20 @@ int threads_allowed(int threads) {
     return team_mode() == TeamMode::adaptive ? backoff().allowed(threads) : threads;
 }
 
-int most_workers() { return team_mode() == TeamMode::adaptive ? processors_now() - 1 : most_threads; }
+int max_workers() { return team_mode() == TeamMode::adaptive ? processors_now() - 1 : max_threads; }
 
-int threads_worth_in_step(Nanoseconds work, int most) {
+int threads_worth_in_step(Nanoseconds work, int max) {
     const bool adapts = team_mode() == TeamMode::adaptive;
     const Nanoseconds start = adapts ? costs().start_awake() : tuning::start_awake;
-    const Nanoseconds threads = std::min<Nanoseconds>(most, work / (tuning::starts_worth_a_thread * start));
+    const Nanoseconds threads = std::min<Nanoseconds>(max, work / (tuning::starts_worth_a_thread * start));
     if (threads < 2) return 1;
     if (!adapts) return static_cast<int>(threads);
     const int available = std::min(static_cast<int>(threads), processors_now());
     return available > 1 && (workers_awake(available - 1) || worth_waking(work)) ? available : 1;
 }
 
-int threads_worth(Nanoseconds work, int most) {
-    const int threads = threads_worth_in_step(work, most);
+int threads_worth(Nanoseconds work, int max) {
+    const int threads = threads_worth_in_step(work, max);
     return threads_allowed(threads);
 }
 

@@ -22,11 +22,11 @@ struct Team {
     bool ends() const { return cancelled_->load(std::memory_order_relaxed) || (member && !member->goes_on()); }
 };
 
-// Threads that work is worth that takes one thread `work`, of `most`, now: no more than there are processors, none that would
+// Threads that work is worth that takes one thread `work`, of `max`, now: no more than there are processors, none that would
 // take longer to start than it helps, and fewer for a while after teams have lost time.
-int threads_worth(Nanoseconds work, int most);
+int threads_worth(Nanoseconds work, int max);
 // The same without regard to lost time: for teams in step, which try again by themselves.
-int threads_worth_in_step(Nanoseconds work, int most);
+int threads_worth_in_step(Nanoseconds work, int max);
 
 // What a thread's part of a step must take, so that a barrier at its end is worth it.
 Nanoseconds step_worth_a_barrier();
@@ -68,7 +68,7 @@ void in_step(const InStep& work, int threads, Body& body) {
     run_in_step(work, threads, [](void* context, const Team& team) { (*static_cast<Body*>(context))(team); }, &body);
 }
 
-// The part [begin, end) of `count` pieces of work that part `index` of `size` is; parts differ by one at most.
+// The part [begin, end) of `count` work items that part `index` of `size` is; parts differ by one at most.
 struct Part {
     long begin, end;
 };

@@ -20,8 +20,8 @@ namespace fusedrnn {
 namespace {
 
 int processors_of_affinity() {
-    constexpr int most = 1 << 20;
-    for (int size = CPU_SETSIZE; size <= most; size *= 2) {
+    constexpr int max_size = 1 << 20;
+    for (int size = CPU_SETSIZE; size <= max_size; size *= 2) {
         const std::unique_ptr<cpu_set_t, void (*)(cpu_set_t*)> set(CPU_ALLOC(static_cast<std::size_t>(size)),
                                                                    [](cpu_set_t* it) { CPU_FREE(it); });
         if (!set) break;

@@ -12,7 +12,7 @@ namespace fusedrnn {
 // How many of `threads` a region may have now, for the time that was lost lately.
 int threads_allowed(int threads);
 // Workers that this process may have.
-int most_workers();
+int max_workers();
 
 // What a region took, for the estimate of what it gained.
 class Stopwatch {

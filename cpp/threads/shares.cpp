@@ -140,7 +140,7 @@ void run_shares(const Shares& shares, int threads, SharedRegion::Body body, void
     bool all_awake = false;
     {
         const Job job = {[](void* shared, int slot) { static_cast<SharedRegion*>(shared)->help(slot); }, &region};
-        Crew crew(threads - 1, most_workers(), job);
+        Crew crew(threads - 1, max_workers(), job);
         called = crew.size();
         all_awake = crew.all_awake();
         region.help(0);

@@ -10,7 +10,7 @@ using Nanoseconds = std::int64_t;
 
 // A worker that has nothing to do waits awake for so long at most, and asleep after that. Calls of a layer from Python follow
 // each other within 20 us; a thread that is awake for longer takes its processor from other pools (NumPy's, PyTorch's).
-inline constexpr Nanoseconds most_linger = 200'000, least_linger = 5'000;
+inline constexpr Nanoseconds max_linger = 200'000, min_linger = 5'000;
 // From here on a waiting thread offers its processor to others at every look.
 inline constexpr Nanoseconds spin_before_yield = 20'000;
 
@@ -22,8 +22,8 @@ inline constexpr int yields_before_sleep = 4;
 
 // After a region that lost time, the next ones stay small for so many times the loss: once, then twice as many after every
 // further loss that came before a gain of `forgiving` times the loss. So a team that is tried in vain costs less
-// than 1 / most_backoff of the time, and a single disturbance costs hardly more than itself.
-inline constexpr int most_backoff = 100, forgiving = 8;
+// than 1 / max_backoff of the time, and a single disturbance costs hardly more than itself.
+inline constexpr int max_backoff = 100, forgiving = 8;
 inline constexpr Nanoseconds longest_backoff = 100'000'000;
 
 // Before they are measured: what it takes until another thread works, if it is awake and if it is asleep; a barrier of two.

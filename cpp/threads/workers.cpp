@@ -90,7 +90,7 @@ private:
     int rounding_ = FE_TONEAREST;
     Nanoseconds called_at_ = 0;
     bool was_asleep_ = false;
-    Nanoseconds linger_ = tuning::most_linger;  // read and written by this thread only
+    Nanoseconds linger_ = tuning::max_linger;  // read and written by this thread only
 };
 
 namespace {
@@ -102,11 +102,11 @@ public:
     // Worker `index` of count(); the acquiring load of the count makes it visible.
     Worker* at(int index) const { return all_[static_cast<std::size_t>(index)]; }
 
-    // Another worker, taken for the caller; null where there are `most` already or the system refuses.
-    Worker* add(int most) {
+    // Another worker, taken for the caller; null where there are `max` already or the system refuses.
+    Worker* add(int max) {
         const std::lock_guard lock(mutex_);
         const int count = count_.load(std::memory_order_relaxed);
-        if (count >= std::min(most, static_cast<int>(all_.size()))) return nullptr;
+        if (count >= std::min(max, static_cast<int>(all_.size()))) return nullptr;
         if (refused_at_ && now() - refused_at_ < tuning::refusal_holds) return nullptr;
         std::unique_ptr<Worker> worker(new (std::nothrow) Worker);
         if (!worker || !worker->start()) {
@@ -119,7 +119,7 @@ public:
     }
 
 private:
-    std::array<Worker*, most_threads> all_ = {};
+    std::array<Worker*, max_threads> all_ = {};
     std::atomic<int> count_{0};
     std::mutex mutex_;  // of whoever adds one
     Nanoseconds refused_at_ = 0;
@@ -183,7 +183,7 @@ void Worker::wait_for_call() {
     do {
         for (int look = 0; look < 8; ++look) {
             if (is_called()) {
-                linger_ = tuning::most_linger;
+                linger_ = tuning::max_linger;
                 return;
             }
             pause();
@@ -193,18 +193,18 @@ void Worker::wait_for_call() {
     } while (waited < linger_);
     sleepers_.sleep_until([&] { return is_called(); });
     // Had it been awake for a little longer it would have been there at once.
-    linger_ = now() - start < tuning::most_linger ? tuning::most_linger : std::max(linger_ / 2, tuning::least_linger);
+    linger_ = now() - start < tuning::max_linger ? tuning::max_linger : std::max(linger_ / 2, tuning::min_linger);
 }
 
 Costs& costs() { return process.load(std::memory_order_acquire)->costs; }
 Backoff& backoff() { return process.load(std::memory_order_acquire)->backoff; }
 
-Crew::Crew(int count, int most_workers, const Job& job) {
+Crew::Crew(int count, int max_workers, const Job& job) {
     if (count <= 0) return;
     called_.reserve(static_cast<std::size_t>(count));
     call_idle(count, false, job);
     call_idle(count, true, job);
-    call_new(count, most_workers, job);
+    call_new(count, max_workers, job);
 }
 
 void Crew::call_idle(int count, bool asleep, const Job& job) {
@@ -216,9 +216,9 @@ void Crew::call_idle(int count, bool asleep, const Job& job) {
         }
 }
 
-void Crew::call_new(int count, int most_workers, const Job& job) {
+void Crew::call_new(int count, int max_workers, const Job& job) {
     while (size() < count) {
-        Worker* const worker = workers().add(most_workers);
+        Worker* const worker = workers().add(max_workers);
         if (!worker) return;
         all_awake_ = false;
         call(worker, job);

@@ -24,8 +24,8 @@ struct Job {
 class Crew {
 public:
     // Up to `count` idle workers begin the job as soon as they are awake. Fewer where others are busy, where the system
-    // refuses a thread, or beyond `most_workers` of the whole process.
-    Crew(int count, int most_workers, const Job& job);
+    // refuses a thread, or beyond `max_workers` of the whole process.
+    Crew(int count, int max_workers, const Job& job);
     // As dismiss().
     ~Crew() { dismiss(); }
     Crew(const Crew&) = delete;
@@ -44,7 +44,7 @@ private:
         std::uint64_t ticket;  // of this job
     };
     void call_idle(int count, bool asleep, const Job& job);
-    void call_new(int count, int most_workers, const Job& job);
+    void call_new(int count, int max_workers, const Job& job);
     void call(Worker* worker, const Job& job);
 
     std::vector<Called> called_;

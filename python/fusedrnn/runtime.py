@@ -23,7 +23,7 @@ __all__ = [
 
 def _count(name: str, value: object) -> int:
     """A number of threads."""
-    return _checks.integer(name, value, 1, _core.most_threads)
+    return _checks.integer(name, value, 1, _core.max_threads)
 
 
 def set_num_threads(n: int) -> None:

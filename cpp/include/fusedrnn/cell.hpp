@@ -11,7 +11,7 @@ struct CellTraits {
     int gates;            // rows of weight_ih and weight_hh, in multiples of the hidden size
     int accumulators;     // running sums per unit in the tile: the gates, and n's recurrent half apart for GRU
     int saved;            // values per unit and step that the backward pass needs beside h and c
-    bool has_cell;        // carries c beside h
+    bool has_cell_state;  // carries c beside h
     int gate_gradients;   // pre-activation gradients per unit and step
     int recurrent_offset; // where W_hh's gradients start among them (in multiples of the hidden size); W_ih's start at 0
     bool carries_dh;      // h_{t-1} reaches h_t also past the matrix product
@@ -31,25 +31,25 @@ inline constexpr int cell_kind_count = sizeof(cell_traits_table) / sizeof(cell_t
 
 constexpr const CellTraits& cell_traits(CellKind kind) { return cell_traits_table[static_cast<int>(kind)]; }
 
-// Neighbouring gate gradients that belong to neighbouring gates of a parameter: `count` slots from `slot` on are the
+// Neighbouring gate gradients that belong to neighbouring gates of a parameter: `count` gradients from `dgate` on are the
 // gates from `gate` on.
 struct GradientRun {
-    int slot, gate, count;
+    int dgate, gate, count;
 };
 struct GradientRuns {
     GradientRun run[2];
     int count;
 
-    // -1: the parameter does not see the slot.
-    constexpr int gate_of(int slot) const {
+    // -1: the parameter does not see the gradient.
+    constexpr int gate_of(int dgate) const {
         for (int i = 0; i < count; ++i)
-            if (slot >= run[i].slot && slot < run[i].slot + run[i].count) return run[i].gate + slot - run[i].slot;
+            if (dgate >= run[i].dgate && dgate < run[i].dgate + run[i].count) return run[i].gate + dgate - run[i].dgate;
         return -1;
     }
-    // Whether a slot's gate is the neighbour of the one before, or neither has one.
-    constexpr bool goes_on_at(int slot) const {
-        const int before = gate_of(slot - 1);
-        return gate_of(slot) == (before < 0 ? before : before + 1);
+    // Whether a gradient's gate is the neighbour of the one before, or neither has one.
+    constexpr bool goes_on_at(int dgate) const {
+        const int before = gate_of(dgate - 1);
+        return gate_of(dgate) == (before < 0 ? before : before + 1);
     }
 };
 

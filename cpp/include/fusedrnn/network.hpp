@@ -23,7 +23,7 @@ struct NetworkSpec {
     Index layers = 1;
     bool bias = true;
     bool bidirectional = false;
-    bool reverse = false;  // one direction only: backwards in time
+    bool reverse = false;  // one direction only: reverse in time
     Index proj_size = 0;   // LSTM only; 0: none
     Nonlinearity nonlinearity = Nonlinearity::tanh;  // simple RNN only
 
@@ -31,7 +31,7 @@ struct NetworkSpec {
     Index recurrent_size() const { return proj_size ? proj_size : hidden_size; }  // of h, per direction
     Index output_size() const { return directions() * recurrent_size(); }
     Index layer_input(Index layer) const { return layer == 0 ? input_size : output_size(); }
-    bool runs_backwards(Index direction) const { return bidirectional ? direction == 1 : reverse; }
+    bool runs_in_reverse(Index direction) const { return bidirectional ? direction == 1 : reverse; }
     const CellTraits& traits() const { return cell_traits(cell); }
 };
 
@@ -80,10 +80,10 @@ struct ForwardInputs {
 
 template <class T>
 struct ForwardOutputs {
-    View<T> y;  // all of it is written
+    View<T> y;            // all of it is written
     T* h_n = nullptr;
-    T* c_n = nullptr;   // LSTM
-    View<T> cells;      // the last layer's c of every step, or null
+    T* c_n = nullptr;     // LSTM
+    View<T> cell_states;  // the last layer's c of every step, or null
 };
 
 template <class T>
@@ -91,7 +91,7 @@ struct RecordOptions {
     // Dropout: layers - 1 masks (steps, rows, output size), multiplied into the outputs between layers; or empty.
     std::vector<View<const T>> masks;
     // Keep only the states of every so many steps and run the steps between again in the backward pass; 0: keep all.
-    // For networks that run forwards in time only.
+    // For networks that run forward in time only.
     Index checkpoint = 0;
 };
 
@@ -150,10 +150,10 @@ public:
 
     std::unique_ptr<Stream<T>> stream(const std::vector<const T*>& params, Index rows);
 
-    struct State;
+    struct Shared;
 
 private:
-    std::shared_ptr<State> state_;
+    std::shared_ptr<Shared> shared_;
 };
 
 }  // namespace fusedrnn

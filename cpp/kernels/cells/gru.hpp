@@ -15,13 +15,13 @@ struct Gru {
     using V = Vec<T>;
     static constexpr CellKind kind = CellKind::gru;
     static constexpr int gates = cell_traits(kind).gates;
-    static constexpr int sums = cell_traits(kind).accumulators;
+    static constexpr int accumulators = cell_traits(kind).accumulators;
     static constexpr int saved = cell_traits(kind).saved;
-    static constexpr int input_slot(int gate) { return gate; }
-    static constexpr int recurrent_slot(int gate) { return gate == 2 ? 3 : gate; }
+    static constexpr int input_accumulator(int gate) { return gate; }
+    static constexpr int recurrent_accumulator(int gate) { return gate == 2 ? 3 : gate; }
 
     // The cell in two halves, as LSTM's: what goes between is n before its tanh.
-    static constexpr int second_sum = 1;
+    static constexpr int second_accumulator = 1;
 
     FUSEDRNN_INLINE static V first_half(const V* sum, const ForwardRow<T>& row, Index unit, Index lanes,
                                         Index hidden) {
@@ -36,7 +36,7 @@ struct Gru {
     FUSEDRNN_INLINE static void second_half(V before_tanh, V sum, const ForwardRow<T>& row, Index unit, Index lanes,
                                             Index hidden) {
         const V z = sigmoid(sum), n = tanh(before_tanh);  // (G2), (G4)
-        store_lanes(fma(z, load_lanes<V>(row.h_prev + unit, lanes) - n, n), row.units + unit, lanes);  // (G5)
+        store_lanes(fma(z, load_lanes<V>(row.h_prev + unit, lanes) - n, n), row.unprojected + unit, lanes);  // (G5)
         if (T* saved = row.saved) {
             store_lanes(z, saved + unit + hidden, lanes);
             store_lanes(n, saved + unit + 2 * hidden, lanes);
@@ -52,7 +52,7 @@ struct Gru {
         const V h_before = load_lanes<V>(h_prev + unit, lanes);
         store_lanes(dh * z, row.dh_carry + unit, lanes);  // (G10), without the product
         const V dn = dh * (one - z) * fma(-n, n, one);  // (G7)
-        T* out = row.gates + unit;
+        T* out = row.dgates + unit;
         store_lanes(dn, out, lanes);
         store_lanes(dn * recurrent * (r * (one - r)), out + hidden, lanes);  // (G8)
         store_lanes(dh * (h_before - n) * (z * (one - z)), out + 2 * hidden, lanes);  // (G6)

@@ -14,14 +14,14 @@ struct Lstm {
     using V = Vec<T>;
     static constexpr CellKind kind = CellKind::lstm;
     static constexpr int gates = cell_traits(kind).gates;
-    static constexpr int sums = cell_traits(kind).accumulators;
+    static constexpr int accumulators = cell_traits(kind).accumulators;
     static constexpr int saved = cell_traits(kind).saved;
-    static constexpr int input_slot(int gate) { return gate; }
-    static constexpr int recurrent_slot(int gate) { return gate; }
+    static constexpr int input_accumulator(int gate) { return gate; }
+    static constexpr int recurrent_accumulator(int gate) { return gate; }
 
     // The cell in two halves: over several rows, all first halves run before the second ones, so that no row waits for
-    // its own tanh(c). What goes between is c; `second_sum` is the only sum that the second half needs.
-    static constexpr int second_sum = 3;
+    // its own tanh(c). What goes between is c; `second_accumulator` is the only one that the second half needs.
+    static constexpr int second_accumulator = 3;
 
     FUSEDRNN_INLINE static V first_half(const V* sum, const ForwardRow<T>& row, Index unit, Index lanes,
                                         Index hidden) {
@@ -40,7 +40,7 @@ struct Lstm {
     FUSEDRNN_INLINE static void second_half(V c, V sum, const ForwardRow<T>& row, Index unit, Index lanes,
                                             Index hidden) {
         const V o = sigmoid(sum);  // (L2)
-        store_lanes(o * tanh(c), row.units + unit, lanes);  // (L5)
+        store_lanes(o * tanh(c), row.unprojected + unit, lanes);  // (L5)
         if (row.saved) store_lanes(o, row.saved + unit + 3 * hidden, lanes);
     }
 
@@ -54,7 +54,7 @@ struct Lstm {
         const V tanh_c = tanh(load_lanes<V>(row.c + unit, lanes));
         const V dc = fma(dh * o, fma(-tanh_c, tanh_c, one), load_lanes<V>(row.dc_carry + unit, lanes));  // (L8)
         store_lanes(dc * f, row.dc_carry + unit, lanes);  // (L14)
-        T* out = row.gates + unit;
+        T* out = row.dgates + unit;
         store_lanes(dc * g * (i * (one - i)), out, lanes);  // (L9)
         store_lanes(dc * load_lanes<V>(c_prev + unit, lanes) * (f * (one - f)), out + hidden, lanes);  // (L10)
         store_lanes(dc * i * fma(-g, g, one), out + 2 * hidden, lanes);  // (L11)

@@ -53,7 +53,7 @@ struct Rnn {
                                          Index, Nonlinearity nonlinearity) {
         const V y = load_lanes<V>(row.h + unit, lanes);
         with_activation(nonlinearity, [&](auto activation) FUSEDRNN_LAMBDA {
-            store_lanes(dh * activation.derivative(y), row.gates + unit, lanes);  // (R3)
+            store_lanes(dh * activation.derivative(y), row.dgates + unit, lanes);  // (R3)
         });
     }
 };

@@ -27,17 +27,17 @@ struct GateOffset {
     }
 };
 
-// sum[r][u * Sums + slot(gate)] += rows * panels, for the U unit vectors from `at` on.
-template <class T, int MR, int U, int Gates, int Sums, class Slot>
-FUSEDRNN_INLINE void accumulate_gates(Vec<T> (&sum)[MR][U * Sums], const Rows<T>& a, const T* panels, Index depth,
-                                      UnitVector<T> at, Slot slot) {
+// sum[r][u * Accumulators + accumulator_of(gate)] += rows * panels, for the U unit vectors from `at` on.
+template <class T, int MR, int U, int Gates, int Accumulators, class AccumulatorOf>
+FUSEDRNN_INLINE void accumulate_gates(Vec<T> (&sum)[MR][U * Accumulators], const Rows<T>& a, const T* panels, Index depth,
+                                      UnitVector<T> at, AccumulatorOf accumulator_of) {
     const Index block_stride = depth * Gates * unit_block<T>;
     const Index gate_stride = narrow<T> ? depth * unit_block<T> : unit_block<T>;
     const Index k_stride = narrow<T> ? unit_block<T> : Gates * unit_block<T>;
     accumulate<Vec<T>, MR, U * Gates>(
         sum, a, panels + at.block * block_stride + at.within, depth, k_stride,
         GateOffset<T, Gates>{block_stride, gate_stride},
-        [slot](int j) FUSEDRNN_LAMBDA { return (j / Gates) * Sums + slot(j % Gates); });
+        [accumulator_of](int j) FUSEDRNN_LAMBDA { return (j / Gates) * Accumulators + accumulator_of(j % Gates); });
 }
 
 // Calls visit(tile size, first row, unit vector) over all row tiles and unit vectors of a block range, up or down. One row

@@ -50,7 +50,7 @@ FUSEDRNN_INLINE void linear_tile(const Rows<T>& a, const T* panel, Index depth, 
     for (int r = 0; r < MR; ++r)
 #pragma GCC unroll 16
         for (int j = 0; j < NV; ++j) sum[r][j] = start(r, j);
-    accumulate<V, MR, NV>(sum, a, panel, depth, k_stride, LinearOffset<T>{group_stride}, SameSlot{});
+    accumulate<V, MR, NV>(sum, a, panel, depth, k_stride, LinearOffset<T>{group_stride}, SameAccumulator{});
 #pragma GCC unroll 8
     for (int r = 0; r < MR; ++r)
 #pragma GCC unroll 16
@@ -115,7 +115,7 @@ FUSEDRNN_INLINE void for_each_narrow_column_tile(const T* panels, Index depth, I
     });
 }
 
-// Walks the columns of blocks [block_begin, block_end) in tile-wide pieces: visit(first column, vectors, panel). Vectors
+// Walks the columns of blocks [block_begin, block_end) in tile-wide steps: visit(first column, vectors, panel). Vectors
 // wholly in the padding are never touched. Only a single row's wide tile spans several groups, all of them full.
 template <class T, class Visit>
 FUSEDRNN_INLINE void for_each_column_tile(const T* panels, Index depth, Index columns, Index block_begin,
@@ -143,13 +143,13 @@ FUSEDRNN_INLINE void for_each_column_tile(const T* panels, Index depth, Index co
     }
 }
 
-// Products deeper than this are walked in pieces, so that a piece of the panel stays in the L2 cache for all rows. The
-// sums go on from where the piece before left them: the chain, and so every bit, is the same.
+// Products deeper than this are walked in k-blocks, so that each stays in the L2 cache for all rows. The
+// sums go on from where the k-block before left them: the chain, and so every bit, is the same.
 template <class T>
-FUSEDRNN_INLINE Index depth_piece(Index depth, Index k_stride) {
-    const Index piece = l2_bytes / (k_stride * static_cast<Index>(sizeof(T)));
-    const Index pieces = ceil_div(depth, piece);
-    return pieces <= 1 ? depth : ceil_div(depth, pieces);
+FUSEDRNN_INLINE Index depth_of_k_block(Index depth, Index k_stride) {
+    const Index k_block = l2_bytes / (k_stride * static_cast<Index>(sizeof(T)));
+    const Index k_blocks = ceil_div(depth, k_block);
+    return k_blocks <= 1 ? depth : ceil_div(depth, k_blocks);
 }
 
 template <class T>
@@ -165,12 +165,12 @@ struct Linear {
         for_each_column_tile<T>(
             p.panel, p.depth, p.columns, p.block_begin, p.block_end, single, false,
             [&](Index column, Index vectors, LinearPanel<T> panel) FUSEDRNN_LAMBDA {
-                const Index piece = p.by_chains                          ? gradient_chain
-                                    : p.rows > Blocking<T>::max_rows ? depth_piece<T>(p.depth, panel.k_stride)
-                                                                     : p.depth;
+                const Index k_block = p.by_chains                          ? gradient_chain
+                                      : p.rows > Blocking<T>::max_rows ? depth_of_k_block<T>(p.depth, panel.k_stride)
+                                                                       : p.depth;
                 Index k = 0;
                 do {
-                    const Index depth = p.depth - k < piece ? p.depth - k : piece;
+                    const Index depth = p.depth - k < k_block ? p.depth - k : k_block;
                     for_each_row_tile(p.rows, Blocking<T>::max_rows, [&](Index first, Index rows) FUSEDRNN_LAMBDA {
                         tile(p, first, rows, column, vectors, k, depth, panel);
                     });
@@ -199,11 +199,11 @@ struct Linear {
     // Several rows of narrow vectors. A chain of all slices goes before the next, so that the rows' part of it stays in
     // the L2 cache.
     static void by_slices(const LinearArgs<T>& p) {
-        const Index piece = p.by_chains ? gradient_chain : p.depth;
+        const Index k_block = p.by_chains ? gradient_chain : p.depth;
         for_each_row_tile(p.rows, Slices<T>::max_rows, [&](Index first, Index rows) FUSEDRNN_LAMBDA {
             Index k = 0;
             do {
-                const Index depth = p.depth - k < piece ? p.depth - k : piece;
+                const Index depth = p.depth - k < k_block ? p.depth - k : k_block;
                 chain_by_slices(p, first, rows, k, depth);
                 k += depth;
             } while (k < p.depth);

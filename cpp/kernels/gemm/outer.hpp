@@ -42,7 +42,7 @@ struct Outer {
             __builtin_prefetch(out + r * out_stride, 1);
             __builtin_prefetch(out + r * out_stride + (NV - 1) * V::width, 1);
         }
-        accumulate<V, MR, NV>(sum, PackedRows<T, MR>{a}, b, depth, right_k_stride, Contiguous<V>{}, SameSlot{});
+        accumulate<V, MR, NV>(sum, PackedRows<T, MR>{a}, b, depth, right_k_stride, Contiguous<V>{}, SameAccumulator{});
 #pragma GCC unroll 8
         for (int r = 0; r < MR; ++r)
 #pragma GCC unroll 4

@@ -1,7 +1,7 @@
 // The one register tile: MR rows times NV vectors of running sums, each sum a single chain of fused multiply-adds in k.
 //
 // Rows come by pointer, so that any layout is read in place. The panel holds, for every k, the vectors to multiply with;
-// a slot says which running sum each of them feeds (GRU feeds n's recurrent half apart from its input half).
+// accumulator_of says which accumulator each of them feeds (GRU feeds n's recurrent half apart from its input half).
 #pragma once
 
 #include "kernel_table.hpp"
@@ -59,25 +59,25 @@ struct NoPrefetch {
     FUSEDRNN_INLINE void operator()() const {}
 };
 
-// sum[r][slot(j)] += a(r, k) * vector j of the panel's row k, which starts at offset(j); k_stride lies between rows.
+// sum[r][accumulator_of(j)] += a(r, k) * vector j of the panel's row k, which starts at offset(j); k_stride lies between rows.
 // fetch() is called once in `Unroll` rows.
-template <class V, int MR, int NV, int Unroll = 1, int NSums, class Left, class T, class Offset, class Slot,
+template <class V, int MR, int NV, int Unroll = 1, int NSums, class Left, class T, class Offset, class AccumulatorOf,
           class Fetch = NoPrefetch>
 FUSEDRNN_INLINE void accumulate(V (&sum)[MR][NSums], const Left& a, const T* panel, Index depth, Index k_stride,
-                                Offset offset, Slot slot, Fetch fetch = {}) {
+                                Offset offset, AccumulatorOf accumulator_of, Fetch fetch = {}) {
     const auto step = [&](Index k) FUSEDRNN_LAMBDA {
         V b[NV];
 #pragma GCC unroll 16
         for (int j = 0; j < NV; ++j) {
             b[j] = V::load(panel + offset(j));
             // Or GCC loads it again for each of a few rows, and loads are what bounds those.
-            if constexpr (MR > 1 && MR <= few_rows && !fills_registers<MR, NV>) hold(b[j]);
+            if constexpr (MR > 1 && MR <= few_rows && !fills_registers<MR, NV>) keep_in_register(b[j]);
         }
 #pragma GCC unroll 8
         for (int r = 0; r < MR; ++r) {
             const V x = V::broadcast(a(r, k));
 #pragma GCC unroll 16
-            for (int j = 0; j < NV; ++j) sum[r][slot(j)] = fma(x, b[j], sum[r][slot(j)]);
+            for (int j = 0; j < NV; ++j) sum[r][accumulator_of(j)] = fma(x, b[j], sum[r][accumulator_of(j)]);
         }
         panel += k_stride;
     };
@@ -96,7 +96,7 @@ struct Contiguous {
     FUSEDRNN_INLINE constexpr Index operator()(int j) const { return j * V::width; }
 };
 
-struct SameSlot {
+struct SameAccumulator {
     FUSEDRNN_INLINE constexpr int operator()(int j) const { return j; }
 };
 

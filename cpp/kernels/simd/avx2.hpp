@@ -58,7 +58,7 @@ struct Vec<double> {
     FUSEDRNN_INLINE static Vec zero() { return {_mm256_setzero_pd()}; }
 };
 
-FUSEDRNN_INLINE void hold(Vec<float>& a) { asm("" : "+x"(a.v)); }
+FUSEDRNN_INLINE void keep_in_register(Vec<float>& a) { asm("" : "+x"(a.v)); }
 FUSEDRNN_INLINE Vec<float> operator+(Vec<float> a, Vec<float> b) { return {_mm256_add_ps(a.v, b.v)}; }
 FUSEDRNN_INLINE Vec<float> operator-(Vec<float> a, Vec<float> b) { return {_mm256_sub_ps(a.v, b.v)}; }
 FUSEDRNN_INLINE Vec<float> operator*(Vec<float> a, Vec<float> b) { return {_mm256_mul_ps(a.v, b.v)}; }
@@ -93,7 +93,7 @@ FUSEDRNN_INLINE Vec<float> multiply_by_exponent(Vec<float> a, Vec<float> power) 
     return {_mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a.v), exponent))};
 }
 
-FUSEDRNN_INLINE void hold(Vec<double>& a) { asm("" : "+x"(a.v)); }
+FUSEDRNN_INLINE void keep_in_register(Vec<double>& a) { asm("" : "+x"(a.v)); }
 FUSEDRNN_INLINE Vec<double> operator+(Vec<double> a, Vec<double> b) { return {_mm256_add_pd(a.v, b.v)}; }
 FUSEDRNN_INLINE Vec<double> operator-(Vec<double> a, Vec<double> b) { return {_mm256_sub_pd(a.v, b.v)}; }
 FUSEDRNN_INLINE Vec<double> operator*(Vec<double> a, Vec<double> b) { return {_mm256_mul_pd(a.v, b.v)}; }

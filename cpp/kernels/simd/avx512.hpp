@@ -61,7 +61,7 @@ struct Vec<double> {
     FUSEDRNN_INLINE static Vec zero() { return {_mm512_setzero_pd()}; }
 };
 
-FUSEDRNN_INLINE void hold(Vec<float>& a) { asm("" : "+v"(a.v)); }
+FUSEDRNN_INLINE void keep_in_register(Vec<float>& a) { asm("" : "+v"(a.v)); }
 FUSEDRNN_INLINE Vec<float> operator+(Vec<float> a, Vec<float> b) { return {_mm512_add_ps(a.v, b.v)}; }
 FUSEDRNN_INLINE Vec<float> operator-(Vec<float> a, Vec<float> b) { return {_mm512_sub_ps(a.v, b.v)}; }
 FUSEDRNN_INLINE Vec<float> operator*(Vec<float> a, Vec<float> b) { return {_mm512_mul_ps(a.v, b.v)}; }
@@ -103,7 +103,7 @@ FUSEDRNN_INLINE Vec<float> multiply_by_exponent(Vec<float> a, Vec<float> power) 
     return {_mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(a.v), exponent))};
 }
 
-FUSEDRNN_INLINE void hold(Vec<double>& a) { asm("" : "+v"(a.v)); }
+FUSEDRNN_INLINE void keep_in_register(Vec<double>& a) { asm("" : "+v"(a.v)); }
 FUSEDRNN_INLINE Vec<double> operator+(Vec<double> a, Vec<double> b) { return {_mm512_add_pd(a.v, b.v)}; }
 FUSEDRNN_INLINE Vec<double> operator-(Vec<double> a, Vec<double> b) { return {_mm512_sub_pd(a.v, b.v)}; }
 FUSEDRNN_INLINE Vec<double> operator*(Vec<double> a, Vec<double> b) { return {_mm512_mul_pd(a.v, b.v)}; }

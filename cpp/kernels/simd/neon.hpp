@@ -67,7 +67,7 @@ struct Vec<double> {
     FUSEDRNN_INLINE static Vec zero() { return {vdupq_n_f64(0.0)}; }
 };
 
-FUSEDRNN_INLINE void hold(Vec<float>&) {}  // multiply-adds take registers only
+FUSEDRNN_INLINE void keep_in_register(Vec<float>&) {}  // multiply-adds take registers only
 FUSEDRNN_INLINE Vec<float> operator+(Vec<float> a, Vec<float> b) { return {vaddq_f32(a.v, b.v)}; }
 FUSEDRNN_INLINE Vec<float> operator-(Vec<float> a, Vec<float> b) { return {vsubq_f32(a.v, b.v)}; }
 FUSEDRNN_INLINE Vec<float> operator*(Vec<float> a, Vec<float> b) { return {vmulq_f32(a.v, b.v)}; }
@@ -98,7 +98,7 @@ FUSEDRNN_INLINE Vec<float> multiply_by_exponent(Vec<float> a, Vec<float> power) 
     return {vreinterpretq_f32_u32(vaddq_u32(vreinterpretq_u32_f32(a.v), exponent))};
 }
 
-FUSEDRNN_INLINE void hold(Vec<double>&) {}  // multiply-adds take registers only
+FUSEDRNN_INLINE void keep_in_register(Vec<double>&) {}  // multiply-adds take registers only
 FUSEDRNN_INLINE Vec<double> operator+(Vec<double> a, Vec<double> b) { return {vaddq_f64(a.v, b.v)}; }
 FUSEDRNN_INLINE Vec<double> operator-(Vec<double> a, Vec<double> b) { return {vsubq_f64(a.v, b.v)}; }
 FUSEDRNN_INLINE Vec<double> operator*(Vec<double> a, Vec<double> b) { return {vmulq_f64(a.v, b.v)}; }

@@ -56,7 +56,7 @@ struct Vec {
 };
 
 template <class T>
-FUSEDRNN_INLINE void hold(Vec<T>&) {}
+FUSEDRNN_INLINE void keep_in_register(Vec<T>&) {}
 template <class T>
 FUSEDRNN_INLINE Vec<T> operator+(Vec<T> a, Vec<T> b) { return {a.v + b.v}; }
 template <class T>

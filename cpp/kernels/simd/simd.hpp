@@ -17,7 +17,7 @@
 //   multiply_by_exponent(a, power)  a * power by integer addition of the exponents: leaves the multipliers to others.
 //                             a and the result normal, power a power of two. Not for NaN: gives another NaN or a number
 //   product_of_halves(a)      IntegerPairs, a vector of 64-bit integers: the lower 32 bits of each times its upper 32
-//   hold(a)                   a is in a register from here on: its load is not folded into the instructions that use it
+//   keep_in_register(a)       a is in a register from here on: its load is not folded into the instructions that use it
 #pragma once
 
 #ifndef FUSEDRNN_ISA

@@ -5,7 +5,7 @@
 #include "cells/gru.hpp"
 #include "cells/lstm.hpp"
 #include "cells/rnn.hpp"
-#include "gemm/in_passing.hpp"
+#include "gemm/overlap.hpp"
 #include "gemm/linear.hpp"
 
 namespace fusedrnn::FUSEDRNN_ISA {
@@ -28,7 +28,7 @@ struct Backward {
     using V = Vec<T>;
     static constexpr CellTraits traits = cell_traits(Cell::kind);
     static constexpr Index tile_width = Linear<T>::tile_width;
-    static constexpr Index gates_with_recurrence = traits.gate_gradients - traits.recurrent_offset;
+    static constexpr Index recurrent_dgates = traits.gate_gradients - traits.recurrent_offset;
 
     // rows' products with the panel columns of blocks [block_begin, block_end), handed to
     // finish(row, column, vectors, sums) tile by tile; left(row) is the row's left operand. depth 0: all sums are zero.
@@ -72,9 +72,10 @@ struct Backward {
     FUSEDRNN_INLINE static void multiply(const BackwardSpan<T>& p, Index rows, Index vectors, const Rows<T>& a,
                                          const LinearPanel<T>& panel, Index depth, T* out) {
         if constexpr (!narrow<T>)
-            if (p.in_passing)
-                return with_constant<Blocking<T>::single_row_vectors>(
-                    vectors, [&](auto n) FUSEDRNN_LAMBDA { multiply_beside<n.value>(p, a.pointer[0], panel, depth, out); });
+            if (p.overlapped)
+                return with_constant<Blocking<T>::single_row_vectors>(vectors, [&](auto n) FUSEDRNN_LAMBDA {
+                    multiply_interleaved<n.value>(p, a.pointer[0], panel, depth, out);
+                });
         LinearTile<T>::choose(rows, vectors)(a, panel.first, depth, panel.k_stride, panel.group_stride, nullptr, 0, out,
                                              tile_width);
     }
@@ -82,22 +83,22 @@ struct Backward {
     // Whether to fetch what the cell will read and write: that of many rows are more streams than the processor follows, and
     // where a step needs little of it, or the product is soon done, the fetching costs more than it saves (measured).
     FUSEDRNN_INLINE static bool worth_fetching_for_cell(const BackwardSpan<T>& p, Index depth) {
-        constexpr Index least_rows = 16, least_bytes = 16 << 10, least_depth = 512;
-        return p.rows >= least_rows && depth >= least_depth &&
-               p.rows * p.hidden_size * static_cast<Index>(sizeof(T)) >= least_bytes;
+        constexpr Index min_rows = 16, min_bytes = 16 << 10, min_depth = 512;
+        return p.rows >= min_rows && depth >= min_depth &&
+               p.rows * p.hidden_size * static_cast<Index>(sizeof(T)) >= min_bytes;
     }
 
-    // A tile's sums. fetch(i) is called for each vector of each row, a part of them before each piece of the product: all at
+    // A tile's sums. fetch(i) is called for each vector of each row, a part of them before each k-block of the product: all at
     // once would fill the queue of misses.
     template <class Fetch>
     FUSEDRNN_INLINE static void multiply_and_fetch(Index rows, Index vectors, Rows<T> a, LinearPanel<T> panel, Index depth,
                                                    T* out, Fetch fetch) {
-        constexpr Index pieces = 4;
+        constexpr Index k_blocks = 4;
         const auto tile = LinearTile<T>::choose(rows, vectors);
         Index k = 0, fetched = 0;
-        for (Index piece = 1; piece <= pieces; ++piece) {
-            for (; fetched < rows * vectors * piece / pieces; ++fetched) fetch(fetched);
-            const Index now = depth * piece / pieces - k;
+        for (Index k_block = 1; k_block <= k_blocks; ++k_block) {
+            for (; fetched < rows * vectors * k_block / k_blocks; ++fetched) fetch(fetched);
+            const Index now = depth * k_block / k_blocks - k;
             tile(a, panel.first, now, panel.k_stride, panel.group_stride, k ? out : nullptr, tile_width, out, tile_width);
             for (Index r = 0; r < rows; ++r) a.pointer[r] += now;
             panel.first += now * panel.k_stride;
@@ -106,27 +107,27 @@ struct Backward {
     }
 
     template <int NV>
-    static void multiply_beside(const BackwardSpan<T>& p, const T* a, const LinearPanel<T>& panel, Index depth, T* out) {
+    static void multiply_interleaved(const BackwardSpan<T>& p, const T* a, const LinearPanel<T>& panel, Index depth, T* out) {
         V sum[1][NV];
 #pragma GCC unroll 8
         for (int j = 0; j < NV; ++j) sum[0][j] = V::zero();
-        passing(p).template accumulate_beside<NV>(sum, a, panel.first, depth, panel.k_stride,
-                                                  LinearOffset<T>{panel.group_stride}, SameSlot{});
+        interleaved(p).template accumulate_interleaved<NV>(sum, a, panel.first, depth, panel.k_stride,
+                                                           LinearOffset<T>{panel.group_stride}, SameAccumulator{});
 #pragma GCC unroll 8
         for (int j = 0; j < NV; ++j) sum[0][j].store(out + j * V::width);
     }
 
-    using Passing = PassingTiles<T, InputGradients<T>>;
-    FUSEDRNN_INLINE static Passing passing(const BackwardSpan<T>& p) { return Passing({p.dx}, *p.in_passing); }
+    using Interleaved = InterleavedTiles<T, InputGradients<T>>;
+    FUSEDRNN_INLINE static Interleaved interleaved(const BackwardSpan<T>& p) { return Interleaved({p.dx}, *p.overlapped); }
 
     // What the cell of a row will read and write, so that it is there when the product is done. Inline: GCC takes a function
     // that does nothing but fetch for one that does nothing, and drops the calls.
     FUSEDRNN_INLINE static void fetch(const BackwardSpan<T>& p, const BackwardRow<T>& row, Index unit) {
         if (unit >= p.hidden_size) return;
         __builtin_prefetch(row.dy + unit);
-        __builtin_prefetch(traits.has_cell ? row.c + p.stride.c + unit : row.h + p.stride.h + unit);
+        __builtin_prefetch(traits.has_cell_state ? row.c + p.stride.c + unit : row.h + p.stride.h + unit);
         for (int i = 0; i < traits.saved; ++i) __builtin_prefetch(row.saved + i * p.hidden_size + unit);
-        for (int i = 0; i < traits.gate_gradients; ++i) __builtin_prefetch(row.gates + i * p.hidden_size + unit, 1);
+        for (int i = 0; i < traits.gate_gradients; ++i) __builtin_prefetch(row.dgates + i * p.hidden_size + unit, 1);
     }
 
     template <class Left, class Finish>
@@ -135,13 +136,13 @@ struct Backward {
                                                Finish finish) {
         using S = Slices<T>;
         const Index stride = panel_depth * S::line;
-        const Index most = S::at_once(p.rows, false);
+        const Index at_once = S::at_once(p.rows, false);
         const bool fetches = S::worth_fetching(p.rows, (block_end - block_begin) * stride);
-        in_turn(ceil_div(block_end - block_begin, most), down, [&](Index i) FUSEDRNN_LAMBDA {
-            const Index block = block_begin + i * most;
-            const Index slices = block_end - block < most ? block_end - block : most, column = block * S::line;
+        in_turn(ceil_div(block_end - block_begin, at_once), down, [&](Index i) FUSEDRNN_LAMBDA {
+            const Index block = block_begin + i * at_once;
+            const Index slices = block_end - block < at_once ? block_end - block : at_once, column = block * S::line;
             const Index lanes = columns - column < slices * S::line ? columns - column : slices * S::line;
-            const typename S::Part part = {slices, S::is_half(lanes)};
+            const typename S::Extent extent = {slices, S::is_half(lanes)};
             for_each_row_tile(p.rows, S::max_rows, [&](Index first, Index rows) FUSEDRNN_LAMBDA {
                 alignas(cache_line) T sums[S::max_rows * tile_width], chain[S::max_rows * tile_width];
                 Index k = 0;
@@ -152,13 +153,13 @@ struct Backward {
                     const T* slice = panels + block * stride + k * S::line;
                     const T* next = fetches ? slice + now * S::line : nullptr;
                     if (k == 0)
-                        S::multiply_from_zero(rows, part, {{rows_now, slice, now, stride, next}}, sums, tile_width,
+                        S::multiply_from_zero(rows, extent, {{rows_now, slice, now, stride, next}}, sums, tile_width,
                                               [&](Index from, Index count) FUSEDRNN_LAMBDA {
                                                   for (Index r = 0; r < count; ++r)
                                                       fetch(p, p.row[first + from + r], column);
                                               });
                     else
-                        S::multiply_from_zero(rows, part, {{rows_now, slice, now, stride, next}}, chain, tile_width);
+                        S::multiply_from_zero(rows, extent, {{rows_now, slice, now, stride, next}}, chain, tile_width);
                     if (k) add_tile(chain, rows, ceil_div(lanes, V::width), sums);
                     k += now;
                 } while (k < depth);
@@ -185,7 +186,7 @@ struct Backward {
     // Minus zero is what leaves every number that is added to it as it is.
     FUSEDRNN_INLINE static const T* product_of(const BackwardSpan<T>& p, const BackwardRow<T>& row, const T* sums) {
         alignas(cache_line) static constexpr auto nothing = repeated<tile_width>(T(-0.0));
-        return row.gates_next == p.zeros ? nothing.value : sums;
+        return row.dgates_next == p.zeros ? nothing.value : sums;
     }
 
     template <bool Direct>
@@ -204,16 +205,16 @@ struct Backward {
 
     static void step(const BackwardSpan<T>& p, bool has_next, bool earliest, bool down) {
         const Index recurrent = p.recurrent_size();
-        const Index full = gates_with_recurrence * p.hidden_size, depth = has_next ? full : 0;
-        const auto gates = [](const BackwardRow<T>& row) FUSEDRNN_LAMBDA { return row.gates_next; };
+        const Index full = recurrent_dgates * p.hidden_size, depth = has_next ? full : 0;
+        const auto dgates = [](const BackwardRow<T>& row) FUSEDRNN_LAMBDA { return row.dgates_next; };
         if (!p.w_hr) {
-            product(p, p.w_hh, full, depth, recurrent, p.block_begin, p.block_end, down, gates,
+            product(p, p.w_hh, full, depth, recurrent, p.block_begin, p.block_end, down, dgates,
                     [&](const BackwardRow<T>& row, Index column, Index vectors, const T* sums) FUSEDRNN_LAMBDA {
                         pointwise<true>(p, row, earliest, column, vectors, product_of(p, row, sums));
                     });
             return;
         }
-        product(p, p.w_hh, full, depth, recurrent, p.proj_begin, p.proj_end, down, gates,
+        product(p, p.w_hh, full, depth, recurrent, p.proj_begin, p.proj_end, down, dgates,
                 [&](const BackwardRow<T>& row, Index column, Index vectors, const T* sums) FUSEDRNN_LAMBDA {
                     sums = product_of(p, row, sums);
                     for (Index j = 0; j < vectors; ++j) {
@@ -239,18 +240,18 @@ struct Backward {
             goes_on = p.barrier.after_step();
             for (Index r = 0; r < p.rows; ++r) {
                 BackwardRow<T>& row = p.row[r];
-                row.gates_next = row.gates + traits.recurrent_offset * p.hidden_size;
+                row.dgates_next = row.dgates + traits.recurrent_offset * p.hidden_size;
                 if constexpr (!traits.carries_dh) row.dh_carry = nullptr;
                 row.dy += p.stride.dy;
                 row.saved += p.stride.saved;
                 row.h += p.stride.h;
                 row.c += p.stride.c;
-                row.gates += p.stride.gates;
+                row.dgates += p.stride.dgates;
                 row.dh_proj += p.stride.dh_proj;
             }
         }
         if constexpr (!narrow<T>)
-            if (p.in_passing && (p.completes_passing || !goes_on)) passing(p).complete();
+            if (p.overlapped && (p.completes_overlapped || !goes_on)) interleaved(p).complete();
         return taken;
     }
 };

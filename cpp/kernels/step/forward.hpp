@@ -4,9 +4,9 @@
 #include "cells/gru.hpp"
 #include "cells/lstm.hpp"
 #include "cells/rnn.hpp"
-#include "gemm/gate_pieces.hpp"
+#include "gemm/gate_k_blocks.hpp"
 #include "gemm/gate_tile.hpp"
-#include "gemm/in_passing.hpp"
+#include "gemm/overlap.hpp"
 #include "gemm/linear.hpp"
 #include "step/sliced_forward.hpp"
 
@@ -18,7 +18,7 @@ FUSEDRNN_INLINE void advance(ForwardRow<T>& row, const ForwardStrides<T>& stride
     row.h_prev = row.h;
     row.c_prev = row.c;
     row.x += stride.x;
-    row.units += stride.units;
+    row.unprojected += stride.unprojected;
     row.h += stride.h;
     row.c += stride.c;
     if (row.saved) row.saved += stride.saved;
@@ -28,14 +28,14 @@ FUSEDRNN_INLINE void advance(ForwardRow<T>& row, const ForwardStrides<T>& stride
 template <class T>
 void project_output(const ForwardSpan<T>& p) {
     for (Index first = 0; first < p.rows; first += reduction_block) {
-        const T* units[reduction_block];
+        const T* unprojected[reduction_block];
         T* h[reduction_block];
         const Index rows = p.rows - first < reduction_block ? p.rows - first : reduction_block;
         for (Index r = 0; r < rows; ++r) {
-            units[r] = p.row[first + r].units;
+            unprojected[r] = p.row[first + r].unprojected;
             h[r] = p.row[first + r].h;
         }
-        Linear<T>::run({rows, units, h, p.hidden_size, p.proj_size, p.w_hr, nullptr, false, false, p.proj_begin,
+        Linear<T>::run({rows, unprojected, h, p.hidden_size, p.proj_size, p.w_hr, nullptr, false, false, p.proj_begin,
                         p.proj_end});
     }
 }
@@ -64,49 +64,49 @@ struct GatedForward {
     template <int MR, int U>
     static void tile(const ForwardSpan<T>& p, const ForwardRow<T>* row, Index v) {
         const UnitVector<T> at(v);
-        V sum[MR][U * Cell::sums];
+        V sum[MR][U * Cell::accumulators];
         start<MR, U>(p, row, at, sum);
         Rows<T> a = {};
         const Index recurrent = p.recurrent_size();
         if (!p.input_projected) {
             for (int r = 0; r < MR; ++r) a.pointer[r] = row[r].x;
-            accumulate_gates<T, MR, U, Cell::gates, Cell::sums>(
-                sum, a, p.w_ih, p.input_size, at, [](int g) FUSEDRNN_LAMBDA { return Cell::input_slot(g); });
+            accumulate_gates<T, MR, U, Cell::gates, Cell::accumulators>(
+                sum, a, p.w_ih, p.input_size, at, [](int g) FUSEDRNN_LAMBDA { return Cell::input_accumulator(g); });
         }
         if constexpr (MR == 1 && !narrow<T>)
-            if (p.in_passing) return tile_beside<U>(p, row, at, recurrent, sum);
+            if (p.overlapped) return tile_interleaved<U>(p, row, at, recurrent, sum);
         for (int r = 0; r < MR; ++r) a.pointer[r] = row[r].h_prev;
-        accumulate_gates<T, MR, U, Cell::gates, Cell::sums>(
-            sum, a, p.w_hh, recurrent, at, [](int g) FUSEDRNN_LAMBDA { return Cell::recurrent_slot(g); });
+        accumulate_gates<T, MR, U, Cell::gates, Cell::accumulators>(
+            sum, a, p.w_hh, recurrent, at, [](int g) FUSEDRNN_LAMBDA { return Cell::recurrent_accumulator(g); });
         finish<MR, U>(p, row, v * V::width, sum);
     }
 
     template <int U>
-    FUSEDRNN_INLINE static void tile_beside(const ForwardSpan<T>& p, const ForwardRow<T>* row, UnitVector<T> at,
-                                            Index recurrent, V (&sum)[1][U * Cell::sums]) {
+    FUSEDRNN_INLINE static void tile_interleaved(const ForwardSpan<T>& p, const ForwardRow<T>* row, UnitVector<T> at,
+                                                 Index recurrent, V (&sum)[1][U * Cell::accumulators]) {
         constexpr Index k_stride = Cell::gates * unit_block<T>;
         const Index block_stride = recurrent * k_stride;
-        passing(p).template accumulate_beside<U * Cell::gates>(
+        interleaved(p).template accumulate_interleaved<U * Cell::gates>(
             sum, row->h_prev, p.w_hh + at.block * block_stride, recurrent, k_stride,
             GateOffset<T, Cell::gates>{block_stride, unit_block<T>}, [](int j) FUSEDRNN_LAMBDA {
-                return j / Cell::gates * Cell::sums + Cell::recurrent_slot(j % Cell::gates);
+                return j / Cell::gates * Cell::accumulators + Cell::recurrent_accumulator(j % Cell::gates);
             });
         finish<1, U>(p, row, at.block * unit_block<T>, sum);
     }
 
     template <int MR, int U>
     FUSEDRNN_INLINE static void start(const ForwardSpan<T>& p, const ForwardRow<T>* row, UnitVector<T> at,
-                                      V (&sum)[MR][U * Cell::sums]) {
-        constexpr Index bias_block = Cell::sums * unit_block<T>, input_block = Cell::gates * unit_block<T>;
+                                      V (&sum)[MR][U * Cell::accumulators]) {
+        constexpr Index bias_block = Cell::accumulators * unit_block<T>, input_block = Cell::gates * unit_block<T>;
         const T* bias = p.bias + at.block * bias_block + at.within;
         const Index input = at.block * input_block + at.within;
 #pragma GCC unroll 8
         for (int r = 0; r < MR; ++r)
 #pragma GCC unroll 16
-            for (int j = 0; j < U * Cell::sums; ++j) {
-                const int slot = j % Cell::sums, u = j / Cell::sums;
-                const Index within = slot * unit_block<T> + (u % vectors_per_block<T>) * V::width;
-                if (p.input_projected && slot < Cell::gates)
+            for (int j = 0; j < U * Cell::accumulators; ++j) {
+                const int accumulator = j % Cell::accumulators, u = j / Cell::accumulators;
+                const Index within = accumulator * unit_block<T> + (u % vectors_per_block<T>) * V::width;
+                if (p.input_projected && accumulator < Cell::gates)
                     sum[r][j] = V::load(row[r].x + input + (u / vectors_per_block<T>) * input_block + within);
                 else
                     sum[r][j] = V::load(bias + (u / vectors_per_block<T>) * bias_block + within);
@@ -115,46 +115,46 @@ struct GatedForward {
 
     template <int MR, int U>
     FUSEDRNN_INLINE static void finish(const ForwardSpan<T>& p, const ForwardRow<T>* row, Index unit,
-                                       V (&sum)[MR][U * Cell::sums]) {
+                                       V (&sum)[MR][U * Cell::accumulators]) {
         if constexpr (MR == 1) {
             V between[U];
 #pragma GCC unroll 2
             for (int u = 0; u < U; ++u)
-                between[u] = Cell::first_half(&sum[0][u * Cell::sums], row[0], unit + u * V::width,
+                between[u] = Cell::first_half(&sum[0][u * Cell::accumulators], row[0], unit + u * V::width,
                                               p.hidden_size - unit - u * V::width, p.hidden_size);
 #pragma GCC unroll 2
             for (int u = 0; u < U; ++u)
-                Cell::second_half(between[u], sum[0][u * Cell::sums + Cell::second_sum], row[0], unit + u * V::width,
-                                  p.hidden_size - unit - u * V::width, p.hidden_size);
+                Cell::second_half(between[u], sum[0][u * Cell::accumulators + Cell::second_accumulator], row[0],
+                                  unit + u * V::width, p.hidden_size - unit - u * V::width, p.hidden_size);
         } else {
             static_assert(U == 1);
-            alignas(cache_line) T buffer[MR * Cell::sums * V::width];
+            alignas(cache_line) T buffer[MR * Cell::accumulators * V::width];
 #pragma GCC unroll 8
             for (int r = 0; r < MR; ++r)
 #pragma GCC unroll 4
-                for (int j = 0; j < Cell::sums; ++j) sum[r][j].store(buffer + (r * Cell::sums + j) * V::width);
+                for (int j = 0; j < Cell::accumulators; ++j) sum[r][j].store(buffer + (r * Cell::accumulators + j) * V::width);
             finish_rows<V::width>(p, row, MR, unit, buffer);
         }
     }
 
-    // The cell over several rows, whose sums lie in `sums`: [row][sum], `Stride` elements from one to the next.
+    // The cell over several rows. `accumulators`: [row][accumulator], `Stride` elements from one to the next.
     template <Index Stride>
     FUSEDRNN_INLINE static void finish_rows(const ForwardSpan<T>& p, const ForwardRow<T>* row, Index rows, Index unit,
-                                            T* sums) {
+                                            T* accumulators) {
         const Index lanes = p.hidden_size - unit;
 #pragma GCC unroll 1
         for (Index r = 0; r < rows; ++r) {
-            V own[Cell::sums];
-            T* at = sums + r * Cell::sums * Stride;
+            V own[Cell::accumulators];
+            T* at = accumulators + r * Cell::accumulators * Stride;
 #pragma GCC unroll 4
-            for (int j = 0; j < Cell::sums; ++j) own[j] = V::load(at + j * Stride);
+            for (int j = 0; j < Cell::accumulators; ++j) own[j] = V::load(at + j * Stride);
             Cell::first_half(own, row[r], unit, lanes, p.hidden_size).store(at);
         }
 #pragma GCC unroll 1
         for (Index r = 0; r < rows; ++r) {
-            const T* at = sums + r * Cell::sums * Stride;
-            static_assert(Cell::second_sum != 0);  // the first sum's place was taken by what goes between
-            Cell::second_half(V::load(at), V::load(at + Cell::second_sum * Stride), row[r], unit, lanes,
+            const T* at = accumulators + r * Cell::accumulators * Stride;
+            static_assert(Cell::second_accumulator != 0);  // the first one's place was taken by what goes between
+            Cell::second_half(V::load(at), V::load(at + Cell::second_accumulator * Stride), row[r], unit, lanes,
                               p.hidden_size);
         }
     }
@@ -165,9 +165,9 @@ struct GatedForward {
         const Index taken = walk_forward(p, [&](bool down) FUSEDRNN_LAMBDA {
             if constexpr (narrow<T>) {
                 if (p.rows > 1) return Sliced::step(p, down, finish_block);
-            } else if (Pieces::worth_it(p.rows, depth)) {
+            } else if (KBlocks::worth_it(p.rows, depth)) {
                 return in_turn(p.block_end - p.block_begin, down,
-                               [&](Index i) FUSEDRNN_LAMBDA { block_in_pieces(p, p.block_begin + i); });
+                               [&](Index i) FUSEDRNN_LAMBDA { block_in_k_blocks(p, p.block_begin + i); });
             }
             for_each_gate_tile<T>(p.rows, p.hidden_size, p.block_begin, p.block_end, down,
                                   [&](auto size, Index first, Index v) FUSEDRNN_LAMBDA {
@@ -175,46 +175,46 @@ struct GatedForward {
                                   });
         });
         if constexpr (!narrow<T>)
-            if (p.in_passing && p.completes_passing && taken == p.steps) passing(p).complete();
+            if (p.overlapped && p.completes_overlapped && taken == p.steps) interleaved(p).complete();
         return taken;
     }
 
-    using Passing = PassingTiles<T, InputProducts<T, GateColumns<T, Cell::gates>, Cell::sums>>;
-    FUSEDRNN_INLINE static Passing passing(const ForwardSpan<T>& p) { return Passing({p}, *p.in_passing); }
+    using Interleaved = InterleavedTiles<T, InputProducts<T, GateColumns<T, Cell::gates>, Cell::accumulators>>;
+    FUSEDRNN_INLINE static Interleaved interleaved(const ForwardSpan<T>& p) { return Interleaved({p}, *p.overlapped); }
 
-    using Pieces = GatePieces<T, Cell::gates>;
+    using KBlocks = GateKBlocks<T, Cell::gates>;
     using Sliced = SlicedForward<T, Cell>;
 
-    // The cell for a unit block of several rows, whose sums lie in `sums`: [row][sum][unit].
-    static void finish_block(const ForwardSpan<T>& p, const ForwardRow<T>* row, Index rows, Index block, T* sums) {
+    // The cell for a unit block of several rows. `accumulators`: [row][accumulator][unit].
+    static void finish_block(const ForwardSpan<T>& p, const ForwardRow<T>* row, Index rows, Index block, T* accumulators) {
         for (Index within = 0; within < unit_block<T>; within += V::width)
             if (const Index unit = block * unit_block<T> + within; unit < p.hidden_size)
-                finish_rows<unit_block<T>>(p, row, rows, unit, sums + within);
+                finish_rows<unit_block<T>>(p, row, rows, unit, accumulators + within);
     }
 
-    // One unit block of one step, its sums kept in memory between the pieces of the products.
-    static void block_in_pieces(const ForwardSpan<T>& p, Index block) {
-        constexpr Index gate_sums = Cell::sums * unit_block<T>, input_sums = Cell::gates * unit_block<T>;
-        alignas(cache_line) T sums[Pieces::max_rows * gate_sums];
-        T* sum_rows[Pieces::max_rows];
-        const T* left[Pieces::max_rows];
-        for (Index first = 0; first < p.rows; first += Pieces::max_rows) {
-            const Index rows = p.rows - first < Pieces::max_rows ? p.rows - first : Pieces::max_rows;
+    // One unit block of one step, its accumulators kept in memory between the products' k-blocks.
+    static void block_in_k_blocks(const ForwardSpan<T>& p, Index block) {
+        constexpr Index bias_block = Cell::accumulators * unit_block<T>, input_block = Cell::gates * unit_block<T>;
+        alignas(cache_line) T accumulators[KBlocks::max_rows * bias_block];
+        T* sum_rows[KBlocks::max_rows];
+        const T* left[KBlocks::max_rows];
+        for (Index first = 0; first < p.rows; first += KBlocks::max_rows) {
+            const Index rows = p.rows - first < KBlocks::max_rows ? p.rows - first : KBlocks::max_rows;
             const ForwardRow<T>* row = p.row + first;
             for (Index r = 0; r < rows; ++r) {
-                sum_rows[r] = sums + r * gate_sums;
-                copy_vectors(p.bias + block * gate_sums, gate_sums, sum_rows[r]);
-                if (p.input_projected) copy_vectors(row[r].x + block * input_sums, input_sums, sum_rows[r]);
+                sum_rows[r] = accumulators + r * bias_block;
+                copy_vectors(p.bias + block * bias_block, bias_block, sum_rows[r]);
+                if (p.input_projected) copy_vectors(row[r].x + block * input_block, input_block, sum_rows[r]);
             }
             if (!p.input_projected) {
                 for (Index r = 0; r < rows; ++r) left[r] = row[r].x;
-                Pieces::add(sum_rows, left, rows, p.w_ih, p.input_size, block,
-                            [](int g) FUSEDRNN_LAMBDA { return Cell::input_slot(g); });
+                KBlocks::add(sum_rows, left, rows, p.w_ih, p.input_size, block,
+                             [](int g) FUSEDRNN_LAMBDA { return Cell::input_accumulator(g); });
             }
             for (Index r = 0; r < rows; ++r) left[r] = row[r].h_prev;
-            Pieces::add(sum_rows, left, rows, p.w_hh, p.recurrent_size(), block,
-                        [](int g) FUSEDRNN_LAMBDA { return Cell::recurrent_slot(g); });
-            finish_block(p, row, rows, block, sums);
+            KBlocks::add(sum_rows, left, rows, p.w_hh, p.recurrent_size(), block,
+                         [](int g) FUSEDRNN_LAMBDA { return Cell::recurrent_accumulator(g); });
+            finish_block(p, row, rows, block, accumulators);
         }
     }
 
@@ -226,17 +226,17 @@ struct GatedForward {
     static void project_tile(const ProjectArgs<T>& p, Index first, Index v) {
         const UnitVector<T> at(v);
         constexpr Index out_block = Cell::gates * unit_block<T>;
-        const T* bias = p.bias + at.block * Cell::sums * unit_block<T> + at.within;
+        const T* bias = p.bias + at.block * Cell::accumulators * unit_block<T> + at.within;
         V sum[MR][U * Cell::gates];
         const GateOffset<T, Cell::gates> out_offset{out_block, unit_block<T>};
-        const GateOffset<T, Cell::gates> bias_offset{Cell::sums * unit_block<T>, unit_block<T>};
+        const GateOffset<T, Cell::gates> bias_offset{Cell::accumulators * unit_block<T>, unit_block<T>};
 #pragma GCC unroll 8
         for (int r = 0; r < MR; ++r)
 #pragma GCC unroll 16
             for (int j = 0; j < U * Cell::gates; ++j) sum[r][j] = V::load(bias + bias_offset(j));
         Rows<T> a = {};
         for (int r = 0; r < MR; ++r) a.pointer[r] = p.x[first + r];
-        accumulate_gates<T, MR, U, Cell::gates, Cell::gates>(sum, a, p.w_ih, p.input_size, at, SameSlot{});
+        accumulate_gates<T, MR, U, Cell::gates, Cell::gates>(sum, a, p.w_ih, p.input_size, at, SameAccumulator{});
 #pragma GCC unroll 8
         for (int r = 0; r < MR; ++r) {
             T* out = p.out + (first + r) * p.out_stride + at.block * out_block + at.within;
@@ -248,8 +248,8 @@ struct GatedForward {
     static void project(const ProjectArgs<T>& p) {
         if constexpr (narrow<T>) {
             if (p.rows > 1) return Sliced::project(p);
-        } else if (Pieces::worth_it(p.rows, p.input_size)) {
-            for (Index block = p.block_begin; block < p.block_end; ++block) project_in_pieces(p, block);
+        } else if (KBlocks::worth_it(p.rows, p.input_size)) {
+            for (Index block = p.block_begin; block < p.block_end; ++block) project_in_k_blocks(p, block);
             return;
         }
         for_each_gate_tile<T>(p.rows, p.hidden_size, p.block_begin, p.block_end, false,
@@ -258,16 +258,16 @@ struct GatedForward {
                               });
     }
 
-    static void project_in_pieces(const ProjectArgs<T>& p, Index block) {
+    static void project_in_k_blocks(const ProjectArgs<T>& p, Index block) {
         constexpr Index out_block = Cell::gates * unit_block<T>;
-        T* sum_rows[Pieces::max_rows];
-        for (Index first = 0; first < p.rows; first += Pieces::max_rows) {
-            const Index rows = p.rows - first < Pieces::max_rows ? p.rows - first : Pieces::max_rows;
+        T* sum_rows[KBlocks::max_rows];
+        for (Index first = 0; first < p.rows; first += KBlocks::max_rows) {
+            const Index rows = p.rows - first < KBlocks::max_rows ? p.rows - first : KBlocks::max_rows;
             for (Index r = 0; r < rows; ++r) {
                 sum_rows[r] = p.out + (first + r) * p.out_stride + block * out_block;
-                copy_vectors(p.bias + block * Cell::sums * unit_block<T>, out_block, sum_rows[r]);
+                copy_vectors(p.bias + block * Cell::accumulators * unit_block<T>, out_block, sum_rows[r]);
             }
-            Pieces::add(sum_rows, p.x + first, rows, p.w_ih, p.input_size, block, SameSlot{});
+            KBlocks::add(sum_rows, p.x + first, rows, p.w_ih, p.input_size, block, SameAccumulator{});
         }
     }
 };
@@ -293,18 +293,18 @@ struct RnnForward {
             const LinearPanel<T> w(p.w_ih, p.input_size, p.hidden_size, block);
             for (int r = 0; r < MR; ++r) a.pointer[r] = row[r].x;
             accumulate<V, MR, NV>(sum, a, w.first + within, p.input_size, w.k_stride,
-                                  LinearOffset<T>{w.group_stride}, SameSlot{});
+                                  LinearOffset<T>{w.group_stride}, SameAccumulator{});
         }
         const Index recurrent = p.recurrent_size();
         const LinearPanel<T> w(p.w_hh, recurrent, p.hidden_size, block);
         const LinearOffset<T> offset{w.group_stride};
         for (int r = 0; r < MR; ++r) a.pointer[r] = row[r].h_prev;
-        bool beside = false;
+        bool interleaves = false;
         if constexpr (MR == 1 && !narrow<T>)
-            if ((beside = p.in_passing))
-                passing(p).template accumulate_beside<NV>(sum, row[0].h_prev, w.first, recurrent, w.k_stride, offset,
-                                                          SameSlot{});
-        if (!beside) accumulate<V, MR, NV>(sum, a, w.first + within, recurrent, w.k_stride, offset, SameSlot{});
+            if ((interleaves = p.overlapped))
+                interleaved(p).template accumulate_interleaved<NV>(sum, row[0].h_prev, w.first, recurrent, w.k_stride,
+                                                                   offset, SameAccumulator{});
+        if (!interleaves) accumulate<V, MR, NV>(sum, a, w.first + within, recurrent, w.k_stride, offset, SameAccumulator{});
 
         alignas(cache_line) T buffer[MR * NV * V::width];
 #pragma GCC unroll 8
@@ -315,13 +315,13 @@ struct RnnForward {
     }
 
     static void finish(const ForwardSpan<T>& p, const ForwardRow<T>* row, Index rows, Index vectors, Index column,
-                       const T* sums, Index stride) {
+                       const T* accumulators, Index stride) {
         Rnn<T>::with_activation(p.nonlinearity, [&](auto activation) FUSEDRNN_LAMBDA {
             for (Index r = 0; r < rows; ++r)
 #pragma GCC unroll 1
                 for (Index j = 0; j < vectors; ++j)
-                    store_lanes(activation.value(V::load(sums + r * stride + j * V::width)),
-                                row[r].units + column + j * V::width, p.hidden_size - column - j * V::width);
+                    store_lanes(activation.value(V::load(accumulators + r * stride + j * V::width)),
+                                row[r].unprojected + column + j * V::width, p.hidden_size - column - j * V::width);
         });
     }
 
@@ -335,7 +335,7 @@ struct RnnForward {
                                     });
         });
         if constexpr (!narrow<T>)
-            if (p.in_passing && p.completes_passing && taken == p.steps) passing(p).complete();
+            if (p.overlapped && p.completes_overlapped && taken == p.steps) interleaved(p).complete();
         return taken;
     }
 
@@ -349,20 +349,20 @@ struct RnnForward {
         });
     }
 
-    using Passing = PassingTiles<T, InputProducts<T, UnitColumns<T>, 1>>;
-    FUSEDRNN_INLINE static Passing passing(const ForwardSpan<T>& p) { return Passing({p}, *p.in_passing); }
+    using Interleaved = InterleavedTiles<T, InputProducts<T, UnitColumns<T>, 1>>;
+    FUSEDRNN_INLINE static Interleaved interleaved(const ForwardSpan<T>& p) { return Interleaved({p}, *p.overlapped); }
 
     // The single sum of a unit as a gate.
     struct OneGate {
-        static constexpr int gates = 1, sums = 1, saved = 0;
-        static constexpr int input_slot(int) { return 0; }
-        static constexpr int recurrent_slot(int) { return 0; }
+        static constexpr int gates = 1, accumulators = 1, saved = 0;
+        static constexpr int input_accumulator(int) { return 0; }
+        static constexpr int recurrent_accumulator(int) { return 0; }
     };
     using Sliced = SlicedForward<T, OneGate>;
 
-    static void finish_block(const ForwardSpan<T>& p, const ForwardRow<T>* row, Index rows, Index block, T* sums) {
+    static void finish_block(const ForwardSpan<T>& p, const ForwardRow<T>* row, Index rows, Index block, T* accumulators) {
         const Index column = block * unit_block<T>, lanes = p.hidden_size - column;
-        finish(p, row, rows, ceil_div(lanes < unit_block<T> ? lanes : unit_block<T>, V::width), column, sums,
+        finish(p, row, rows, ceil_div(lanes < unit_block<T> ? lanes : unit_block<T>, V::width), column, accumulators,
                unit_block<T>);
     }
 

@@ -1,4 +1,4 @@
-// A step's products for several rows of narrow vectors: slice by slice, the sums of a unit block meeting in the L1 cache.
+// A step's products for several rows of narrow vectors: slice by slice, a unit block's accumulators meeting in the L1 cache.
 #pragma once
 
 #include "gemm/slices.hpp"
@@ -6,14 +6,14 @@
 namespace fusedrnn::FUSEDRNN_ISA {
 namespace {
 
-// Cell: gates, sums and slots, as the cells state them.
+// Cell: gates, and which accumulators they feed, as the cells state them.
 template <class T, class Cell>
 struct SlicedForward {
     using S = Slices<T>;
     static constexpr Index line = S::line;
-    static constexpr Index row_sums = Cell::sums * line;
+    static constexpr Index row_size = Cell::accumulators * line;
 
-    // finish(p, row, rows, block, sums) takes a block's sums: [row][sum][unit].
+    // finish(p, row, rows, block, accumulators) takes a block's accumulators: [row][accumulator][unit].
     template <class Finish>
     FUSEDRNN_INLINE static void step(const ForwardSpan<T>& p, bool down, Finish finish) {
         if constexpr (has_lone_gate())
@@ -28,21 +28,21 @@ struct SlicedForward {
             const Index block = p.block_begin + i * Blocks;
             const Index left = p.block_end - block, blocks = Blocks == 1 || left > Blocks ? Blocks : left;
             for_each_row_tile(p.rows, S::max_rows, [&](Index first, Index rows) FUSEDRNN_LAMBDA {
-                alignas(cache_line) T sums[S::max_rows * row_sums];
-                products<Blocks>(p, p.row + first, rows, block, blocks, down, sums);
+                alignas(cache_line) T accumulators[S::max_rows * row_size];
+                products<Blocks>(p, p.row + first, rows, block, blocks, down, accumulators);
                 for (Index b = 0; b < blocks; ++b)
-                    finish(p, p.row + first, rows, block + b, sums + b * rows * row_sums);
+                    finish(p, p.row + first, rows, block + b, accumulators + b * rows * row_size);
             });
         });
     }
 
     // What a block will be written to, and its share of the next step's input: by the time they are needed they are there.
     FUSEDRNN_INLINE static void fetch(const ForwardSpan<T>& p, const ForwardRow<T>* row, Index rows, Index block) {
-        const Index unit = block * line, share = ceil_div(p.input_size, line * (p.block_end - p.block_begin)) * line;
-        const Index begin = (block - p.block_begin) * share;
-        const Index end = p.input_projected ? begin : begin + share < p.input_size ? begin + share : p.input_size;
+        const Index unit = block * line, quota = ceil_div(p.input_size, line * (p.block_end - p.block_begin)) * line;
+        const Index begin = (block - p.block_begin) * quota;
+        const Index end = p.input_projected ? begin : begin + quota < p.input_size ? begin + quota : p.input_size;
         for (Index r = 0; r < rows; ++r) {
-            __builtin_prefetch(row[r].units + unit, 1);
+            __builtin_prefetch(row[r].unprojected + unit, 1);
             if (row[r].c) __builtin_prefetch(row[r].c + unit, 1);
             if (row[r].saved)
                 for (int i = 0; i < Cell::saved; ++i) __builtin_prefetch(row[r].saved + i * p.hidden_size + unit, 1);
@@ -50,10 +50,10 @@ struct SlicedForward {
         }
     }
 
-    // All sums of `blocks` unit blocks: [block][row][sum][unit].
+    // All accumulators of `blocks` unit blocks: [block][row][accumulator][unit].
     template <Index Blocks>
     [[gnu::noinline]] static void products(const ForwardSpan<T>& p, const ForwardRow<T>* row, Index rows,
-                                           Index first_block, Index blocks, bool down, T* sums) {
+                                           Index first_block, Index blocks, bool down, T* accumulators) {
         if (Blocks == 1) blocks = 1;  // known when compiled
         const T *x[S::max_rows], *h[S::max_rows];
         for (Index r = 0; r < rows; ++r) {
@@ -65,16 +65,18 @@ struct SlicedForward {
         const bool fetches = S::worth_fetching(rows, (p.block_end - p.block_begin) * Cell::gates * line *
                                                      (recurrent + (p.input_projected ? 0 : p.input_size)));
         for_each_group(rows, p.hidden_size, first_block, blocks, [&](Group at) FUSEDRNN_LAMBDA {
-            const typename S::Part part = {at.slices, at.half};
-            const Index input = Cell::input_slot(at.gate) * line, own = Cell::recurrent_slot(at.gate) * line;
+            const typename S::Extent extent = {at.slices, at.half};
+            const Index input = Cell::input_accumulator(at.gate) * line, own = Cell::recurrent_accumulator(at.gate) * line;
             const Index next = fetches ? at.next(down) : none;
             const auto from_x = [&]() FUSEDRNN_LAMBDA { return product(x, p.w_ih, p.input_size, at, next); };
             const auto from_h = [&]() FUSEDRNN_LAMBDA { return product(h, p.w_hh, recurrent, at, next); };
-            const T* bias = p.bias + at.block * row_sums;
-            T* block_sums = sums + (at.block - first_block) * rows * row_sums;
-            const Index bias_step = at.across ? row_sums : line, sums_step = at.across ? rows * row_sums : line;
-            const auto bias_of = [&](Index sum) FUSEDRNN_LAMBDA { return Start{bias + sum, 0, bias_step}; };
-            const auto out = [&](Index sum) FUSEDRNN_LAMBDA { return Out{block_sums + sum, row_sums, sums_step}; };
+            const T* bias = p.bias + at.block * row_size;
+            T* block_out = accumulators + (at.block - first_block) * rows * row_size;
+            const Index bias_step = at.across ? row_size : line, out_step = at.across ? rows * row_size : line;
+            const auto bias_of = [&](Index accumulator) FUSEDRNN_LAMBDA { return Start{bias + accumulator, 0, bias_step}; };
+            const auto out = [&](Index accumulator) FUSEDRNN_LAMBDA {
+                return Out{block_out + accumulator, row_size, out_step};
+            };
             const auto ahead = [&, at](Index first, Index count) FUSEDRNN_LAMBDA {
                 if (at.gate == 0)
                     for (Index b = 0; b < (at.across ? at.slices : 1); ++b) fetch(p, row + first, count, at.block + b);
@@ -83,15 +85,15 @@ struct SlicedForward {
             const Index step = at.step() * line;
             if (input == own) {
                 if (p.input_projected)
-                    return S::multiply(rows, part, {from_h()}, {{projected, projected_stride, step}, out(own)}, ahead);
-                return S::multiply(rows, part, {from_x(), from_h()}, {bias_of(own), out(own)}, ahead);
+                    return S::multiply(rows, extent, {from_h()}, {{projected, projected_stride, step}, out(own)}, ahead);
+                return S::multiply(rows, extent, {from_x(), from_h()}, {bias_of(own), out(own)}, ahead);
             }
             if (p.input_projected)
                 for (Index s = 0; s < at.slices; ++s)
-                    copy_lines(projected + s * step, projected_stride, rows, block_sums + s * sums_step + input);
+                    copy_lines(projected + s * step, projected_stride, rows, block_out + s * out_step + input);
             else
-                S::multiply(rows, part, {from_x()}, {bias_of(input), out(input)});
-            S::multiply(rows, part, {from_h()}, {bias_of(own), out(own)});
+                S::multiply(rows, extent, {from_x()}, {bias_of(input), out(input)});
+            S::multiply(rows, extent, {from_h()}, {bias_of(own), out(own)});
         });
     }
 
@@ -103,7 +105,7 @@ struct SlicedForward {
                 for_each_group(rows, p.hidden_size, block, 1, [&](Group at) FUSEDRNN_LAMBDA {
                     const Index next = fetches ? at.next(false) : none;
                     S::multiply(rows, {at.slices, at.half}, {product(p.x + first, p.w_ih, p.input_size, at, next)},
-                                {{p.bias + block * row_sums + at.gate * line, 0}, {out + at.slice() * line, p.out_stride}});
+                                {{p.bias + block * row_size + at.gate * line, 0}, {out + at.slice() * line, p.out_stride}});
                 });
             });
     }
@@ -131,9 +133,9 @@ private:
         }
     };
 
-    // Whether the sums of this gate and the next are neighbours.
+    // Whether the accumulators of this gate and the next are neighbours.
     static constexpr bool has_neighbour(int gate) {
-        return gate + 1 < Cell::gates && Cell::recurrent_slot(gate + 1) == gate + 1;
+        return gate + 1 < Cell::gates && Cell::recurrent_accumulator(gate + 1) == gate + 1;
     }
 
     static constexpr bool has_lone_gate() {
@@ -166,7 +168,7 @@ private:
     static void copy_lines(const T* from, Index stride, Index rows, T* to) {
         for (Index r = 0; r < rows; ++r)
             for (Index i = 0; i < line; i += Vec<T>::width)
-                Vec<T>::load(from + r * stride + i).store(to + r * row_sums + i);
+                Vec<T>::load(from + r * stride + i).store(to + r * row_size + i);
     }
 };
 

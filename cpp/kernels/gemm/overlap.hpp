@@ -1,7 +1,7 @@
-// Products in passing. The products of one row with W_hh wait for its weights, which L2 brings at half the speed at which
-// they could be multiplied. The FMA units take products of W_ih meanwhile: forward those of the next steps' inputs, on the
-// way back dx of the steps that are done. Tiles of several steps and a few columns, whose weights are read once for all
-// of those steps.
+// Overlapped products. The products of one row with W_hh wait for its weights, which L2 brings at half the speed at which
+// they could be multiplied. Products with W_ih are interleaved with those loads: forward the input projection of the next
+// steps, in the backward pass dx of the steps that are done. Tiles of several steps and a few columns, whose weights are
+// read once for all of those steps.
 #pragma once
 
 #include "gemm/linear.hpp"
@@ -40,8 +40,8 @@ struct UnitColumns {
 };
 
 // The input products of the next steps: what project() would store, of the span's blocks. One chain, from the bias, which
-// has `Sums` of a unit block.
-template <class T, class Columns, int Sums>
+// has `Accumulators` accumulators a unit block.
+template <class T, class Columns, int Accumulators>
 struct InputProducts {
     using V = Vec<T>;
     const ForwardSpan<T>& p;
@@ -55,7 +55,7 @@ struct InputProducts {
     FUSEDRNN_INLINE Index end_of_chain(Index) const { return p.input_size; }
     FUSEDRNN_INLINE ColumnWeights<T> weights(Index column) const { return Columns::weights(p, column); }
     FUSEDRNN_INLINE const T* start(Index column) const {
-        return p.bias + (column / Columns::of_block * Sums + column % Columns::of_block) * unit_block<T>;
+        return p.bias + (column / Columns::of_block * Accumulators + column % Columns::of_block) * unit_block<T>;
     }
     FUSEDRNN_INLINE void put(V sum, T* out, Index column, Index) const { sum.store(out + column * V::width); }
 };
@@ -87,36 +87,38 @@ struct InputGradients {
 };
 
 template <class T, class Product>
-class PassingTiles {
+class InterleavedTiles {
     using V = Vec<T>;
     static_assert(!narrow<T>);
-    static constexpr int rows = InPassing<T>::rows, half = rows / 2, vectors = 2;
-    static constexpr Index beside = 2;  // rows of the recurrent panel beside one of W_ih's
+    static constexpr int rows = OverlappedProduct<T>::rows, half = rows / 2, vectors = 2;
+    static constexpr Index recurrent_rows = 2;  // of the recurrent panel, to one row of W_ih's
 
 public:
-    FUSEDRNN_INLINE PassingTiles(const Product& product, InPassing<T>& work)
+    FUSEDRNN_INLINE InterleavedTiles(const Product& product, OverlappedProduct<T>& work)
         : product_(product), work_(work), begin_(product.begin()), columns_(product.end() - begin_),
           depth_(product.depth()) {}
 
-    // sum[slot(j)] += a[k] * vector j of the panel's row k, as accumulate() does, and tiles in passing while there are any.
-    template <int NV, int NSums, class Offset, class Slot>
-    FUSEDRNN_INLINE void accumulate_beside(V (&sum)[1][NSums], const T* a, const T* panel, Index depth, Index k_stride,
-                                           Offset offset, Slot slot) {
+    // sum[accumulator_of(j)] += a[k] * vector j of the panel's row k, as accumulate() does, interleaved with the overlapped
+    // product's tiles while there are any.
+    template <int NV, int NSums, class Offset, class AccumulatorOf>
+    FUSEDRNN_INLINE void accumulate_interleaved(V (&sum)[1][NSums], const T* a, const T* panel, Index depth, Index k_stride,
+                                                Offset offset, AccumulatorOf accumulator_of) {
         Index k = 0;
-        while (!is_done() && k + beside <= depth) {
-            const Index here = (depth - k) / beside, there = left_of_chain(), n = here < there ? here : there;
+        while (!is_done() && k + recurrent_rows <= depth) {
+            const Index here = (depth - k) / recurrent_rows, there = left_of_chain(), n = here < there ? here : there;
             go_on(n, [&](Index i) FUSEDRNN_LAMBDA {
 #pragma GCC unroll 2
-                for (Index row = k + i * beside, end = row + beside; row < end; ++row) {
+                for (Index row = k + i * recurrent_rows, end = row + recurrent_rows; row < end; ++row) {
                     const V value = V::broadcast(a[row]);
 #pragma GCC unroll 8
                     for (int j = 0; j < NV; ++j)
-                        sum[0][slot(j)] = fma(value, V::load(panel + row * k_stride + offset(j)), sum[0][slot(j)]);
+                        sum[0][accumulator_of(j)] =
+                            fma(value, V::load(panel + row * k_stride + offset(j)), sum[0][accumulator_of(j)]);
                 }
             });
-            k += n * beside;
+            k += n * recurrent_rows;
         }
-        accumulate<V, 1, NV>(sum, Rows<T>{{a + k}}, panel + k * k_stride, depth - k, k_stride, offset, slot);
+        accumulate<V, 1, NV>(sum, Rows<T>{{a + k}}, panel + k * k_stride, depth - k, k_stride, offset, accumulator_of);
     }
 
     // What is left, by itself.
@@ -197,7 +199,7 @@ private:
     FUSEDRNN_INLINE T* at(int row, int vector) const { return work_.sums + (row * vectors + vector) * V::width; }
 
     const Product product_;
-    InPassing<T>& work_;
+    OverlappedProduct<T>& work_;
     const Index begin_, columns_, depth_;
 };
 

@@ -1,4 +1,4 @@
-// What a network owns beside its description; tapes share it, so that they may outlive the network.
+// What a network and its tapes share: its description, weights and pools. Tapes hold it, so that they may outlive the network.
 #pragma once
 
 #include "fusedrnn/network.hpp"
@@ -9,8 +9,8 @@
 namespace fusedrnn {
 
 template <class T>
-struct Network<T>::State {
-    explicit State(const NetworkSpec& described) : spec(described), weights(described) {}
+struct Network<T>::Shared {
+    explicit Shared(const NetworkSpec& described) : spec(described), weights(described) {}
     const NetworkSpec spec;
     WeightCache<T> weights;
     WorkspacePool<T> workspaces;

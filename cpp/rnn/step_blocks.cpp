@@ -1,0 +1,26 @@
+// Cuts the backward pass of a layer into blocks of steps.
+#include "rnn/step_blocks.hpp"
+
+namespace fusedrnn {
+
+StepBlocks::StepBlocks(const Schedule& schedule, Index rows) : place_(static_cast<std::size_t>(schedule.steps())) {
+    Index left = schedule.total();  // row-steps before the step blocks so far
+    for (Index end = schedule.steps(); end > 0;) {
+        Index begin = end, taken = 0;
+        // What would be less than half a step block at the sequence's beginning goes with the one after.
+        while (begin > 0 && (taken < rows || left < rows / 2)) {
+            --begin;
+            taken += schedule.active(begin);
+            left -= schedule.active(begin);
+        }
+        step_blocks_.push_back({begin, end});
+        rows_ = std::max(rows_, taken);
+        end = begin;
+    }
+    for (Index step_block = 0; step_block < count(); ++step_block)
+        for (Index step = steps(step_block).begin; step < steps(step_block).end; ++step)
+            place_[static_cast<std::size_t>(step)] =
+                step_block % at_once * rows_ + schedule.packed(step, 0) - schedule.packed(steps(step_block).begin, 0);
+}
+
+}  // namespace fusedrnn
