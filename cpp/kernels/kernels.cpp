@@ -40,6 +40,8 @@ void evaluate(MathFunction function, const T* x, T* y, Index n) {
 
 template <class T>
 constexpr Kernels<T> make_kernels() {
+    // The lists below are in the order of the kinds.
+    static_assert(Rnn<T>::kind == CellKind{0} && Lstm<T>::kind == CellKind{1} && Gru<T>::kind == CellKind{2} && cell_kind_count == 3);
     return {
         Blocking<T>::max_rows,
         Blocking<T>::enough_rows,
