@@ -61,7 +61,7 @@ private:
     Sleepers arrival_, opening_;
 };
 
-// Once in a process: the least of several trains of rounds. Returns false where the barrier was given up.
+// Once in a process: the shortest of several trains of rounds.
 void measure_barrier(Barrier& barrier, int index) {
     constexpr int trains = 6, rounds = 16;
     Nanoseconds shortest = never, waited = 0;
@@ -84,7 +84,7 @@ public:
         if (const int index = gathering_.enter(); index > 0) run(index, slot);
     }
 
-    // The calling thread, with those who come. `retry`: when to try again if nobody does.
+    // The calling thread, with those who come.
     void lead(int others, Nanoseconds patience) {
         const Nanoseconds start = now();
         size_ = 1 + gathering_.close(others, patience);

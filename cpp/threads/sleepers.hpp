@@ -11,34 +11,54 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <cstdint>
+#include <memory>
 #include <mutex>
+#include <new>
+
+#include "threads/fork_safe_mutex.hpp"
 
 namespace fusedrnn {
 
 class Sleepers {
 public:
+    Sleepers() { new (&condition_) Condition; }
+    // In a child that was forked meanwhile the sleepers are the parent's. Destroying a condition variable would wait for them.
+    ~Sleepers() {
+        if (of_this_process()) std::destroy_at(condition());
+    }
+    Sleepers(const Sleepers&) = delete;
+    Sleepers& operator=(const Sleepers&) = delete;
+
     // Returns once done().
     template <class Done>
     void sleep_until(Done done) {
-        std::unique_lock lock(mutex_);
-        count_.fetch_add(1);                      // S1
-        while (!done()) changed_.wait(lock);      // S2
+        std::unique_lock lock(condition()->mutex);
+        count_.fetch_add(1);                                 // S1
+        while (!done()) condition()->changed.wait(lock);     // S2
         count_.fetch_sub(1);
     }
 
     void wake_all() {
-        if (count_.load() == 0) return;           // W2
-        { const std::lock_guard lock(mutex_); }   // whoever has counted itself sleeps by now, or has looked since W1
-        changed_.notify_all();
+        if (count_.load() == 0 || !of_this_process()) return;      // W2
+        { const std::lock_guard lock(condition()->mutex); }        // whoever has counted itself sleeps by now, or has looked since W1
+        condition()->changed.notify_all();
     }
 
     // Whether someone sleeps, or is about to.
     bool any() const { return count_.load(std::memory_order_relaxed) > 0; }
 
 private:
+    struct Condition {
+        std::mutex mutex;
+        std::condition_variable changed;
+    };
+    Condition* condition() { return std::launder(reinterpret_cast<Condition*>(&condition_)); }
+    bool of_this_process() const { return fork_generation() == generation_; }
+
     std::atomic<int> count_{0};
-    std::mutex mutex_;
-    std::condition_variable changed_;
+    const std::uint32_t generation_ = fork_generation();
+    alignas(Condition) unsigned char condition_[sizeof(Condition)];
 };
 
 }  // namespace fusedrnn
