@@ -188,4 +188,4 @@ def test_every_equation_is_on_the_page_and_every_equation_of_a_cell_is_in_the_co
         assert set(cited) <= set(defined), path
         if path.parent.name == "cells":  # from the first equation to the last
             letter = cited[0][0]
-            assert max(int(n[1:]) for n in cited) == sum(n[0] == letter for n in defined), path
+            assert max(int(n[1:]) for n in cited if n[0] == letter) == sum(n[0] == letter for n in defined), path

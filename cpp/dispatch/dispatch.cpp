@@ -49,6 +49,7 @@ const KernelTable* best() {
     return chosen;
 }
 
+// Without order: the tables are constants, there before any thread is; a call uses the one it has read.
 std::atomic<const KernelTable*>& current() {
     static std::atomic<const KernelTable*> table{best()};
     return table;
@@ -92,7 +93,7 @@ std::string current_isa() { return current_kernels().name; }
 void use_isa(const std::string& name) {
     for (const KernelTable* table : compiled())
         if (name == table->name && machine_runs(name)) {
-            current().store(table);
+            current().store(table, std::memory_order_relaxed);
             return;
         }
     throw std::invalid_argument("isa: '" + name + "' is not available here; available: " + joined(available_isas()));
