@@ -10,7 +10,7 @@
 #include "bindings/register.hpp"
 #include "dispatch/dispatch.hpp"
 #include "fusedrnn/runtime.hpp"
-#include "rnn/buffer.hpp"
+#include "memory/buffer.hpp"
 #include "threads/parallel.hpp"
 
 namespace fusedrnn::bindings {

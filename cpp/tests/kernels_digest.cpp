@@ -14,7 +14,7 @@
 #include "dispatch/dispatch.hpp"
 #include "fusedrnn/runtime.hpp"
 #include "random.hpp"
-#include "rnn/packed_weights.hpp"
+#include "rnn/weights/packed_network.hpp"
 
 namespace {
 

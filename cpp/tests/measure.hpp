@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "ceilings.hpp"
-#include "rnn/buffer.hpp"
+#include "memory/buffer.hpp"
 
 namespace fusedrnn_test {
 

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <latch>
 #include <mutex>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -127,9 +128,11 @@ void test_one_process(Checks& checks) {
 
 }  // namespace
 
-int main() {
+// test_fork_safe_mutex [no-fork]: with no-fork, only what needs no child.
+int main(int count, char** arguments) {
     Checks checks;
     test_one_process(checks);
+    if (count > 1 && std::string_view(arguments[1]) == "no-fork") return checks.finish();
 #if !defined(__SANITIZE_THREAD__)  // which lets no child of many threads start threads
     test_held_at_the_fork(checks);
     test_free_at_the_fork(checks);

@@ -20,7 +20,7 @@
 #include "fusedrnn/runtime.hpp"
 #include "kernels/kernel_table.hpp"
 #include "random.hpp"
-#include "rnn/step_blocks.hpp"
+#include "rnn/plan/step_blocks.hpp"
 #include "threads/team_mode.hpp"
 
 namespace {

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "check.hpp"
-#include "rnn/pool.hpp"
+#include "memory/pool.hpp"
 
 namespace {
 

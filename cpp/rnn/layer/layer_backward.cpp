@@ -1,12 +1,13 @@
 // One layer backward: back through time, then dx, dh0 and the weights' gradients, with the threads that share it.
 #include <algorithm>
 
-#include "rnn/back_through_time.hpp"
-#include "rnn/direction_backward.hpp"
-#include "rnn/layer.hpp"
-#include "rnn/split.hpp"
-#include "rnn/thread_share.hpp"
-#include "rnn/weight_gradient.hpp"
+#include "rnn/layer/back_through_time.hpp"
+#include "rnn/layer/direction_backward.hpp"
+#include "rnn/layer/layer.hpp"
+#include "rnn/plan/overlap.hpp"
+#include "rnn/plan/split.hpp"
+#include "rnn/plan/thread_share.hpp"
+#include "rnn/layer/weight_gradient.hpp"
 
 namespace fusedrnn {
 namespace {

@@ -1,5 +1,5 @@
 // The public class Tape: what a recorded call keeps, and backward through the layers.
-#include "rnn/tape.hpp"
+#include "rnn/network/tape.hpp"
 
 #include <algorithm>
 

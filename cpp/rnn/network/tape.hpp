@@ -5,10 +5,10 @@
 #include <vector>
 
 #include "fusedrnn/network.hpp"
-#include "rnn/layer.hpp"
-#include "rnn/network_shared.hpp"
-#include "rnn/packed_weights.hpp"
-#include "rnn/schedule.hpp"
+#include "rnn/layer/layer.hpp"
+#include "rnn/network/network_shared.hpp"
+#include "rnn/weights/packed_network.hpp"
+#include "rnn/plan/schedule.hpp"
 
 namespace fusedrnn {
 

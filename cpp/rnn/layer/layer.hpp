@@ -4,19 +4,13 @@
 #include <vector>
 
 #include "fusedrnn/network.hpp"
-#include "rnn/packed_weights.hpp"
-#include "rnn/schedule.hpp"
-#include "rnn/workspace.hpp"
+#include "rnn/weights/packed_network.hpp"
+#include "rnn/plan/schedule.hpp"
+#include "rnn/layer/workspace.hpp"
 #include "threads/parallel.hpp"
 #include "threads/progress.hpp"
 
 namespace fusedrnn {
-
-// Of W_ih and W_hh, for `units` of a layer whose input has `input` values.
-template <class T>
-Index weight_bytes(const NetworkSpec& spec, Index input, Index units) {
-    return units * spec.traits().gates * (input + spec.recurrent_size()) * static_cast<Index>(sizeof(T));
-}
 
 // What one direction of a layer keeps for its backward pass, in packed order (Schedule::packed).
 template <class T>

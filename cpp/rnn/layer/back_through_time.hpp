@@ -5,10 +5,10 @@
 #include <vector>
 
 #include "fusedrnn/interrupt.hpp"
-#include "rnn/direction_backward.hpp"
-#include "rnn/overlap.hpp"
-#include "rnn/split.hpp"
-#include "rnn/thread_share.hpp"
+#include "rnn/layer/direction_backward.hpp"
+#include "rnn/plan/overlap.hpp"
+#include "rnn/plan/split.hpp"
+#include "rnn/plan/thread_share.hpp"
 
 namespace fusedrnn {
 

@@ -2,9 +2,9 @@
 #pragma once
 
 #include "fusedrnn/network.hpp"
-#include "rnn/packed_weights.hpp"
-#include "rnn/tape_storage.hpp"
-#include "rnn/workspace.hpp"
+#include "rnn/weights/weight_cache.hpp"
+#include "rnn/network/tape_storage.hpp"
+#include "rnn/layer/workspace.hpp"
 
 namespace fusedrnn {
 

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "rnn/direction_backward.hpp"
+#include "rnn/layer/direction_backward.hpp"
 #include "threads/parallel.hpp"
 
 namespace fusedrnn {

@@ -6,9 +6,9 @@
 
 #include "fusedrnn/network.hpp"
 #include "fusedrnn/runtime.hpp"
-#include "rnn/layer.hpp"
-#include "rnn/split.hpp"
-#include "rnn/tape.hpp"
+#include "rnn/layer/layer.hpp"
+#include "rnn/plan/split.hpp"
+#include "rnn/network/tape.hpp"
 
 namespace fusedrnn {
 

@@ -2,10 +2,10 @@
 #include <algorithm>
 
 #include "fusedrnn/interrupt.hpp"
-#include "rnn/overlap.hpp"
-#include "rnn/layer.hpp"
-#include "rnn/split.hpp"
-#include "rnn/thread_share.hpp"
+#include "rnn/plan/overlap.hpp"
+#include "rnn/layer/layer.hpp"
+#include "rnn/plan/split.hpp"
+#include "rnn/plan/thread_share.hpp"
 
 namespace fusedrnn {
 namespace {

@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "rnn/layer.hpp"
+#include "rnn/layer/layer.hpp"
 
 namespace fusedrnn {
 

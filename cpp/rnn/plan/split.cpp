@@ -1,5 +1,5 @@
 // Decides how a layer is shared between threads, and between how many: rows, units, directions or whole layers.
-#include "rnn/split.hpp"
+#include "rnn/plan/split.hpp"
 
 #include <algorithm>
 

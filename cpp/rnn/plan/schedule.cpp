@@ -1,5 +1,5 @@
 // Sorts the rows of a batch by length and cuts the sequence into spans.
-#include "rnn/schedule.hpp"
+#include "rnn/plan/schedule.hpp"
 
 #include <algorithm>
 

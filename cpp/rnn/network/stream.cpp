@@ -3,7 +3,7 @@
 #include <atomic>
 #include <utility>
 
-#include "rnn/network_shared.hpp"
+#include "rnn/network/network_shared.hpp"
 
 namespace fusedrnn {
 namespace {

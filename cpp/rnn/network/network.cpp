@@ -1,10 +1,10 @@
 // The public class Network: every call as a walk over the layers.
 #include "fusedrnn/network.hpp"
 
-#include "rnn/checkpoint.hpp"
-#include "rnn/network_shared.hpp"
-#include "rnn/stack_forward.hpp"
-#include "rnn/tape.hpp"
+#include "rnn/network/checkpoint.hpp"
+#include "rnn/network/network_shared.hpp"
+#include "rnn/network/stack_forward.hpp"
+#include "rnn/network/tape.hpp"
 
 namespace fusedrnn {
 

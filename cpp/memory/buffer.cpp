@@ -1,5 +1,5 @@
 // Allocates aligned memory, on huge pages where it is large.
-#include "rnn/buffer.hpp"
+#include "memory/buffer.hpp"
 
 #include <cstdlib>
 #include <new>

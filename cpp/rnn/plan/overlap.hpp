@@ -1,10 +1,15 @@
 // Where the products of one row with W_ih are overlapped (kernels/gemm/overlap.hpp).
 #pragma once
 
-#include "rnn/layer.hpp"
-#include "rnn/thread_share.hpp"
+#include "rnn/plan/thread_share.hpp"
 
 namespace fusedrnn {
+
+// How many bytes W_ih and W_hh take for `units` of a layer whose input has `input` values.
+template <class T>
+Index weight_bytes(const NetworkSpec& spec, Index input, Index units) {
+    return units * spec.traits().gates * (input + spec.recurrent_size()) * static_cast<Index>(sizeof(T));
+}
 
 // Whether the products with W_ih of one row, whose steps are bound by reading W_hh, are overlapped. Not where there are too
 // few for a tile to be worth interrupting, nor where W_hh stays in an L1 cache, nor where the weights that are in use at once

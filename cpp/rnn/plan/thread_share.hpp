@@ -2,7 +2,7 @@
 #pragma once
 
 #include "kernels/kernel_table.hpp"
-#include "rnn/split.hpp"
+#include "rnn/plan/split.hpp"
 #include "threads/parallel.hpp"
 
 namespace fusedrnn {

@@ -1,8 +1,8 @@
 // What the phases of a layer's backward pass share, for one direction.
 #pragma once
 
-#include "rnn/layer.hpp"
-#include "rnn/step_blocks.hpp"
+#include "rnn/layer/layer.hpp"
+#include "rnn/plan/step_blocks.hpp"
 
 namespace fusedrnn {
 

@@ -4,8 +4,8 @@
 #include <vector>
 
 #include "kernels/kernel_table.hpp"
-#include "rnn/buffer.hpp"
-#include "rnn/pool.hpp"
+#include "memory/buffer.hpp"
+#include "memory/pool.hpp"
 
 namespace fusedrnn {
 

@@ -1,5 +1,5 @@
 // Cuts the backward pass of a layer into blocks of steps.
-#include "rnn/step_blocks.hpp"
+#include "rnn/plan/step_blocks.hpp"
 
 namespace fusedrnn {
 

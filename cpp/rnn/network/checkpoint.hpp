@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "fusedrnn/network.hpp"
-#include "rnn/buffer.hpp"
-#include "rnn/network_shared.hpp"
-#include "rnn/packed_weights.hpp"
+#include "memory/buffer.hpp"
+#include "rnn/network/network_shared.hpp"
+#include "rnn/weights/packed_network.hpp"
 
 namespace fusedrnn {
 

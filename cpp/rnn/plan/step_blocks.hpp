@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "rnn/schedule.hpp"
+#include "rnn/plan/schedule.hpp"
 
 namespace fusedrnn {
 

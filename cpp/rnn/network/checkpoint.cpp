@@ -1,12 +1,12 @@
 // Backward with checkpoints: the sequence is recorded again in parts, from the last to the first.
-#include "rnn/checkpoint.hpp"
+#include "rnn/network/checkpoint.hpp"
 
 #include <algorithm>
 #include <stdexcept>
 
 #include "dispatch/dispatch.hpp"
 #include "fusedrnn/interrupt.hpp"
-#include "rnn/stack_forward.hpp"
+#include "rnn/network/stack_forward.hpp"
 
 namespace fusedrnn {
 namespace {
