@@ -1,7 +1,8 @@
-// A parallel region in which each of two threads works for 50 us, OpenMP's and ours, alone and beside a process that computes all the time: why
-// fusedrnn has threads of its own (docs/design/threads.md).
+// A parallel region in which each of two threads works for 50 us, OpenMP's and ours, alone and beside a process that
+// computes all the time: why fusedrnn has threads of its own (docs/design/threads.md).
 //
-//   g++ -O2 -std=c++20 -fopenmp -pthread -Icpp -Icpp/include benchmarks/openmp_regions.cpp cpp/threads/*.cpp -o regions && ./regions
+//   g++ -O2 -std=c++20 -fopenmp -pthread -Icpp -Icpp/include benchmarks/openmp_regions.cpp cpp/threads/*.cpp -o regions
+//   && ./regions
 #include <omp.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -18,7 +19,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-double microseconds(Clock::time_point since) { return std::chrono::duration<double, std::micro>(Clock::now() - since).count(); }
+double microseconds(Clock::time_point since) {
+    return std::chrono::duration<double, std::micro>(Clock::now() - since).count();
+}
 
 // Both threads work for so long in a region, so that there is something to share out.
 void work() {
@@ -38,8 +41,8 @@ void time(const char* name, const char* where, Region region) {
     std::sort(times.begin(), times.end());
     double sum = 0;
     for (const double one : times) sum += one;
-    std::printf("%-8s %-22s mean %8.1f us  median %8.1f us  99 %% %8.1f us\n", name, where, sum / rounds, times[rounds / 2],
-                times[rounds * 99 / 100]);
+    std::printf("%-8s %-22s mean %8.1f us  median %8.1f us  99 %% %8.1f us\n", name, where, sum / rounds,
+                times[rounds / 2], times[rounds * 99 / 100]);
     std::fflush(stdout);
 }
 

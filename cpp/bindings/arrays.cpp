@@ -38,15 +38,16 @@ py::array without_subclass(const py::array& array) {
 
 py::array copy_of(const py::array& array) {
     constexpr int c_order = 0;
-    const auto copy = py::reinterpret_steal<py::array>(py::detail::npy_api::get().PyArray_NewCopy_(array.ptr(), c_order));
+    const auto copy =
+        py::reinterpret_steal<py::array>(py::detail::npy_api::get().PyArray_NewCopy_(array.ptr(), c_order));
     if (!copy) throw py::error_already_set();
     return copy;
 }
 
 py::array require_array(const py::handle& value, const char* name, const py::dtype& type) {
     if (!py::isinstance<py::array>(value))
-        throw py::type_error(std::string(name) + ": expected a numpy.ndarray of " + std::string(py::str(py::object(type))) +
-                             ", got " + Py_TYPE(value.ptr())->tp_name);
+        throw py::type_error(std::string(name) + ": expected a numpy.ndarray of " +
+                             std::string(py::str(py::object(type))) + ", got " + Py_TYPE(value.ptr())->tp_name);
     const py::array array = without_subclass(py::reinterpret_borrow<py::array>(value));
     if (!has_type(array, type)) {
         const std::string order = array.dtype().attr("isnative").cast<bool>() ? "" : " in foreign byte order";
@@ -67,8 +68,8 @@ void require_shape(const py::array& array, const char* name, const std::vector<I
 void require_size(const char* name, Index value, Index min) {
     constexpr Index max = (Index{1} << 31) - 1;
     if (value < min || value > max)
-        throw py::value_error(std::string(name) + ": expected from " + std::to_string(min) + " to " + std::to_string(max) +
-                              ", got " + std::to_string(value));
+        throw py::value_error(std::string(name) + ": expected from " + std::to_string(min) + " to " +
+                              std::to_string(max) + ", got " + std::to_string(value));
 }
 
 void require_writeable(const py::array& array, const char* name) {

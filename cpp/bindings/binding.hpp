@@ -18,7 +18,8 @@ struct Binding {
 };
 
 template <class T>
-void bind_parameter(Binding<T>& binding, const std::vector<Parameter>& described, std::size_t index, const py::handle& value) {
+void bind_parameter(Binding<T>& binding, const std::vector<Parameter>& described, std::size_t index,
+                    const py::handle& value) {
     const Parameter& parameter = described[index];
     const py::array array = require_array(value, parameter.name.c_str(), type_of<T>());
     require_shape(array, parameter.name.c_str(), parameter.shape());

@@ -8,10 +8,10 @@
 
 namespace fusedrnn::bindings {
 
-// About 10 microseconds where a processor does 6 multiply-adds a nanosecond, a slow one of those with AVX2. A call that lets go of the
-// lock beside a busy Python thread gets it back after that thread's switch interval, 5 ms by default: for work that is over
-// sooner than another thread would notice that is no bargain. Such a call may still get a team of threads, with slow kernels:
-// it waits for workers that have begun its own job only, and a worker never takes the lock.
+// About 10 microseconds where a processor does 6 multiply-adds a nanosecond, a slow one of those with AVX2. A call that
+// lets go of the lock beside a busy Python thread gets it back after that thread's switch interval, 5 ms by default:
+// for work that is over sooner than another thread would notice that is no bargain. Such a call may still get a team of
+// threads, with slow kernels: it waits for workers that have begun its own job only, and a worker never takes the lock.
 inline constexpr double multiply_adds_worth_the_gil = 65536;
 
 inline bool is_long(double multiply_adds) { return multiply_adds > multiply_adds_worth_the_gil; }
@@ -30,8 +30,8 @@ inline double forward_work(const NetworkSpec& spec, Index steps, Index rows) {
     return work * static_cast<double>(spec.directions()) * static_cast<double>(steps);
 }
 
-// The gradients of the gates' inputs and of the weights take a forward pass's work each; with checkpoints the forward pass is
-// run again before.
+// The gradients of the gates' inputs and of the weights take a forward pass's work each; with checkpoints the forward
+// pass is run again before.
 inline double backward_work(const NetworkSpec& spec, Index steps, Index rows) {
     return 3 * forward_work(spec, steps, rows);
 }

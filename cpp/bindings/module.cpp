@@ -30,11 +30,12 @@ PYBIND11_MODULE(_core, module) {
 
 #undef PyInit__core
 
-// pybind11's entry takes the main interpreter's lock, for which a sub-interpreter's first import would wait for ever: there
-// this thread has it already.
+// pybind11's entry takes the main interpreter's lock, for which a sub-interpreter's first import would wait for ever:
+// there this thread has it already.
 extern "C" PYBIND11_EXPORT PyObject* PyInit__core();
 extern "C" PYBIND11_EXPORT PyObject* PyInit__core() {
     if (PyInterpreterState_Get() == PyInterpreterState_Main()) return fusedrnn::bindings::fusedrnn_core_init();
-    PyErr_SetString(PyExc_ImportError, "fusedrnn: expected the main interpreter, it cannot be imported in a sub-interpreter");
+    PyErr_SetString(PyExc_ImportError,
+                    "fusedrnn: expected the main interpreter, it cannot be imported in a sub-interpreter");
     return nullptr;
 }

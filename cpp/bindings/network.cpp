@@ -74,9 +74,8 @@ public:
         compute(work(arguments.in.shape),
                 [&] { tape = network_.record(binding->pointers, arguments.in, record_options, results.out); });
         if (!checkpoint) arguments.kept_alive.clear();  // a whole tape has copies of its own
-        std::unique_ptr<PyTape> recorded =
-            std::make_unique<TypedTape<T>>(spec(), arguments.in.shape, options.batch_first, std::move(tape),
-                                           std::move(arguments.kept_alive));
+        std::unique_ptr<PyTape> recorded = std::make_unique<TypedTape<T>>(
+            spec(), arguments.in.shape, options.batch_first, std::move(tape), std::move(arguments.kept_alive));
         return py::make_tuple(results.y, results.h_n, results.c_n, results.cell_states, to_python(std::move(recorded)));
     }
 
@@ -103,8 +102,9 @@ private:
     void check_checkpoint(Index every) const {
         if (every < 0) throw py::value_error("checkpoint: expected at least 1, got " + std::to_string(every));
         if (every && (spec().bidirectional || spec().reverse))
-            throw py::value_error("checkpoint: expected None, the steps of a bidirectional network cannot be run again "
-                                  "piece by piece");
+            throw py::value_error(
+                "checkpoint: expected None, the steps of a bidirectional network cannot be run again "
+                "piece by piece");
     }
 
     std::vector<View<const T>> check_masks(Arguments<T>& arguments, const py::object& masks) const {
@@ -195,9 +195,9 @@ PyObject* forward(PyObject* self, PyObject* const* values, Py_ssize_t positional
             "forward", {"x", "h0", "c0", "lengths", "reset", "batch_first", "return_cell"}, 1, 3};
         const auto [x, h0, c0, lengths, reset, batch_first, return_cell] =
             arguments_by_name(signature, values, positional, keywords);
-        return owned<PyNetwork>(self)
-            .forward(or_none(x), or_none(h0), or_none(c0),
-                     {or_none(lengths), or_none(reset), or_false(batch_first), or_false(return_cell)});
+        return owned<PyNetwork>(self).forward(
+            or_none(x), or_none(h0), or_none(c0),
+            {or_none(lengths), or_none(reset), or_false(batch_first), or_false(return_cell)});
     });
 }
 
@@ -205,13 +205,15 @@ PyObject* record(PyObject* self, PyObject* const* values, Py_ssize_t positional,
     return as_result([&] {
         static constexpr Signature<9> signature = {
             "record",
-            {"x", "h0", "c0", "lengths", "reset", "batch_first", "return_cell", "dropout_masks", "checkpoint"}, 1, 3};
+            {"x", "h0", "c0", "lengths", "reset", "batch_first", "return_cell", "dropout_masks", "checkpoint"},
+            1,
+            3};
         const auto [x, h0, c0, lengths, reset, batch_first, return_cell, masks, checkpoint] =
             arguments_by_name(signature, values, positional, keywords);
-        return owned<PyNetwork>(self)
-            .record(or_none(x), or_none(h0), or_none(c0),
-                    {or_none(lengths), or_none(reset), or_false(batch_first), or_false(return_cell)},
-                    or_none(masks), or_zero(checkpoint));
+        return owned<PyNetwork>(self).record(
+            or_none(x), or_none(h0), or_none(c0),
+            {or_none(lengths), or_none(reset), or_false(batch_first), or_false(return_cell)}, or_none(masks),
+            or_zero(checkpoint));
     });
 }
 
@@ -250,13 +252,17 @@ void register_network(py::module_& module) {
     add_method(network, forward_method);
     add_method(network, record_method);
     network
-        .def("__init__", constructor(&make_network), py::detail::is_new_style_constructor(), arg("cell"), arg("input_size"),
-             arg("hidden_size"), py::kw_only(), arg("num_layers") = 1, arg("bias") = true, arg("bidirectional") = false,
-             arg("reverse") = false, arg("proj_size") = 0, arg("nonlinearity") = "tanh", arg("dtype") = "float32")
+        .def("__init__", constructor(&make_network), py::detail::is_new_style_constructor(), arg("cell"),
+             arg("input_size"), arg("hidden_size"), py::kw_only(), arg("num_layers") = 1, arg("bias") = true,
+             arg("bidirectional") = false, arg("reverse") = false, arg("proj_size") = 0, arg("nonlinearity") = "tanh",
+             arg("dtype") = "float32")
         .def_property_readonly("param_shapes", [](const Self& self) { return param_shapes(*self.object); })
-        .def("bind", [](Self& self, const py::sequence& params) { self.object->bind(params); }, arg("params"))
-        .def("bind_one", [](Self& self, std::size_t index, const py::object& param) { self.object->bind_one(index, param); },
-             arg("index"), arg("param"))
+        .def(
+            "bind", [](Self& self, const py::sequence& params) { self.object->bind(params); }, arg("params"))
+        .def(
+            "bind_one",
+            [](Self& self, std::size_t index, const py::object& param) { self.object->bind_one(index, param); },
+            arg("index"), arg("param"))
         .def_property_readonly("params", [](const Self& self) { return self.object->bound_arrays(); })
         .def("stream", [](Self& self, Index batch_size) { return self.object->stream(batch_size); }, arg("batch_size"));
     static newfunc inherited = reinterpret_cast<PyTypeObject*>(network.ptr())->tp_new;

@@ -12,8 +12,8 @@ namespace fusedrnn::bindings {
 
 namespace py = pybind11;
 
-// What pybind11 registers. It holds nothing until it is registered: when the memory for that is missing, pybind11 frees it,
-// and would free what it holds while the caller still owns that.
+// What pybind11 registers. It holds nothing until it is registered: when the memory for that is missing, pybind11 frees
+// it, and would free what it holds while the caller still owns that.
 template <class T>
 struct Owned {
     std::unique_ptr<T> object;
@@ -51,7 +51,8 @@ inline PyObject* refuse_reduction(PyObject* self, PyObject*) {
 }
 
 // Ends a class's definition. Its objects are made by calling it (through `make`, or null: by the core only), never by
-// __new__ alone, which would leave them empty; nothing can be assigned to the class, nor the class to an object of another.
+// __new__ alone, which would leave them empty; nothing can be assigned to the class, nor the class to an object of
+// another.
 inline void seal(py::handle type, newfunc make) {
     static PyMethodDef reduce = {"__reduce__", refuse_reduction, METH_NOARGS, nullptr};
     add_method(type, reduce);

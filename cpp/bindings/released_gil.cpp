@@ -10,8 +10,8 @@
 namespace fusedrnn::bindings {
 namespace {
 
-// As PyThread_get_thread_ident names it. Relaxed: it is written before the module is there for anyone, and in a forked child
-// before there is another thread.
+// As PyThread_get_thread_ident names it. Relaxed: it is written before the module is there for anyone, and in a forked
+// child before there is another thread.
 std::atomic<unsigned long> main_thread{0};
 
 bool in_main_thread() { return PyThread_get_thread_ident() == main_thread.load(std::memory_order_relaxed); }

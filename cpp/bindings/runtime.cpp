@@ -74,9 +74,8 @@ void register_runtime(py::module_& module) {
     py::dict gates;  // of every kind of cell
     for (const CellTraits& traits : cell_traits_table) gates[traits.name] = traits.gates;
     module.attr("gates") = gates;
-    module.def("nonlinearities", [] {
-        return std::vector<std::string>(std::begin(nonlinearity_names), std::end(nonlinearity_names));
-    });
+    module.def("nonlinearities",
+               [] { return std::vector<std::string>(std::begin(nonlinearity_names), std::end(nonlinearity_names)); });
 }
 
 }  // namespace fusedrnn::bindings

@@ -119,8 +119,9 @@ private:
     const Index rows_;
     const bool long_;  // a step: it lets go of the GIL
     std::unique_ptr<Stream<T>> stream_;
-    // Who holds it calls nothing of Python's, which might let another thread run: that one could wait here with the GIL. What it
-    // protects is whole whenever Python forks: a step leaves the state as it was until its end, and the others have the GIL.
+    // Who holds it calls nothing of Python's, which might let another thread run: that one could wait here with the
+    // GIL. What it protects is whole whenever Python forks: a step leaves the state as it was until its end, and the
+    // others have the GIL.
     ForkSafeMutex mutex_;
 };
 
@@ -143,16 +144,18 @@ template std::unique_ptr<PyStream> make_stream(const NetworkSpec&, Index, std::u
 
 void register_stream(py::module_& module) {
     using py::arg;
-    static PyMethodDef step_method = vectorcall_method(
-        "step", step, "step(self: fusedrnn._core.Stream, x: object, out: object = None) -> object\n");
+    static PyMethodDef step_method =
+        vectorcall_method("step", step, "step(self: fusedrnn._core.Stream, x: object, out: object = None) -> object\n");
     using Self = Owned<PyStream>;
     py::class_<Self> type(module, "Stream", py::is_final());
     add_method(type, step_method);
     type.def_property_readonly("batch_size", [](const Self& self) { return self.object->batch_size(); })
-        .def("reset", [](Self& self, const py::object& rows) { self.object->reset(rows); }, arg("rows") = py::none())
+        .def(
+            "reset", [](Self& self, const py::object& rows) { self.object->reset(rows); }, arg("rows") = py::none())
         .def("get_state", [](Self& self) { return self.object->get_state(); })
-        .def("set_state", [](Self& self, const py::object& h, const py::object& c) { self.object->set_state(h, c); },
-             arg("h"), arg("c") = py::none());
+        .def(
+            "set_state", [](Self& self, const py::object& h, const py::object& c) { self.object->set_state(h, c); },
+            arg("h"), arg("c") = py::none());
     seal(type, nullptr);
 }
 

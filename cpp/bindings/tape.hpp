@@ -27,8 +27,8 @@ class TypedTape final : public PyTape {
 public:
     TypedTape(const NetworkSpec& spec, const BatchShape& shape, bool batch_first, std::unique_ptr<Tape<T>> tape,
               std::vector<py::array> kept_alive)
-        : spec_(spec), steps_(shape.steps), rows_(shape.rows), batch_first_(batch_first), kept_alive_(std::move(kept_alive)),
-          tape_(std::move(tape)) {}
+        : spec_(spec), steps_(shape.steps), rows_(shape.rows), batch_first_(batch_first),
+          kept_alive_(std::move(kept_alive)), tape_(std::move(tape)) {}
 
     std::size_t bytes() const override { return tape_ ? tape_->bytes() : 0; }
 
@@ -81,7 +81,7 @@ private:
             params.append(gradient);
         }
         std::unique_ptr<Tape<T>> tape = std::move(tape_);  // from here on it is used
-        if (!tape) used_up();  // by another thread, while the arguments were looked at
+        if (!tape) used_up();                              // by another thread, while the arguments were looked at
         try {
             compute(backward_work(spec_, steps_, rows_), [&] { tape->backward(in, out); });
         } catch (const std::invalid_argument&) {  // refused before it began

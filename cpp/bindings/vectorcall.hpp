@@ -1,5 +1,6 @@
 // Methods that Python calls with their arguments as they lie on its stack. pybind11's own dispatch puts keywords in a
-// dictionary first, and copies every argument to a list: up to half a microsecond, as long as a small network's whole step takes.
+// dictionary first, and copies every argument to a list: up to half a microsecond, as long as a small network's whole
+// step takes.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -23,8 +24,8 @@ struct Signature {
 
 // The arguments in the order of their names, null where none came. TypeError for what does not fit.
 template <std::size_t N>
-std::array<PyObject*, N> arguments_by_name(const Signature<N>& signature, PyObject* const* values, Py_ssize_t positional,
-                                           PyObject* keywords) {
+std::array<PyObject*, N> arguments_by_name(const Signature<N>& signature, PyObject* const* values,
+                                           Py_ssize_t positional, PyObject* keywords) {
     const auto wrong = [&](const std::string& what) {
         throw py::type_error(std::string(signature.method) + "() " + what);
     };

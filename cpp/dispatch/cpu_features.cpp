@@ -32,14 +32,14 @@ CpuFeatures detect() {
     CpuFeatures found;
     Registers basic, extended;
     if (!cpuid(1, 0, basic) || !cpuid(7, 0, extended)) return found;
-    constexpr int fma = 12, osxsave = 27, avx = 28;                      // leaf 1, ecx
-    constexpr int avx2 = 5, f = 16, dq = 17, bw = 30, vl = 31;           // leaf 7, ebx
-    constexpr std::uint64_t ymm = 0x6, zmm = 0xe6;                       // XCR0: SSE, AVX; opmask, ZMM_Hi256, Hi16_ZMM
+    constexpr int fma = 12, osxsave = 27, avx = 28;             // leaf 1, ecx
+    constexpr int avx2 = 5, f = 16, dq = 17, bw = 30, vl = 31;  // leaf 7, ebx
+    constexpr std::uint64_t ymm = 0x6, zmm = 0xe6;              // XCR0: SSE, AVX; opmask, ZMM_Hi256, Hi16_ZMM
     if (!has(basic.ecx, osxsave)) return found;
     const std::uint64_t states = enabled_states();
     found.avx2_fma = has(basic.ecx, avx) && has(basic.ecx, fma) && has(extended.ebx, avx2) && (states & ymm) == ymm;
-    found.avx512_skylake = found.avx2_fma && has(extended.ebx, f) && has(extended.ebx, dq) &&
-                           has(extended.ebx, bw) && has(extended.ebx, vl) && (states & zmm) == zmm;
+    found.avx512_skylake = found.avx2_fma && has(extended.ebx, f) && has(extended.ebx, dq) && has(extended.ebx, bw) &&
+                           has(extended.ebx, vl) && (states & zmm) == zmm;
     return found;
 }
 #else

@@ -4,8 +4,8 @@
 namespace fusedrnn {
 
 struct CpuFeatures {
-    bool avx2_fma = false;       // AVX2 and FMA, YMM state enabled
-    bool avx512_skylake = false; // AVX-512 F, DQ, BW, VL, with AVX2 and FMA; ZMM and mask state enabled
+    bool avx2_fma = false;        // AVX2 and FMA, YMM state enabled
+    bool avx512_skylake = false;  // AVX-512 F, DQ, BW, VL, with AVX2 and FMA; ZMM and mask state enabled
     bool neon = false;
 };
 

@@ -10,12 +10,12 @@
 
 #include "dispatch/cpu_features.hpp"
 #include "fusedrnn/runtime.hpp"
-#include "threads/processors.hpp"
 #include "isa_list.hpp"
+#include "threads/processors.hpp"
 
 // isa_list.hpp, written by the build from its ISA table: FUSEDRNN_FOR_EACH_ISA(visit) is visit(scalar) visit(avx2) ...
-#define FUSEDRNN_DECLARE(isa) \
-    namespace fusedrnn::isa { \
+#define FUSEDRNN_DECLARE(isa)         \
+    namespace fusedrnn::isa {         \
     extern const KernelTable kernels; \
     }
 FUSEDRNN_FOR_EACH_ISA(FUSEDRNN_DECLARE)

@@ -16,12 +16,13 @@ FUSEDRNN_INLINE std::uint64_t mix(std::uint64_t hash, std::uint64_t pair) {
     return (hash ^ product ^ (product >> 32)) * odd;
 }
 
-// What has been read is kept in sixteen lanes of 64-bit words. Every lane has a polynomial in its words, with an odd base, so
-// that a change within one word is never missed. And it has a sum of products of the words' halves, taken after each word
-// has met the polynomial of those before it: whatever makes up for itself in the polynomial, as two flipped signs do, has
-// changed all keys between. There a half's change counts as often as the other half says, which no pattern of flipped bits
-// can know.
-constexpr std::size_t lane_count = 16, stripe_bytes = lane_count * sizeof(std::uint64_t), lane_vectors = stripe_bytes / sizeof(IntegerPairs);
+// What has been read is kept in sixteen lanes of 64-bit words. Every lane has a polynomial in its words, with an odd
+// base, so that a change within one word is never missed. And it has a sum of products of the words' halves, taken
+// after each word has met the polynomial of those before it: whatever makes up for itself in the polynomial, as two
+// flipped signs do, has changed all keys between. There a half's change counts as often as the other half says, which
+// no pattern of flipped bits can know.
+constexpr std::size_t lane_count = 16, stripe_bytes = lane_count * sizeof(std::uint64_t),
+                      lane_vectors = stripe_bytes / sizeof(IntegerPairs);
 
 struct Lanes {
     IntegerPairs key[lane_vectors], products[lane_vectors];

@@ -3,9 +3,9 @@
 // Packed weights. A *unit block* is one cache line of units (16 float, 8 double), a *slice* is [k][unit in block].
 //   gate panels    a slice for every unit block and gate: [unit block][gate]      LSTM, GRU
 //   linear panels  a slice for every unit block
-// Where a vector is a whole cache line, neighbouring slices are interleaved by k, [k][slice][unit], so that a tile reads
-// one stream: all gates of a unit block, up to `linear_group` unit blocks. Narrower vectors take the slices one after the
-// other. Columns past the true width are zero. Everything else (inputs, states, tape, gradients) is compact.
+// Where a vector is a whole cache line, neighbouring slices are interleaved by k, [k][slice][unit], so that a tile
+// reads one stream: all gates of a unit block, up to `linear_group` unit blocks. Narrower vectors take the slices one
+// after the other. Columns past the true width are zero. Everything else (inputs, states, tape, gradients) is compact.
 //
 // A *span* is a run of time steps in which the set of active rows does not change and no row's carried state is
 // replaced; the kernels walk a whole span. Row structs describe a row at the span's first step and are advanced in
@@ -23,9 +23,9 @@ using Index = std::ptrdiff_t;
 
 inline constexpr Index cache_line = 64;
 inline constexpr Index l2_bytes = 512 * 1024;  // of the cache where blocks of weights, and plans, want to find them
-inline constexpr Index linear_group = 4;        // most slices that are interleaved in a linear panel
-inline constexpr Index reduction_block = 512;   // rows (time x batch) in one chain of a weight gradient
-inline constexpr Index gradient_chain = 512;    // gate gradients in one chain of dh and dx: all gates' would lose digits
+inline constexpr Index linear_group = 4;       // most slices that are interleaved in a linear panel
+inline constexpr Index reduction_block = 512;  // rows (time x batch) in one chain of a weight gradient
+inline constexpr Index gradient_chain = 512;   // gate gradients in one chain of dh and dx: all gates' would lose digits
 template <class T>
 inline constexpr Index linear_tile_columns = 2 * linear_group * (cache_line / static_cast<Index>(sizeof(T)));  // most
 template <class T>
@@ -33,7 +33,9 @@ inline constexpr Index unit_block = cache_line / static_cast<Index>(sizeof(T));
 
 [[gnu::always_inline]] constexpr Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
 template <class T>
-[[gnu::always_inline]] constexpr Index padded_units(Index n) { return ceil_div(n, unit_block<T>) * unit_block<T>; }
+[[gnu::always_inline]] constexpr Index padded_units(Index n) {
+    return ceil_div(n, unit_block<T>) * unit_block<T>;
+}
 
 // Where a slice begins, and how far apart its k lie, when up to `together` neighbours are interleaved.
 struct SlicePlace {
@@ -63,10 +65,10 @@ struct ForwardRow {
     const T* x;       // the input, or where `input_projected` the sums' start [unit block][gate][unit], evenly spaced
     const T* h_prev;  // recurrent input
     const T* c_prev;
-    T* unprojected;   // o * tanh(c) before the projection; same as h where there is none
-    T* h;             // the step's output
+    T* unprojected;  // o * tanh(c) before the projection; same as h where there is none
+    T* h;            // the step's output
     T* c;
-    T* saved;         // the tape's values [saved][hidden], or null
+    T* saved;  // the tape's values [saved][hidden], or null
 };
 
 template <class T>
@@ -74,16 +76,17 @@ struct ForwardStrides {  // elements from one step to the next
     Index x, unprojected, h, c, saved;
 };
 
-// A product of evenly spaced rows that is computed while spans of one row wait for W_hh (gemm/overlap.hpp). Its progress is
-// part of it: several spans may go on with it.
+// A product of evenly spaced rows that is computed while spans of one row wait for W_hh (gemm/overlap.hpp). Its
+// progress is part of it: several spans may go on with it.
 template <class T>
 struct OverlappedProduct {
     static constexpr Index rows = 8;
-    const T* x;       // the first of so many rows, and from one to the next
+    const T* x;  // the first of so many rows, and from one to the next
     Index x_stride;
-    T* out;           // the same
+    T* out;  // the same
     Index out_stride;
-    // Begin at 0: the tile in hand, in cache lines of the product's columns; where the chain in hand begins; how deep it is.
+    // Begin at 0: the tile in hand, in cache lines of the product's columns; where the chain in hand begins; how deep
+    // it is.
     Index column, chain, k;
     alignas(cache_line) T sums[rows * 2 * unit_block<T>];
 };
@@ -103,9 +106,9 @@ struct ForwardSpan {
     Index block_begin, block_end;              // the unit blocks this call computes
     Index proj_begin, proj_end;                // the projection's blocks this call computes
     bool down;                                 // where the first step begins: blocks go up and down by turns
-    OverlappedProduct<T>* overlapped;          // the input projection of steps after the span, as project() would store it,
-                                               // of the span's blocks. Null: none
-    bool completes_overlapped;                 // it is complete at the end of this span, unless the barrier ended it
+    OverlappedProduct<T>* overlapped;  // the input projection of steps after the span, as project() would store it,
+                                       // of the span's blocks. Null: none
+    bool completes_overlapped;         // it is complete at the end of this span, unless the barrier ended it
     StepBarrier barrier;
 
     [[gnu::always_inline]] Index recurrent_size() const { return proj_size ? proj_size : hidden_size; }
@@ -134,7 +137,7 @@ struct LinearArgs {
     const T* panel;        // linear panels
     const T* start;        // padded to whole blocks, or null for zero
     bool by_chains;
-    bool add_to_out;       // only by_chains: the first sum is added too, otherwise it replaces what out holds
+    bool add_to_out;  // only by_chains: the first sum is added too, otherwise it replaces what out holds
     Index block_begin, block_end;
 };
 
@@ -142,15 +145,15 @@ template <class T>
 struct BackwardRow {
     const T* dgates_next;  // gate gradients (recurrent part) of the step after; the span's `zeros` where none come back
     const T* dy;
-    T* dh_carry;           // past the product: read, and for GRU written. Null: zero (LSTM and RNN drop it after a step)
+    T* dh_carry;  // past the product: read, and for GRU written. Null: zero (LSTM and RNN drop it after a step)
     T* dc_carry;
     const T* saved;
     const T* h;
     const T* c;
     const T* h_prev_last;  // h_{t-1}, c_{t-1} of the span's earliest step; else they are the neighbours of h and c
     const T* c_prev_last;
-    T* dgates;             // gate gradients of this step; may be where `saved` is: of a unit that is read first
-    T* dh_proj;            // gradient of the projected output, kept for dW_hr
+    T* dgates;   // gate gradients of this step; may be where `saved` is: of a unit that is read first
+    T* dh_proj;  // gradient of the projected output, kept for dW_hr
 };
 
 template <class T>
@@ -167,21 +170,21 @@ struct BackwardSpan {
     const T* zeros;      // a row of them
     Index hidden_size, proj_size;
     Nonlinearity nonlinearity;
-    const T* w_hh;       // linear panels, k = recurrent gate gradients, columns = recurrent input
-    const T* w_hr;       // linear panels, k = projection, columns = hidden; null without projection
+    const T* w_hh;  // linear panels, k = recurrent gate gradients, columns = recurrent input
+    const T* w_hr;  // linear panels, k = projection, columns = hidden; null without projection
     Index block_begin, block_end;
     Index proj_begin, proj_end;
-    T* scratch;          // rows * linear_tile_columns elements, owned by this call
+    T* scratch;                        // rows * linear_tile_columns elements, owned by this call
     OverlappedProduct<T>* overlapped;  // dx of steps after the span: `dx`, by chains, of these rows. Null: none is
     LinearArgs<T> dx;
-    bool completes_overlapped;         // it is complete at the end of this span, and where the barrier ended it
+    bool completes_overlapped;  // it is complete at the end of this span, and where the barrier ended it
     StepBarrier barrier;
 
     [[gnu::always_inline]] Index recurrent_size() const { return proj_size ? proj_size : hidden_size; }
 };
 
-// out[m][n] += sum over rows of a[row][m] * b[row][n], in chains of `reduction_block` rows, the blocks added last to first,
-// for up to two right operands b that share a, of which each may see other columns.
+// out[m][n] += sum over rows of a[row][m] * b[row][n], in chains of `reduction_block` rows, the blocks added last to
+// first, for up to two right operands b that share a, of which each may see other columns.
 inline constexpr int outer_max_rights = 2;
 template <class T>
 struct OuterRight {
@@ -210,9 +213,10 @@ struct OuterArgs {
 };
 
 template <class T>
-inline constexpr Index outer_chunk = 6 * unit_block<T>;  // columns of `a` packed at a time: 192 KB, which stay in the L2 cache
-inline constexpr Index outer_panel_blocks = 4;           // unit blocks of `b` in a packed panel
-inline constexpr Index outer_panels = 16;                // most panels of `b` that are packed at a time
+inline constexpr Index outer_chunk =
+    6 * unit_block<T>;                          // columns of `a` packed at a time: 192 KB, which stay in the L2 cache
+inline constexpr Index outer_panel_blocks = 4;  // unit blocks of `b` in a packed panel
+inline constexpr Index outer_panels = 16;       // most panels of `b` that are packed at a time
 
 // Room for a chunk of `a`, and for the panels of all right operands, none of which holds columns of two.
 template <class T>
@@ -260,8 +264,12 @@ struct KernelTable {
 template <class T>
 const Kernels<T>& kernels_of(const KernelTable& table);
 template <>
-inline const Kernels<float>& kernels_of<float>(const KernelTable& table) { return table.f32; }
+inline const Kernels<float>& kernels_of<float>(const KernelTable& table) {
+    return table.f32;
+}
 template <>
-inline const Kernels<double>& kernels_of<double>(const KernelTable& table) { return table.f64; }
+inline const Kernels<double>& kernels_of<double>(const KernelTable& table) {
+    return table.f64;
+}
 
 }  // namespace fusedrnn

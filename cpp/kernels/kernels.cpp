@@ -31,9 +31,15 @@ void evaluate(MathFunction function, const T* x, T* y, Index n) {
     for (Index i = 0; i < n; i += V::width) {
         const V v = load_lanes<V>(x + i, n - i);
         switch (function) {
-            case MathFunction::exp: store_lanes(exp(v), y + i, n - i); break;
-            case MathFunction::tanh: store_lanes(tanh(v), y + i, n - i); break;
-            case MathFunction::sigmoid: store_lanes(sigmoid(v), y + i, n - i); break;
+            case MathFunction::exp:
+                store_lanes(exp(v), y + i, n - i);
+                break;
+            case MathFunction::tanh:
+                store_lanes(tanh(v), y + i, n - i);
+                break;
+            case MathFunction::sigmoid:
+                store_lanes(sigmoid(v), y + i, n - i);
+                break;
         }
     }
 }
@@ -41,7 +47,8 @@ void evaluate(MathFunction function, const T* x, T* y, Index n) {
 template <class T>
 constexpr Kernels<T> make_kernels() {
     // The lists below are in the order of the kinds.
-    static_assert(Rnn<T>::kind == CellKind{0} && Lstm<T>::kind == CellKind{1} && Gru<T>::kind == CellKind{2} && cell_kind_count == 3);
+    static_assert(Rnn<T>::kind == CellKind{0} && Lstm<T>::kind == CellKind{1} && Gru<T>::kind == CellKind{2} &&
+                  cell_kind_count == 3);
     return {
         Blocking<T>::max_rows,
         Blocking<T>::enough_rows,

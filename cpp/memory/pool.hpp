@@ -12,9 +12,9 @@
 
 namespace fusedrnn {
 
-// As many of U as were ever borrowed at once, but no more than `kept` wait for the next borrower. What has grown for a call
-// that was much larger than those since is given up: calls of sizes that come by turns find their memory again, and a size
-// that comes no more leaves none behind.
+// As many of U as were ever borrowed at once, but no more than `kept` wait for the next borrower. What has grown for a
+// call that was much larger than those since is given up: calls of sizes that come by turns find their memory again,
+// and a size that comes no more leaves none behind.
 template <class U, std::size_t kept>
 class Pool {
     // Of this many borrowings none needed what is given up then.

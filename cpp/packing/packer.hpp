@@ -1,4 +1,5 @@
-// Packs a matrix into the layouts that the kernels read (kernels/kernel_table.hpp), on several threads where it is large.
+// Packs a matrix into the layouts that the kernels read (kernels/kernel_table.hpp), on several threads where it is
+// large.
 #pragma once
 
 #include <span>

@@ -8,7 +8,7 @@
 namespace fusedrnn_test {
 
 class Checks {
-  public:
+public:
     // Counts, and prints the message (of the first few failures) when `ok` is false.
     [[gnu::format(printf, 3, 4)]] bool check(bool ok, const char* format, ...) {
         if (ok) {
@@ -33,7 +33,7 @@ class Checks {
         return failed_ == 0 && passed_ > 0 ? EXIT_SUCCESS : EXIT_FAILURE;
     }
 
-  private:
+private:
     static constexpr long printed_at_most = 20;
     long passed_ = 0;
     long failed_ = 0;

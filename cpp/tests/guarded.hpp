@@ -17,7 +17,7 @@ namespace fusedrnn_test {
 
 template <class T>
 class Guarded {
-  public:
+public:
     // Filled with NaN: what is read before it was written shows in the result.
     explicit Guarded(std::ptrdiff_t count) : count_(count) {
         const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
@@ -55,7 +55,7 @@ class Guarded {
                            [](unsigned char byte) { return byte == pattern; });
     }
 
-  private:
+private:
     static constexpr std::size_t margin = 256;  // more than any vector or tile row is wide
     static constexpr unsigned char pattern = 0xA5;
     std::ptrdiff_t count_;

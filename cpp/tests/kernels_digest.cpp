@@ -1,6 +1,6 @@
-// kernels_digest ISA: runs every kernel of that ISA's table, forward and backward through each cell, on fixed numbers of
-// odd sizes, and prints a 64-bit digest of the result bits for each. AVX2, AVX-512 and NEON must print the same lines;
-// the scalar build, without FMA, prints its own. Exits with 77 where the machine lacks the ISA.
+// kernels_digest ISA: runs every kernel of that ISA's table, forward and backward through each cell, on fixed numbers
+// of odd sizes, and prints a 64-bit digest of the result bits for each. AVX2, AVX-512 and NEON must print the same
+// lines; the scalar build, without FMA, prints its own. Exits with 77 where the machine lacks the ISA.
 
 #include <algorithm>
 #include <cstdint>
@@ -23,7 +23,7 @@ using fusedrnn_test::Random;
 
 // FNV-1a over the bits of numbers, least significant byte first on every machine these kernels know.
 class Digest {
-  public:
+public:
     template <class T>
     void add(const std::vector<T>& values) {
         const auto* bytes = reinterpret_cast<const unsigned char*>(values.data());
@@ -31,7 +31,7 @@ class Digest {
     }
     unsigned long long value() const { return hash_; }
 
-  private:
+private:
     std::uint64_t hash_ = 0xCBF29CE484222325u;
 };
 
@@ -45,7 +45,7 @@ constexpr Index steps = 3;
 // Arrays in the order [step][row][width], all compact.
 template <class T>
 class KernelRun {
-  public:
+public:
     KernelRun(CellKind cell, Nonlinearity nonlinearity, const Shape& shape, std::uint64_t seed)
         : shape_(shape), traits_(cell_traits(cell)), nonlinearity_(nonlinearity), kernels_(table()),
           cell_(static_cast<int>(cell)), recurrent_(shape.proj ? shape.proj : shape.hidden), random_(seed) {
@@ -136,8 +136,9 @@ class KernelRun {
         span.steps = steps;
         span.rows = shape_.rows;
         span.row = rows.data();
-        span.stride = {-shape_.rows * recurrent_, -shape_.rows * traits_.saved * hidden, -shape_.rows * recurrent_,
-                       -shape_.rows * hidden, -shape_.rows * width, -shape_.rows * shape_.proj};
+        span.stride = {-shape_.rows * recurrent_, -shape_.rows * traits_.saved * hidden,
+                       -shape_.rows * recurrent_, -shape_.rows * hidden,
+                       -shape_.rows * width,      -shape_.rows * shape_.proj};
         span.enters_at_end = true;
         span.hidden_size = hidden;
         span.proj_size = shape_.proj;
@@ -155,7 +156,7 @@ class KernelRun {
         products(digest);
     }
 
-  private:
+private:
     static const Kernels<T>& table() { return kernels_of<T>(current_kernels()); }
     static std::vector<T> nan(Index count) {
         return std::vector<T>(static_cast<std::size_t>(count), std::numeric_limits<T>::quiet_NaN());
@@ -193,9 +194,8 @@ class KernelRun {
             x.push_back(x_.data() + i * shape_.input);
             h.push_back(h_.data() + i * recurrent_);
         }
-        kernels_.linear({count, left.data(), out.data(), gates, shape_.input,
-                         packed_->layer(0, 0).w_ih_backward.data(), nullptr, true, false, 0,
-                         ceil_div(shape_.input, unit_block<T>)});
+        kernels_.linear({count, left.data(), out.data(), gates, shape_.input, packed_->layer(0, 0).w_ih_backward.data(),
+                         nullptr, true, false, 0, ceil_div(shape_.input, unit_block<T>)});
         const OuterRight<T> right[] = {{x.data(), shape_.input}, {h.data(), recurrent_}};
         const OuterLeft<T> whole = {0, gates, {dw_ih.data(), dw_hh.data()}, {db.data(), nullptr}};
         std::vector<T> scratch = nan(outer_scratch(right, 2));

@@ -8,7 +8,7 @@
 namespace fusedrnn_test {
 
 class Random {
-  public:
+public:
     explicit Random(std::uint64_t seed) : state_(seed * 0x9E3779B97F4A7C15u + 1) {}
 
     std::uint64_t next() {
@@ -34,7 +34,7 @@ class Random {
         return static_cast<T>(static_cast<int>(next() % static_cast<std::uint64_t>(2 * bound + 1)) - bound);
     }
 
-  private:
+private:
     std::uint64_t state_;
 };
 

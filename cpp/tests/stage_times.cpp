@@ -1,6 +1,6 @@
-// What a forward step's stages take, for docs/performance.md: the kernel as it is; the same kernel with a cell that stores its
-// sums and computes no activation; and with products of depth one, so that the cell and what a tile costs to begin and to
-// end are left. Shares of the FMA peak measured beside them; not a test.
+// What a forward step's stages take, for docs/performance.md: the kernel as it is; the same kernel with a cell that
+// stores its sums and computes no activation; and with products of depth one, so that the cell and what a tile costs to
+// begin and to end are left. Shares of the FMA peak measured beside them; not a test.
 //
 //     cmake --preset dev && cmake --build --preset dev --target stage_times_avx2
 //     taskset -c 1 build/dev/cpp/tests/stage_times_avx2
@@ -94,10 +94,11 @@ void report(const char* cell, Index gates, bool has_cell_state, Whole whole, Wit
             const double bare = sequence.seconds(without, has_cell_state);
             const double rest = sequence.seconds(whole, has_cell_state, {false, true});
             const double operations = 4.0 * static_cast<double>(gates * hidden * hidden * rows);
-            std::printf("%-4s %2td x %3td  a step %8.2f us  %5.1f %% of the peak  without activations %5.1f %%  "
-                        "without products %6.2f us\n",
-                        cell, rows, hidden, all * 1e6, 100 * operations / all / peak, 100 * operations / bare / peak,
-                        rest * 1e6);
+            std::printf(
+                "%-4s %2td x %3td  a step %8.2f us  %5.1f %% of the peak  without activations %5.1f %%  "
+                "without products %6.2f us\n",
+                cell, rows, hidden, all * 1e6, 100 * operations / all / peak, 100 * operations / bare / peak,
+                rest * 1e6);
         }
 }
 
@@ -118,8 +119,8 @@ double fma_latency() {
     return seconds / static_cast<double>(length);
 }
 
-// The recurrence of one row whose input is projected. A step's products wait for the step before, and the cell for them:
-// the chain of `hidden` multiply-adds, or where there are many all of them at the peak, and then the cell.
+// The recurrence of one row whose input is projected. A step's products wait for the step before, and the cell for
+// them: the chain of `hidden` multiply-adds, or where there are many all of them at the peak, and then the cell.
 template <class T, class Whole>
 void report_row(const char* cell, Index gates, bool has_cell_state, Whole whole) {
     for (Index hidden : {16, 32, 64}) {
@@ -128,9 +129,10 @@ void report_row(const char* cell, Index gates, bool has_cell_state, Whole whole)
         const double rest = sequence.seconds(whole, has_cell_state, {true, true});
         const double chain = static_cast<double>(hidden) * fma_latency<T>();
         const double product = 2.0 * static_cast<double>(gates * hidden * hidden) / fusedrnn_test::fma_peak<T>();
-        std::printf("%-4s  1 x %3td  a step of the recurrence %6.0f ns  without products %5.0f ns  the product's chain %4.0f ns, "
-                    "at the peak %4.0f ns\n",
-                    cell, hidden, all * 1e9, rest * 1e9, chain * 1e9, product * 1e9);
+        std::printf(
+            "%-4s  1 x %3td  a step of the recurrence %6.0f ns  without products %5.0f ns  the product's chain %4.0f ns, "
+            "at the peak %4.0f ns\n",
+            cell, hidden, all * 1e9, rest * 1e9, chain * 1e9, product * 1e9);
     }
 }
 

@@ -9,10 +9,10 @@
 #include <limits>
 #include <vector>
 
+#include "bits.hpp"
 #include "cells/gru.hpp"
 #include "cells/lstm.hpp"
 #include "cells/rnn.hpp"
-#include "bits.hpp"
 #include "check.hpp"
 #include "guarded.hpp"
 #include "random.hpp"
@@ -138,11 +138,12 @@ struct Gradients {
 
 // The loss is dh * h + dc * c, and one input moves by epsilon.
 template <template <class> class CellOf>
-double slope_of_loss(const Step& step, Nonlinearity nonlinearity, double Gradients::*state, int sum) {
+double slope_of_loss(const Step& step, Nonlinearity nonlinearity, double Gradients::* state, int sum) {
     const auto dual = [&](double value, bool moves) { return Dual(value, moves ? 1 : 0); };
     isa::Vec<Dual> sums[max_accumulators];
     for (int s = 0; s < max_accumulators; ++s) sums[s] = {dual(step.sum[s], s == sum)};
-    Dual h_prev = dual(step.h_prev, state == &Gradients::h_prev), c_prev = dual(step.c_prev, state == &Gradients::c_prev);
+    Dual h_prev = dual(step.h_prev, state == &Gradients::h_prev),
+         c_prev = dual(step.c_prev, state == &Gradients::c_prev);
     Dual h, c;
     ForwardRow<Dual> row = {};
     row.h_prev = &h_prev;
@@ -258,7 +259,8 @@ void test_cell(Checks& checks, Index hidden, Nonlinearity nonlinearity) {
             const fusedrnn::GradientRuns runs = fusedrnn::gradient_runs(kind, recurrent);
             for (int r = 0; r < runs.count; ++r)
                 for (int i = 0; i < runs.run[r].count; ++i) {
-                    const int dgate = runs.run[r].dgate + i, sum = Calls<CellOf>::accumulator(runs.run[r].gate + i, recurrent);
+                    const int dgate = runs.run[r].dgate + i,
+                              sum = Calls<CellOf>::accumulator(runs.run[r].gate + i, recurrent);
                     compare(recurrent ? "recurrent gate gradient" : "input gate gradient", dgate, unit,
                             arrays.dgates[dgate * hidden + unit], want.sum[sum]);
                 }
@@ -274,8 +276,8 @@ void test_corner(Checks& checks) {
     using V = isa::Vec<T>;
     const auto slope = [](T y, Nonlinearity nonlinearity) {
         T lanes[V::width];
-        isa::Rnn<T>::with_activation(
-            nonlinearity, [&](auto activation) { activation.derivative(V::broadcast(y)).store(lanes); });
+        isa::Rnn<T>::with_activation(nonlinearity,
+                                     [&](auto activation) { activation.derivative(V::broadcast(y)).store(lanes); });
         return lanes[0];
     };
     for (T zero : {T(0), -T(0)}) {

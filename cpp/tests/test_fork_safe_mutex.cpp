@@ -91,13 +91,12 @@ void test_one_process(Checks& checks) {
     checks.check(succeeds_in_a_child(hold, told_once), "many threads of the child: not one of them was told");
     checks.check(succeeds_in_a_child(hold, [&] { return mutex.try_lock() && !mutex.try_lock(); }),
                  "try_lock in the child: the lost holder still holds it");
-    checks.check(succeeds_in_a_child(
-                     hold,
-                     [&] {
-                         if (!mutex.lock()) return false;
-                         mutex.unlock();
-                         return succeeds_in_a_child(hold, told_once);
-                     }),
+    checks.check(succeeds_in_a_child(hold,
+                                     [&] {
+                                         if (!mutex.lock()) return false;
+                                         mutex.unlock();
+                                         return succeeds_in_a_child(hold, told_once);
+                                     }),
                  "the child's child: not told");
     checks.check(!mutex.lock(), "the parent was told of its child's lock");
     mutex.unlock();
@@ -120,7 +119,8 @@ void test_one_process(Checks& checks) {
         wait();
     };
     const auto begins_anew = [&] {
-        return ForkSafe<std::vector<int>>::Locked(torn)->empty() && ForkSafe<std::vector<int>>::Locked(whole)->size() == 1;
+        return ForkSafe<std::vector<int>>::Locked(torn)->empty() &&
+               ForkSafe<std::vector<int>>::Locked(whole)->size() == 1;
     };
     checks.check(succeeds_in_a_child(hold, begins_anew), "the child sees a half-changed value, or lost a whole one");
     checks.check(ForkSafe<std::vector<int>>::Locked(torn)->size() == 1, "the parent lost its value");

@@ -61,7 +61,8 @@ void test_innermost(Checks& checks) {
         wait_until_due();
         check_interrupt();
     }
-    checks.check(outer.times == 0 && inner.times == 1, "asked the outer %d times, the inner %d", outer.times, inner.times);
+    checks.check(outer.times == 0 && inner.times == 1, "asked the outer %d times, the inner %d", outer.times,
+                 inner.times);
     check_interrupt();
     checks.check(outer.times == 1 && inner.times == 1, "the inner is gone, but was asked %d times", inner.times);
 }

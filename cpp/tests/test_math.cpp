@@ -74,12 +74,12 @@ struct Tanh {
 template <class T>
 constexpr double allowed_error = sizeof(T) == 4 ? 3.0 : 2.0;
 
-
 template <class F, class T>
 [[gnu::noinline]] void apply(const T* in, T* out, int count) {
     using V = isa::Vec<T>;
-    for (int i = 0; i < count; i += V::width) F::apply(V::load_first(in + i, std::min(count - i, V::width)))
-        .store_first(out + i, std::min(count - i, V::width));
+    for (int i = 0; i < count; i += V::width)
+        F::apply(V::load_first(in + i, std::min(count - i, V::width)))
+            .store_first(out + i, std::min(count - i, V::width));
 }
 
 template <class F, class T>
@@ -98,12 +98,12 @@ std::int64_t ordinal(T x) {
 
 template <class T>
 struct Worst {
-    double error = 0;               // |result - exact| in units in the last place of the exact value: what is bound
+    double error = 0;  // |result - exact| in units in the last place of the exact value: what is bound
     T error_at = 0;
-    std::int64_t distance = 0;      // floats between the result and the correctly rounded one, which can be one less
+    std::int64_t distance = 0;  // floats between the result and the correctly rounded one, which can be one less
     T distance_at = 0;
     long count = 0;
-    long bad = 0;                   // NaN lost or made, out of range
+    long bad = 0;  // NaN lost or made, out of range
     T bad_at = 0;
 };
 
@@ -147,8 +147,8 @@ void measure(const T* in, const T* out, int count, Worst<T>& worst) {
 template <class F, class T>
 void judge(Checks& checks, const Worst<T>& worst) {
     std::printf("%-8s %-6s %11ld values: max %.3f ULP at %a; %lld from correctly rounded at %a\n", F::name,
-                type_name<T>, worst.count, worst.error, double(worst.error_at),
-                static_cast<long long>(worst.distance), double(worst.distance_at));
+                type_name<T>, worst.count, worst.error, double(worst.error_at), static_cast<long long>(worst.distance),
+                double(worst.distance_at));
     checks.check(worst.error <= allowed_error<T>, "%s<%s>(%a) errs by %.3f ULP, %.1f allowed", F::name, type_name<T>,
                  double(worst.error_at), worst.error, allowed_error<T>);
     checks.check(worst.bad == 0, "%s<%s>(%a) loses NaN or the range (%ld such values)", F::name, type_name<T>,
@@ -192,10 +192,17 @@ void walk_doubles(Checks& checks, long total) {
             const double unit = std::ldexp(double(random() >> 11), -53);
             const double sign = (random() & 1) ? -1 : 1;
             switch (i % 4) {
-                case 0: in[i] = sign * unit * reach; break;
-                case 1: in[i] = sign * unit * middle; break;
-                case 2: in[i] = sign * std::ldexp(1 + unit, static_cast<int>(random() % 70) - 60); break;
-                default: in[i] = std::bit_cast<double>(random());
+                case 0:
+                    in[i] = sign * unit * reach;
+                    break;
+                case 1:
+                    in[i] = sign * unit * middle;
+                    break;
+                case 2:
+                    in[i] = sign * std::ldexp(1 + unit, static_cast<int>(random() % 70) - 60);
+                    break;
+                default:
+                    in[i] = std::bit_cast<double>(random());
             }
         }
         apply<F, double>(in, out, block);
@@ -209,8 +216,8 @@ void test_exact_values(Checks& checks) {
     using Limits = std::numeric_limits<T>;
     const T inf = Limits::infinity();
     const auto expect = [&checks](const char* name, T x, T got, T want) {
-        checks.check(bits(got) == bits(want), "%s<%s>(%a) = %a, expected %a", name,
-                     type_name<T>, double(x), double(got), double(want));
+        checks.check(bits(got) == bits(want), "%s<%s>(%a) = %a, expected %a", name, type_name<T>, double(x),
+                     double(got), double(want));
     };
     for (T zero : {T(0), -T(0)}) {
         expect("tanh", zero, apply_one<Tanh>(zero), zero);

@@ -261,7 +261,8 @@ std::vector<Case> cases(Index input, Index hidden) {
     return all;
 }
 
-// ---- gradients -------------------------------------------------------------------------------------------------------
+// ---- gradients
+// -------------------------------------------------------------------------------------------------------
 
 double loss(const Problem<double>& p) {
     const Results<double> results = forward(p);
@@ -280,7 +281,8 @@ void test_finite_differences(Checks& checks, const Case& one, bool ragged) {
     const Gradients<double> gradients = record(p).gradients;
     const double step = std::cbrt(std::numeric_limits<double>::epsilon()), tolerance = 100 * step * step;
     Random random(4);
-    const auto compare = [&](const std::string& name, std::vector<double>& values, const std::vector<double>& gradient) {
+    const auto compare = [&](const std::string& name, std::vector<double>& values,
+                             const std::vector<double>& gradient) {
         if (values.empty()) return;
         for (int i = 0; i < 12; ++i) {
             const std::size_t at = random.next() % values.size();
@@ -302,7 +304,8 @@ void test_finite_differences(Checks& checks, const Case& one, bool ragged) {
     for (std::size_t i = 0; i < p.params.size(); ++i) compare(names[i].name, p.params[i], gradients.params[i]);
 }
 
-// ---- what must not change a bit --------------------------------------------------------------------------------------
+// ---- what must not change a bit
+// --------------------------------------------------------------------------------------
 
 template <class T>
 void test_rows(Checks& checks, const Case& one, bool ragged) {
@@ -374,7 +377,8 @@ void test_checkpoints(Checks& checks, const Case& one, bool ragged) {
     }
 }
 
-// Sizes at which the work is split by rows, by units and by directions, in teams that keep their size and teams that change. How it is split does not depend on the ISA.
+// Sizes at which the work is split by rows, by units and by directions, in teams that keep their size and teams that
+// change. How it is split does not depend on the ISA.
 template <class T>
 void test_threads(Checks& checks) {
     struct Size {
@@ -386,7 +390,8 @@ void test_threads(Checks& checks) {
             Problem<T> p(one.spec, 9, size.rows, 7);
             set_num_threads(1);
             const Recorded<T> whole = record(p), truncated = record(p, 4);
-            for (const auto& [threads, mode] : {std::pair{2, TeamMode::fixed}, {4, TeamMode::fixed}, {4, TeamMode::random}}) {
+            for (const auto& [threads, mode] :
+                 {std::pair{2, TeamMode::fixed}, {4, TeamMode::fixed}, {4, TeamMode::random}}) {
                 set_num_threads(threads);
                 set_team_mode(mode);
                 checks.check(record(p) == whole && record(p, 4) == truncated && forward(p) == whole.results,
@@ -410,8 +415,8 @@ void test_bits(Checks& checks) {
     for (const Case& one : cases(3, unit_block<T> + 3)) test_rows<T>(checks, one, true);
 }
 
-// Step blocks follow one another from the last step to the first, each a reduction block at least unless there are fewer
-// row-steps, and no two of three neighbours keep their values at the same place.
+// Step blocks follow one another from the last step to the first, each a reduction block at least unless there are
+// fewer row-steps, and no two of three neighbours keep their values at the same place.
 void test_step_blocks(Checks& checks) {
     for (Index longest : {1, 9, 700, 2000})
         for (Index batch : {1, 3, 70, 600})
@@ -429,7 +434,8 @@ void test_step_blocks(Checks& checks) {
                     const StepRange steps = step_blocks.steps(step_block);
                     const Index rows = schedule.packed(steps.end - 1, schedule.active(steps.end - 1)) -
                                        schedule.packed(steps.begin, 0);
-                    checks.check(steps.end == end && steps.begin < steps.end, "step block %td begins elsewhere", step_block);
+                    checks.check(steps.end == end && steps.begin < steps.end, "step block %td begins elsewhere",
+                                 step_block);
                     checks.check(rows >= reduction_block || step_block + 1 == step_blocks.count(),
                                  "step block %td: %td row-steps", step_block, rows);
                     end = steps.begin;
@@ -441,7 +447,8 @@ void test_step_blocks(Checks& checks) {
                         for (Index s = step_blocks.steps(near).begin; s < step_blocks.steps(near).end; ++s)
                             for (Index row = 0; row < schedule.active(s); ++row) {
                                 const auto place = static_cast<std::size_t>(step_blocks.place(s, row));
-                                checks.check(place < taken.size() && !taken[place], "step %td row %td at %zu", s, row, place);
+                                checks.check(place < taken.size() && !taken[place], "step %td row %td at %zu", s, row,
+                                             place);
                                 if (place < taken.size()) taken[place] = true;
                             }
                 }

@@ -1,5 +1,5 @@
-// Weight gradients' products of one ISA: sums over many rows, block by block, against loops that add one term at a time.
-// All operands end at a page without access rights, and the scratch starts out as NaN.
+// Weight gradients' products of one ISA: sums over many rows, block by block, against loops that add one term at a
+// time. All operands end at a page without access rights, and the scratch starts out as NaN.
 
 #include <algorithm>
 #include <vector>
@@ -13,8 +13,8 @@ namespace {
 namespace isa = fusedrnn::FUSEDRNN_ISA;
 using namespace fusedrnn_test;
 
-// What `was` becomes when the rows' products are added as kernel_table.hpp says: chains of a block of rows that start at
-// zero, added to it from the last block to the first.
+// What `was` becomes when the rows' products are added as kernel_table.hpp says: chains of a block of rows that start
+// at zero, added to it from the last block to the first.
 template <class T, class A, class B>
 T expected_block_sums(Numbers numbers, T was, Index rows, A a, B b) {
     constexpr Index block = fusedrnn::reduction_block;
@@ -51,7 +51,8 @@ struct OuterPart {
 };
 
 template <class T>
-[[gnu::noinline]] void test_outer(Checks& checks, OuterShape shape, Numbers numbers, const std::vector<OuterPart>& parts) {
+[[gnu::noinline]] void test_outer(Checks& checks, OuterShape shape, Numbers numbers,
+                                  const std::vector<OuterPart>& parts) {
     Random random(static_cast<std::uint64_t>(shape.rows + shape.count * 7 + shape.columns * 31));
     constexpr Index a_first = 5;  // a row ends at the guard page
     std::vector<Guarded<T>> a = filled_rows<T>(shape.rows, a_first + shape.count, numbers, random);
@@ -95,10 +96,11 @@ template <class T>
                         numbers, was, shape.rows, [&](Index row) { return a_at(row, m); },
                         [&](Index row) { return product.b[static_cast<std::size_t>(row)][n]; });
                 const T got = product.out[m * columns + n];
-                checks.check(same(got, want),
-                             "Outer<%s> %td rows, %td x %td in %zu parts, right %zu, %s numbers: [%td][%td] is %a, expected %a",
-                             type_name<T>, shape.rows, shape.count, columns, parts.size(), i, name_of(numbers), m, n,
-                             double(got), double(want));
+                checks.check(
+                    same(got, want),
+                    "Outer<%s> %td rows, %td x %td in %zu parts, right %zu, %s numbers: [%td][%td] is %a, expected %a",
+                    type_name<T>, shape.rows, shape.count, columns, parts.size(), i, name_of(numbers), m, n,
+                    double(got), double(want));
             }
         checks.check(product.out.intact(), "Outer<%s> wrote before product %zu", type_name<T>, i);
     }
@@ -107,9 +109,9 @@ template <class T>
         if (part_of(m).end > 0)
             want = expected_block_sums(
                 numbers, want, shape.rows, [&](Index row) { return a_at(row, m); }, [](Index) { return T(1); });
-        checks.check(same(sums[m], want), "Outer<%s> %td rows, %td in %zu parts, %s numbers: sum [%td] is %a, expected %a",
-                     type_name<T>, shape.rows, shape.count, parts.size(), name_of(numbers), m, double(sums[m]),
-                     double(want));
+        checks.check(same(sums[m], want),
+                     "Outer<%s> %td rows, %td in %zu parts, %s numbers: sum [%td] is %a, expected %a", type_name<T>,
+                     shape.rows, shape.count, parts.size(), name_of(numbers), m, double(sums[m]), double(want));
     }
     checks.check(sums.intact(), "Outer<%s> wrote before its sums", type_name<T>);
     checks.check(scratch.intact(), "Outer<%s> wrote before its scratch", type_name<T>);
@@ -134,7 +136,8 @@ void test_outer_shapes(Checks& checks) {
             test_outer<T>(checks, shape, numbers, {{1, count - 1, {true, true}}});
             const OuterPart last = {count - 1, count, {false, true}};
             test_outer<T>(checks, shape, numbers, {{0, 2, {true, false}}, {2, count - 1, {true, true}}, last});
-            test_outer<T>(checks, shape, numbers, {{0, 1, {false, true}}, {3, 3, {true, true}}, {4, count, {true, false}}});
+            test_outer<T>(checks, shape, numbers,
+                          {{0, 1, {false, true}}, {3, 3, {true, true}}, {4, count, {true, false}}});
         }
 }
 

@@ -1,5 +1,5 @@
-// Threads: every part of the work is done once and in order, the barrier holds and ends a team for all alike, and what one
-// thread throws comes out without the others hanging. `test_parallel SECONDS` is a soak of that length.
+// Threads: every part of the work is done once and in order, the barrier holds and ends a team for all alike, and what
+// one thread throws comes out without the others hanging. `test_parallel SECONDS` is a soak of that length.
 #include <atomic>
 #include <chrono>
 #include <cstdio>
@@ -36,8 +36,8 @@ struct InMode {
 
 void sleep_for(int microseconds) { std::this_thread::sleep_for(std::chrono::microseconds(microseconds)); }
 
-// Every thread adds one before each barrier: after it, all of the round's are there. Where `late`, each thread in its turn
-// comes so late that the others sleep.
+// Every thread adds one before each barrier: after it, all of the round's are there. Where `late`, each thread in its
+// turn comes so late that the others sleep.
 void test_barrier(Checks& checks, int threads, bool late) {
     const InMode mode(TeamMode::fixed);
     std::atomic<int> arrived{0}, early{0}, size{0};
@@ -54,7 +54,8 @@ void test_barrier(Checks& checks, int threads, bool late) {
     fusedrnn::in_step(long_work, threads, body);
     checks.check(size == threads, "%d threads: a team of %d", threads, size.load());
     checks.check(early == 0, "%d threads: %d times through the barrier too early", threads, early.load());
-    checks.check(arrived == 200 * size, "%d threads: %d arrivals of a team of %d", threads, arrived.load(), size.load());
+    checks.check(arrived == 200 * size, "%d threads: %d arrivals of a team of %d", threads, arrived.load(),
+                 size.load());
 }
 
 // One thread is late. All learn at the same round, not in the middle of a step, that the team ends.
@@ -77,7 +78,8 @@ void test_late_thread_ends_the_team(Checks& checks, int threads, int late) {
     // A machine that is busy may end it before; never later, and never for one thread alone.
     checks.check(rounds[0] <= 10, "%d threads, %d late: went on to round %d", threads, late, rounds[0]);
     for (const int round : rounds)
-        checks.check(round == rounds[0], "%d threads, %d late: one ended at round %d, one at %d", threads, late, round, rounds[0]);
+        checks.check(round == rounds[0], "%d threads, %d late: one ended at round %d, one at %d", threads, late, round,
+                     rounds[0]);
 }
 
 // A team that ended goes on as another one: no step is lost or taken twice.
@@ -125,7 +127,8 @@ void test_shares(Checks& checks, int threads, int parts, TeamMode mode) {
     int wrong = 0;
     for (const std::atomic<int>& count : times) wrong += count != 1;
     checks.check(wrong == 0 && done == phases * parts, "%d threads, %d parts: %d not done once", threads, parts, wrong);
-    checks.check(early == 0, "%d threads, %d parts: %d begun before the phase before was done", threads, parts, early.load());
+    checks.check(early == 0, "%d threads, %d parts: %d begun before the phase before was done", threads, parts,
+                 early.load());
     checks.check(same_slot == 0, "%d threads, %d parts: two at once in one slot", threads, parts);
 }
 
@@ -146,8 +149,8 @@ void test_exception_in_step(Checks& checks, int threads, int thrower) {
     } catch (const std::bad_alloc&) {
         caught = "bad_alloc";
     }
-    checks.check(caught == "bad_alloc" && went_on == 0, "%d threads, %d throws: caught %s, %d went on", threads, thrower,
-                 caught.c_str(), went_on.load());
+    checks.check(caught == "bad_alloc" && went_on == 0, "%d threads, %d throws: caught %s, %d went on", threads,
+                 thrower, caught.c_str(), went_on.load());
 }
 
 // A part fails: what it threw comes out, and the phases after it do not begin.
@@ -164,8 +167,8 @@ void test_exception_in_shares(Checks& checks, int threads, int thrower) {
     } catch (const std::bad_alloc&) {
         caught = true;
     }
-    checks.check(caught && later == 0, "%d threads, part %d throws: caught %d, %d parts after it", threads, thrower, caught,
-                 later.load());
+    checks.check(caught && later == 0, "%d threads, part %d throws: caught %d, %d parts after it", threads, thrower,
+                 caught, later.load());
 }
 
 // Each part follows the one before it through an array, three steps at a time; one part leaves early.
@@ -221,8 +224,10 @@ void test_backoff(Checks& checks) {
     for (int times = 0; times < 4; ++times) {
         backoff.note(-loss, 2);
         const Nanoseconds holds = backoff.until() - fusedrnn::now();
-        checks.check(holds > held, "loss %d: held for %ld ns after %ld", times, static_cast<long>(holds), static_cast<long>(held));
-        checks.check(backoff.allowed(4) == 2 && backoff.allowed(2) == 2, "after a loss: %d of 4 threads", backoff.allowed(4));
+        checks.check(holds > held, "loss %d: held for %ld ns after %ld", times, static_cast<long>(holds),
+                     static_cast<long>(held));
+        checks.check(backoff.allowed(4) == 2 && backoff.allowed(2) == 2, "after a loss: %d of 4 threads",
+                     backoff.allowed(4));
         held = holds;
     }
     backoff.note(100 * loss, 4);
@@ -244,14 +249,15 @@ void test_all(Checks& checks) {
             for (int again = 0; again < 20; ++again) test_exception_in_step(checks, threads, thrower);
         for (int thrower = 0; thrower < max_threads; ++thrower) test_exception_in_shares(checks, threads, thrower);
         if (threads < 2) continue;
-        for (const TeamMode mode : {TeamMode::adaptive, TeamMode::random}) test_teams_that_change(checks, threads, mode);
+        for (const TeamMode mode : {TeamMode::adaptive, TeamMode::random})
+            test_teams_that_change(checks, threads, mode);
         for (int late = 0; late < threads; ++late) test_late_thread_ends_the_team(checks, threads, late);
     }
     test_backoff(checks);
 }
 
-// Teams of changing sizes, most larger than the processors, which sleep and wake at hundreds of thousands of barriers. A wake-up
-// that is lost would leave them asleep for good: then the program ends.
+// Teams of changing sizes, most larger than the processors, which sleep and wake at hundreds of thousands of barriers.
+// A wake-up that is lost would leave them asleep for good: then the program ends.
 void soak(Checks& checks, double seconds) {
     std::atomic<long> rounds{0};
     std::atomic<bool> over{false};
@@ -267,7 +273,8 @@ void soak(Checks& checks, double seconds) {
         }
     });
     const auto start = std::chrono::steady_clock::now();
-    for (int call = 0; std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() < seconds; ++call) {
+    for (int call = 0; std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() < seconds;
+         ++call) {
         const InMode mode(call % 2 ? TeamMode::fixed : TeamMode::adaptive);
         auto in_step = [&](const Team& team) {
             for (int round = 0; round < 40 && team.member->wait(true); ++round)

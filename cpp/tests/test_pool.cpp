@@ -41,7 +41,8 @@ void test_two_sizes_by_turns(Checks& checks) {
     for (const int every : {2, 3, 10}) {
         Pool pool;
         found(pool, 1000000);
-        for (int i = 0; i < 200; ++i) checks.check(found(pool, i % every ? 1 : 1000000), "every %d: use %d found none", every, i);
+        for (int i = 0; i < 200; ++i)
+            checks.check(found(pool, i % every ? 1 : 1000000), "every %d: use %d found none", every, i);
     }
 }
 

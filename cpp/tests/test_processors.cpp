@@ -85,7 +85,8 @@ void test_v1(Checks& checks) {
 void test_parents(Checks& checks) {
     Root root;
     root.file(cgroup, "0::/pod/container").file(mountinfo, unified);
-    root.file("sys/fs/cgroup/pod/container/cpu.max", "800000 100000").file("sys/fs/cgroup/pod/cpu.max", "300000 100000");
+    root.file("sys/fs/cgroup/pod/container/cpu.max", "800000 100000")
+        .file("sys/fs/cgroup/pod/cpu.max", "300000 100000");
     checks.check(root.quota() == 3, "the parent's quota is less, but %d", root.quota());
     root.file("sys/fs/cgroup/pod/container/cpu.max", "200000 100000");
     checks.check(root.quota() == 2, "the own quota is less, but %d", root.quota());
@@ -96,8 +97,9 @@ void test_parents(Checks& checks) {
 void test_both_versions(Checks& checks) {
     Root root;
     root.file(cgroup, "1:cpu:/\n0::/a")
-        .file(mountinfo, "32 31 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n"
-                         "41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw")
+        .file(mountinfo,
+              "32 31 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n"
+              "41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw")
         .v1("sys/fs/cgroup/cpu", "400000")
         .file("sys/fs/cgroup/unified/a/cpu.max", "500000 100000");
     checks.check(root.quota() == 4, "v1 says 4, v2 says 5, but %d", root.quota());
@@ -139,7 +141,8 @@ void test_missing_and_nonsense(Checks& checks) {
     no_quota.file(mountinfo, unified).file(cgroup, "0::/gone (deleted)");
     checks.check(no_quota.quota() == none, "a cgroup that is gone: %d", no_quota.quota());
     Root nonsense;
-    nonsense.file(mountinfo, "- - -\n1 2 - cgroup2\n\n31 30 0:27 / /x rw - cgroup2").file(cgroup, "\n:\n::\nnonsense\n0:");
+    nonsense.file(mountinfo, "- - -\n1 2 - cgroup2\n\n31 30 0:27 / /x rw - cgroup2")
+        .file(cgroup, "\n:\n::\nnonsense\n0:");
     checks.check(nonsense.quota() == none, "nonsense: %d", nonsense.quota());
 }
 

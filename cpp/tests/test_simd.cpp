@@ -35,10 +35,27 @@ template <class T>
 std::vector<T> values() {
     using Limits = std::numeric_limits<T>;
     std::vector<T> list;
-    for (T magnitude : {T(0), Limits::denorm_min(), Limits::denorm_min() * 3, Limits::min() - Limits::denorm_min(),
-                        Limits::min(), T(0.25), T(0.5), T(1) - Limits::epsilon() / 2, T(1), T(1) + Limits::epsilon(),
-                        T(1.5), T(2), T(2.5), T(3.5), T(1) / Limits::epsilon() - T(0.5), T(1) / Limits::epsilon(),
-                        T(2) / Limits::epsilon() + 2, T(1e9), Limits::max(), Limits::infinity(), Limits::quiet_NaN()}) {
+    for (T magnitude : {T(0),
+                        Limits::denorm_min(),
+                        Limits::denorm_min() * 3,
+                        Limits::min() - Limits::denorm_min(),
+                        Limits::min(),
+                        T(0.25),
+                        T(0.5),
+                        T(1) - Limits::epsilon() / 2,
+                        T(1),
+                        T(1) + Limits::epsilon(),
+                        T(1.5),
+                        T(2),
+                        T(2.5),
+                        T(3.5),
+                        T(1) / Limits::epsilon() - T(0.5),
+                        T(1) / Limits::epsilon(),
+                        T(2) / Limits::epsilon() + 2,
+                        T(1e9),
+                        Limits::max(),
+                        Limits::infinity(),
+                        Limits::quiet_NaN()}) {
         list.push_back(magnitude);
         list.push_back(-magnitude);
     }
@@ -59,9 +76,8 @@ void check_lanes(Checks& checks, const char* name, const std::vector<T>& a, cons
         for (int lane = 0; lane < V::width; ++lane) {
             const std::size_t j = i + static_cast<std::size_t>(lane);
             const T want = expected(a[j], b[j], c[j]);
-            checks.check(same(result[lane], want), "%s<%s>(%a, %a, %a) lane %d: %a, expected %a", name,
-                         type_name<T>, double(a[j]), double(b[j]), double(c[j]), lane,
-                         double(result[lane]), double(want));
+            checks.check(same(result[lane], want), "%s<%s>(%a, %a, %a) lane %d: %a, expected %a", name, type_name<T>,
+                         double(a[j]), double(b[j]), double(c[j]), lane, double(result[lane]), double(want));
         }
     }
 }
@@ -91,17 +107,22 @@ void test_arithmetic(Checks& checks) {
     run("min", [](V x, V y, V) { return simd::min(x, y); }, [](T x, T y, T) { return x < y ? x : y; });
     run("max", [](V x, V y, V) { return simd::max(x, y); }, [](T x, T y, T) { return x > y ? x : y; });
     run("copysign", [](V x, V y, V) { return simd::copysign(x, y); }, [](T x, T y, T) { return std::copysign(x, y); });
-    run("select less", [](V x, V y, V z) { return select(less(x, y), x, z); },
+    run(
+        "select less", [](V x, V y, V z) { return select(less(x, y), x, z); },
         [](T x, T y, T z) { return x < y ? x : z; });
     run("broadcast", [](V, V, V) { return V::broadcast(T(-2.5)); }, [](T, T, T) { return T(-2.5); });
     run("zero", [](V, V, V) { return V::zero(); }, [](T, T, T) { return T(0); });
-    run("fma", [](V x, V y, V z) { return simd::fma(x, y, z); },
+    run(
+        "fma", [](V x, V y, V z) { return simd::fma(x, y, z); },
         [](T x, T y, T z) { return FUSEDRNN_HAS_FMA ? std::fma(x, y, z) : x * y + z; });
-    run("fma with negated operands", [](V x, V y, V z) { return simd::fma(-x, y, -z); },
+    run(
+        "fma with negated operands", [](V x, V y, V z) { return simd::fma(-x, y, -z); },
         [](T x, T y, T z) { return FUSEDRNN_HAS_FMA ? std::fma(-x, y, -z) : -x * y - z; });
-    run("fms", [](V x, V y, V z) { return simd::fms(x, y, z); },
+    run(
+        "fms", [](V x, V y, V z) { return simd::fms(x, y, z); },
         [](T x, T y, T z) { return FUSEDRNN_HAS_FMA ? std::fma(x, y, -z) : x * y - z; });
-    run("fnma", [](V x, V y, V z) { return simd::fnma(x, y, z); },
+    run(
+        "fnma", [](V x, V y, V z) { return simd::fnma(x, y, z); },
         [](T x, T y, T z) { return FUSEDRNN_HAS_FMA ? std::fma(-x, y, z) : z - x * y; });
 
     // Operands near one another in size: the case in which one rounding and two differ.
@@ -111,7 +132,8 @@ void test_arithmetic(Checks& checks) {
         b[i] = near_one();
         c[i] = (random.next() & 1) ? -a[i] * b[i] : near_one();
     }
-    run("fma near one", [](V x, V y, V z) { return simd::fma(x, y, z); },
+    run(
+        "fma near one", [](V x, V y, V z) { return simd::fma(x, y, z); },
         [](T x, T y, T z) { return FUSEDRNN_HAS_FMA ? std::fma(x, y, z) : x * y + z; });
 }
 
@@ -166,8 +188,8 @@ void test_memory(Checks& checks) {
         T* const row = page.end() - count - margin;
         std::memset(row, 0xA5, sizeof(T) * static_cast<std::size_t>(count + margin));
         V::load(source).store_first(edge, count);
-        checks.check(std::memcmp(edge, source, sizeof(T) * static_cast<std::size_t>(count)) == 0,
-                     "store_first<%s>(%d)", type_name<T>, count);
+        checks.check(std::memcmp(edge, source, sizeof(T) * static_cast<std::size_t>(count)) == 0, "store_first<%s>(%d)",
+                     type_name<T>, count);
 
         T buffer[V::width + 2 * margin];
         std::memset(buffer, 0xA5, sizeof buffer);
@@ -187,8 +209,8 @@ void test_memory(Checks& checks) {
         V::load(source).store(p);
         T loaded[V::width];
         V::load(p).store(loaded);
-        checks.check(std::memcmp(loaded, source, sizeof source) == 0, "load, store <%s> %d short of the page", type_name<T>,
-                     shift);
+        checks.check(std::memcmp(loaded, source, sizeof source) == 0, "load, store <%s> %d short of the page",
+                     type_name<T>, shift);
     }
     alignas(64) char unaligned[sizeof(T) * V::width + 1];
     T* const odd = reinterpret_cast<T*>(unaligned + 1);

@@ -116,11 +116,12 @@ void test_row_tiles(Checks& checks) {
 
 // ---- Linear ------------------------------------------------------------------------------------------------------
 
-// Linear panels as kernel_table.hpp describes them: [group][k][block in group][unit], zero past the true width. A group is
-// a single block where vectors are narrow.
+// Linear panels as kernel_table.hpp describes them: [group][k][block in group][unit], zero past the true width. A group
+// is a single block where vectors are narrow.
 template <class T>
 Guarded<T> linear_panels(const Guarded<T>& matrix, Index depth, Index columns) {
-    constexpr Index block = fusedrnn::unit_block<T>, group_width = isa::narrow<T> ? block : fusedrnn::linear_group * block;
+    constexpr Index block = fusedrnn::unit_block<T>,
+                    group_width = isa::narrow<T> ? block : fusedrnn::linear_group * block;
     const Index padded = fusedrnn::padded_units<T>(columns);
     Guarded<T> panels(padded * depth);
     Index at = 0;
@@ -146,8 +147,8 @@ T expected_product(const fusedrnn::LinearArgs<T>& args, Numbers numbers, T was, 
     Index k = 0;
     do {
         const Index depth = std::min(fusedrnn::gradient_chain, args.depth - k);
-        const T chain = expected_sum(numbers, T(0), depth, [&](Index i) { return a(k + i); },
-                                     [&](Index i) { return b(k + i); });
+        const T chain =
+            expected_sum(numbers, T(0), depth, [&](Index i) { return a(k + i); }, [&](Index i) { return b(k + i); });
         total = k == 0 && !args.add_to_out ? chain : total + chain;
         k += depth;
     } while (k < args.depth);
@@ -193,13 +194,14 @@ template <class T>
             const T was = before[row][static_cast<std::size_t>(column)];
             T want = was;  // outside of the given blocks
             if (column >= block_begin * block && column < block_end * block)
-                want = expected_product(args, numbers, was, begin == Begin::start ? start[column] : T(0),
-                                        [&](Index k) { return a[row][k]; },
-                                        [&](Index k) { return matrix[k * shape.columns + column]; });
-            checks.check(same(out[row][column], want),
-                         "Linear<%s> %td rows, depth %td, %td columns, blocks %td to %td, begin %d, %s numbers: row %td column %td is %a, expected %a",
-                         type_name<T>, shape.rows, shape.depth, shape.columns, block_begin, block_end,
-                         static_cast<int>(begin), name_of(numbers), r, column, double(out[row][column]), double(want));
+                want = expected_product(
+                    args, numbers, was, begin == Begin::start ? start[column] : T(0),
+                    [&](Index k) { return a[row][k]; }, [&](Index k) { return matrix[k * shape.columns + column]; });
+            checks.check(
+                same(out[row][column], want),
+                "Linear<%s> %td rows, depth %td, %td columns, blocks %td to %td, begin %d, %s numbers: row %td column %td is %a, expected %a",
+                type_name<T>, shape.rows, shape.depth, shape.columns, block_begin, block_end, static_cast<int>(begin),
+                name_of(numbers), r, column, double(out[row][column]), double(want));
         }
         checks.check(out[row].intact(), "Linear<%s> wrote before row %td", type_name<T>, r);
     }
@@ -299,10 +301,11 @@ template <class T, int Gates, int Sums>
                             numbers, want, depth, [&](Index k) { return a[static_cast<std::size_t>(row)][k]; },
                             [&](Index k) { return matrix[(k * Gates + gate) * hidden + unit]; });
                 const T got = result[at(row, s, unit)];
-                checks.check(same(got, want),
-                             "gates<%s, %d of %d> %td rows, depth %td, %td units, %s numbers: row %td unit %td sum %d is %a, expected %a",
-                             type_name<T>, Gates, Sums, rows, depth, hidden, name_of(numbers), row, unit, s,
-                             double(got), double(want));
+                checks.check(
+                    same(got, want),
+                    "gates<%s, %d of %d> %td rows, depth %td, %td units, %s numbers: row %td unit %td sum %d is %a, expected %a",
+                    type_name<T>, Gates, Sums, rows, depth, hidden, name_of(numbers), row, unit, s, double(got),
+                    double(want));
             }
         }
 }
@@ -355,7 +358,8 @@ template <class T>
     const auto product = [&](std::size_t i, const std::vector<const T*>& at) {
         return typename Slices::Product{at.data(), panels[i].data(), depths[i], depths[i] * line, panels[i].data()};
     };
-    const typename Slices::Sums sums = {{begin.data(), begin_stride, begin_slice}, {out.data(), out_stride, shape.apart}};
+    const typename Slices::Sums sums = {{begin.data(), begin_stride, begin_slice},
+                                        {out.data(), out_stride, shape.apart}};
     const typename Slices::Extent extent = {shape.slices, shape.half};
     if (shape.depth_too < 0)
         Slices::multiply(shape.rows, extent, {product(0, rows)}, sums);
@@ -372,10 +376,11 @@ template <class T>
                     numbers, want, depths[i], [&](Index k) { return left[i][static_cast<std::size_t>(r)][k]; },
                     [&](Index k) { return panels[i][(slice * depths[i] + k) * line + within]; });
             const T got = out[r * out_stride + slice * shape.apart + within];
-            checks.check(same(got, want),
-                         "Slices<%s> %td rows, %td %s, depths %td and %td, %s numbers: row %td column %td is %a, expected %a",
-                         type_name<T>, shape.rows, shape.slices, shape.half ? "halves" : "slices", shape.depth, shape.depth_too, name_of(numbers), r, column,
-                         double(got), double(want));
+            checks.check(
+                same(got, want),
+                "Slices<%s> %td rows, %td %s, depths %td and %td, %s numbers: row %td column %td is %a, expected %a",
+                type_name<T>, shape.rows, shape.slices, shape.half ? "halves" : "slices", shape.depth, shape.depth_too,
+                name_of(numbers), r, column, double(got), double(want));
         }
     checks.check(out.intact(), "Slices<%s> wrote before its sums", type_name<T>);
 }

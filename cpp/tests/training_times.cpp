@@ -1,6 +1,6 @@
-// What the stages of a training step take, for docs/performance.md: the forward pass that keeps a tape, the way back through
-// time with the cell's gradient and without, dx, and the weights' gradients with the packing they need. Least times, and
-// shares of the FMA peak measured beside them; not a test.
+// What the stages of a training step take, for docs/performance.md: the forward pass that keeps a tape, the way back
+// through time with the cell's gradient and without, dx, and the weights' gradients with the packing they need. Least
+// times, and shares of the FMA peak measured beside them; not a test.
 //
 //     cmake --preset dev && cmake --build --preset dev --target training_times_avx2
 //     taskset -c 1 build/dev/cpp/tests/training_times_avx2
@@ -54,10 +54,11 @@ struct Layer {
     fusedrnn::OuterRight<T> right[2];
 
     Layer(Index rows_, Index hidden_)
-        : rows(rows_), hidden(hidden_), x(size(count * hidden), T(0.25)), y(x), c(x), saved(size(count * traits.saved * hidden)),
-          dgates(size(count * width), T(1e-3)), dx(x), dw_ih(size(traits.gates * hidden * hidden)), dw_hh(dw_ih),
-          db(size(traits.gates * hidden)), w_ih(size(traits.gates * hidden * hidden), T(1e-3)), w_hh(w_ih),
-          bias(size(traits.accumulators * hidden)), zeros(size(width)), carry(size(rows * hidden)) {
+        : rows(rows_), hidden(hidden_), x(size(count * hidden), T(0.25)), y(x), c(x),
+          saved(size(count * traits.saved * hidden)), dgates(size(count * width), T(1e-3)), dx(x),
+          dw_ih(size(traits.gates * hidden * hidden)), dw_hh(dw_ih), db(size(traits.gates * hidden)),
+          w_ih(size(traits.gates * hidden * hidden), T(1e-3)), w_hh(w_ih), bias(size(traits.accumulators * hidden)),
+          zeros(size(width)), carry(size(rows * hidden)) {
         for (Index i = 0; i < count; ++i) {
             x_rows.push_back(x.data() + i * hidden);
             y_rows.push_back(y.data() + i * hidden);
@@ -126,8 +127,8 @@ struct Layer {
     }
 
     void input_gradient() {
-        isa::Linear<T>::run({count, dgate_rows.data(), dx_rows.data(), traits.gates * hidden, hidden, w_ih.data(), nullptr,
-                             true, false, 0, hidden / fusedrnn::unit_block<T>});
+        isa::Linear<T>::run({count, dgate_rows.data(), dx_rows.data(), traits.gates * hidden, hidden, w_ih.data(),
+                             nullptr, true, false, 0, hidden / fusedrnn::unit_block<T>});
     }
 
     // Both weights see the same gate gradients; for GRU the first and the last only one of them.
@@ -146,7 +147,8 @@ struct Layer {
     // All that Outer packs, in its order.
     void pack(const fusedrnn::OuterArgs<T>& args) {
         using Outer = isa::Outer<T>;
-        constexpr Index chunk = fusedrnn::outer_chunk<T>, panel = Outer::panel_columns, block = fusedrnn::reduction_block;
+        constexpr Index chunk = fusedrnn::outer_chunk<T>, panel = Outer::panel_columns,
+                        block = fusedrnn::reduction_block;
         T* const to = Outer::align(packed.data());
         for (Index k = 0; k < count; k += block) {
             const Index depth = std::min(count - k, block);
@@ -174,11 +176,14 @@ void report(const char* cell) {
             const double dw = min_seconds(rounds, [&] { isa::Outer<T>::run(args); });
             const double packing = min_seconds(rounds, [&] { layer.pack(args); });
             const double product = 2.0 * static_cast<double>(layer.count * layer.traits.gates * hidden * hidden);
-            const auto share = [&](double products, double seconds) { return 100 * products * product / seconds / peak; };
-            std::printf("%-4s %2td x %3td  all %4.1f %%  recorded %4.1f  through time %4.1f (bare %4.1f)  dx %4.1f  "
-                        "dW %4.1f (packed %4.1f)\n",
-                        cell, rows, hidden, share(6, forward + back + dx + dw), share(2, forward), share(1, back),
-                        share(1, bare), share(1, dx), share(2, dw), share(2, dw - packing));
+            const auto share = [&](double products, double seconds) {
+                return 100 * products * product / seconds / peak;
+            };
+            std::printf(
+                "%-4s %2td x %3td  all %4.1f %%  recorded %4.1f  through time %4.1f (bare %4.1f)  dx %4.1f  "
+                "dW %4.1f (packed %4.1f)\n",
+                cell, rows, hidden, share(6, forward + back + dx + dw), share(2, forward), share(1, back),
+                share(1, bare), share(1, dx), share(2, dw), share(2, dw - packing));
         }
 }
 

@@ -19,7 +19,8 @@ bool Barrier::wait(bool may_end, Nanoseconds& waited) {
     const auto done = [&] { return round_.load() != round || given_up_.load(); };
     waited += wait_until(done, sleepers_, patience_, [&] {
         const int here = arrived_.load(std::memory_order_relaxed);
-        if (here > 0 && here < present_.load(std::memory_order_relaxed)) present_.store(here, std::memory_order_relaxed);
+        if (here > 0 && here < present_.load(std::memory_order_relaxed))
+            present_.store(here, std::memory_order_relaxed);
         if (team_mode() == TeamMode::adaptive) end_soon();
     });
     return !(round_.load(std::memory_order_acquire) & ended) && !given_up();

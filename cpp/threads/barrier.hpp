@@ -1,5 +1,6 @@
-// A barrier that can end its team. Threads that go in step need each other at every step: where one of them loses its processor
-// the others would wait for it time and again. They wait once; at that barrier all learn that the team ends here.
+// A barrier that can end its team. Threads that go in step need each other at every step: where one of them loses its
+// processor the others would wait for it time and again. They wait once; at that barrier all learn that the team ends
+// here.
 #pragma once
 
 #include <atomic>
@@ -15,8 +16,8 @@ public:
     // `patience`: a thread that comes so much later than another one is late.
     Barrier(int threads, Nanoseconds patience) : threads_(threads), patience_(patience), present_(threads) {}
 
-    // All threads of the team come here, all with the same `may_end`. Whether the team goes on; all get the same answer.
-    // `waited` grows by the time this thread has waited. What the others wrote before is visible after.
+    // All threads of the team come here, all with the same `may_end`. Whether the team goes on; all get the same
+    // answer. `waited` grows by the time this thread has waited. What the others wrote before is visible after.
     bool wait(bool may_end, Nanoseconds& waited);
 
     // The team is to end at the next barrier where it may.
@@ -37,9 +38,9 @@ private:
     std::atomic<bool> ends_{false};
     std::atomic<bool> given_up_{false};
     std::atomic<int> present_;
-    // Each arrival is an acquiring and releasing read-modify-write of one word, so the last one to arrive has seen what all
-    // the others wrote; its store to round_ releases that, their load of round_ acquires it. It sets arrived_ back before that
-    // store, when no thread can arrive. The order of sleeping and waking is argued in sleepers.hpp.
+    // Each arrival is an acquiring and releasing read-modify-write of one word, so the last one to arrive has seen what
+    // all the others wrote; its store to round_ releases that, their load of round_ acquires it. It sets arrived_ back
+    // before that store, when no thread can arrive. The order of sleeping and waking is argued in sleepers.hpp.
     alignas(64) std::atomic<int> arrived_{0};
     alignas(64) std::atomic<unsigned> round_{0};
     Sleepers sleepers_;

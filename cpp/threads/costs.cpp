@@ -33,7 +33,8 @@ ThreadCosts measure_thread_costs() {
         for_shares(Shares{2}, 2, share);
     }
     while (now() < end && !found.barrier_measured()) in_step(InStep{enough * work, work}, 2, step);
-    return {found.start_awake(), found.start_asleep(), found.barrier(), 2 * tuning::starts_worth_a_thread * found.start_awake()};
+    return {found.start_awake(), found.start_asleep(), found.barrier(),
+            2 * tuning::starts_worth_a_thread * found.start_awake()};
 }
 
 }  // namespace fusedrnn

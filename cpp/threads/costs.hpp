@@ -9,8 +9,8 @@ namespace fusedrnn {
 
 using tuning::Nanoseconds;
 
-// Averages in which the last eight values count most. Written and read without order: each is a number by itself, and one that
-// is a little old does no harm.
+// Averages in which the last eight values count most. Written and read without order: each is a number by itself, and
+// one that is a little old does no harm.
 class Costs {
 public:
     // From the call of a worker until it begins.
@@ -22,7 +22,8 @@ public:
     void worker_began(Nanoseconds after, bool was_asleep) {
         std::atomic<Nanoseconds>& cost = was_asleep ? start_asleep_ : start_awake_;
         const Nanoseconds nominal = was_asleep ? tuning::start_asleep : tuning::start_awake;
-        // Far more is not the cost of a start: the worker's processor was taken from it. The team's backoff sees to that.
+        // Far more is not the cost of a start: the worker's processor was taken from it. The team's backoff sees to
+        // that.
         if (after > max_times_nominal * nominal) return;
         starts_[was_asleep].fetch_add(1, std::memory_order_relaxed);
         const Nanoseconds before = cost.load(std::memory_order_relaxed);

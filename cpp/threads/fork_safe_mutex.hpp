@@ -18,8 +18,8 @@ public:
     ForkSafeMutex(const ForkSafeMutex&) = delete;
     ForkSafeMutex& operator=(const ForkSafeMutex&) = delete;
 
-    // Returns true where a thread of the parent held it at the fork: what it protects may be half-changed. Only the first
-    // to lock it in the child is told.
+    // Returns true where a thread of the parent held it at the fork: what it protects may be half-changed. Only the
+    // first to lock it in the child is told.
     bool lock();
     // False where another thread of this process holds it. One left behind by a fork is taken over without a word.
     bool try_lock();
@@ -35,14 +35,14 @@ private:
     void wait(std::uint32_t seen);
     void wake_one();
 
-    // Taking it is an acquire, letting go a release: who holds it sees what every holder before it wrote. One of an older
-    // generation needs no more: what its holder wrote before the fork is in the child's memory, and its other threads
-    // began after that.
+    // Taking it is an acquire, letting go a release: who holds it sees what every holder before it wrote. One of an
+    // older generation needs no more: what its holder wrote before the fork is in the child's memory, and its other
+    // threads began after that.
     std::atomic<std::uint32_t> word_{open};
 };
 
-// A value to be used under its lock only. Where a fork has left it half-changed it is abandoned, not destroyed, and begins
-// anew: what it owned is lost to the child.
+// A value to be used under its lock only. Where a fork has left it half-changed it is abandoned, not destroyed, and
+// begins anew: what it owned is lost to the child.
 template <class T>
 class ForkSafe {
 public:

@@ -31,8 +31,8 @@ public:
         return static_cast<int>(before) + 1;
     }
 
-    // Waits for `others` until `patience` is over; how many came. enter() and this are read-modify-writes of one word: every
-    // thread comes before or after it is closed, for all to see.
+    // Waits for `others` until `patience` is over; how many came. enter() and this are read-modify-writes of one word:
+    // every thread comes before or after it is closed, for all to see.
     int close(int others, Nanoseconds patience) {
         const auto all_there = [&] { return gate_.load() >= static_cast<unsigned>(others); };
         if (team_mode() == TeamMode::fixed) {
@@ -137,7 +137,8 @@ void run_alone(bool might_be_a_team, TeamRegion::Body body, void* context) {
 }  // namespace
 
 void run_in_step(const InStep& work, int threads, TeamRegion::Body body, void* context) {
-    const bool little = work.work < 2 * tuning::starts_worth_a_thread * costs().start_awake();  // what is left of a sequence
+    const bool little =
+        work.work < 2 * tuning::starts_worth_a_thread * costs().start_awake();  // what is left of a sequence
     const int wanted = little && team_mode() == TeamMode::adaptive ? 1 : threads_allowed(threads);
     if (wanted == 1) return run_alone(threads > 1 && !little, body, context);
     const Stopwatch watch;

@@ -36,7 +36,9 @@ void check_interrupt() {
     const std::uint32_t generation = fork_generation();
     if (call->ask()) throw Interrupted();
     // The other threads of this call are the parent's.
-    if (fork_generation() != generation) throw std::runtime_error("a signal's handler has forked inside this call, which only the parent can go on with");
+    if (fork_generation() != generation)
+        throw std::runtime_error(
+            "a signal's handler has forked inside this call, which only the parent can go on with");
 }
 
 }  // namespace fusedrnn

@@ -19,8 +19,8 @@ std::atomic<TeamMode> mode{TeamMode::adaptive};
 std::atomic<unsigned> chances{0};
 std::atomic<Nanoseconds> last_wish{0};  // when work was last worth more than one thread that is awake
 
-// Sleeping workers are worth being woken for much work, and for little where calls follow each other: they stay awake then. The
-// call before began so much earlier than it ended as it took, which may be several times what is estimated.
+// Sleeping workers are worth being woken for much work, and for little where calls follow each other: they stay awake
+// then. The call before began so much earlier than it ended as it took, which may be several times what is estimated.
 bool worth_waking(Nanoseconds work) {
     const Nanoseconds time = now(), before = last_wish.exchange(time, std::memory_order_relaxed);
     return work >= tuning::wakes_worth_a_team * costs().start_asleep() || time - before < tuning::max_linger + 4 * work;

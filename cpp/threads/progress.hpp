@@ -10,7 +10,8 @@ namespace fusedrnn {
 
 class Progress {
 public:
-    // What this thread wrote before is visible to a thread that has waited for it: the store releases, the load acquires.
+    // What this thread wrote before is visible to a thread that has waited for it: the store releases, the load
+    // acquires.
     void reach(long steps) {
         reached_.store(steps);
         sleepers_.wake_all();

@@ -21,8 +21,8 @@ int num_threads() { return thread_limit().load(std::memory_order_relaxed); }
 
 void set_num_threads(int count) {
     if (count < 1 || count > max_threads)
-        throw std::invalid_argument("num_threads: expected an integer from 1 to " + std::to_string(max_threads) + ", got " +
-                                    std::to_string(count));
+        throw std::invalid_argument("num_threads: expected an integer from 1 to " + std::to_string(max_threads) +
+                                    ", got " + std::to_string(count));
     thread_limit().store(count, std::memory_order_relaxed);
 }
 

@@ -34,14 +34,15 @@ public:
         }
     }
 
-    // By the calling thread, when all is done: what it gained by calling `called` others, for which it has waited so long in
-    // the end.
+    // By the calling thread, when all is done: what it gained by calling `called` others, for which it has waited so
+    // long in the end.
     void note_gain(int called, bool all_awake, Nanoseconds waited_in_the_end) const {
         const int all = shares_.count * shares_.phases;
         // Threads that were awake and yet did not come have no processor. One that slept is there for the next region.
         if (taken_by_caller_ == all && all_awake) return note_loss(costs().start_asleep(), 1);
         const double times = static_cast<double>(all) / std::max(taken_by_caller_, 1);
-        fusedrnn::note_gain(watch_, waited_ + waited_in_the_end, times, late() ? called + 1 - late() : (called + 1) / 2);
+        fusedrnn::note_gain(watch_, waited_ + waited_in_the_end, times,
+                            late() ? called + 1 - late() : (called + 1) / 2);
     }
     void rethrow() const { exception_.rethrow(); }
 
@@ -61,17 +62,21 @@ private:
     };
 
     bool failed() const { return exception_.failed().load(); }
-    bool is_late(int slot) const { return threads_[static_cast<std::size_t>(slot)].late.load(std::memory_order_relaxed); }
+    bool is_late(int slot) const {
+        return threads_[static_cast<std::size_t>(slot)].late.load(std::memory_order_relaxed);
+    }
     static bool by_chance() { return team_mode() == TeamMode::random && chance(4); }
 
-    // A part of this phase that nobody has taken, its own one first; -1: none. The compare-exchange gives it to one thread.
+    // A part of this phase that nobody has taken, its own one first; -1: none. The compare-exchange gives it to one
+    // thread.
     int take(int slot, int phase) {
         if (failed() || (slot > 0 && is_late(slot))) return -1;
         for (int i = 0; i < shares_.count; ++i) {
             const int index = shares_.in_order ? i : (slot + i) % shares_.count;
             Part& part = parts_[static_cast<std::size_t>(index)];
             int expected = phase;
-            if (part.begun.load(std::memory_order_relaxed) != phase || !part.begun.compare_exchange_strong(expected, phase + 1))
+            if (part.begun.load(std::memory_order_relaxed) != phase ||
+                !part.begun.compare_exchange_strong(expected, phase + 1))
                 continue;
             part.holder.store(slot, std::memory_order_relaxed);
             if (slot == 0) ++taken_by_caller_;
@@ -101,8 +106,8 @@ private:
                           });
     }
 
-    // Those that have a part in hand for which the caller has waited so often that it would have been as fast without them.
-    // They take no more.
+    // Those that have a part in hand for which the caller has waited so often that it would have been as fast without
+    // them. They take no more.
     void find_late_threads(Nanoseconds waited) {
         const auto threads = static_cast<Nanoseconds>(threads_.size());
         if (team_mode() != TeamMode::adaptive || waited * threads < watch_.passed() * (threads - 1)) return;
@@ -120,7 +125,7 @@ private:
     std::atomic<int> done_{0};  // parts, of all phases
     FirstException exception_;
     Sleepers sleepers_;
-    Nanoseconds waited_ = 0;   // these two belong to the calling thread
+    Nanoseconds waited_ = 0;  // these two belong to the calling thread
     int taken_by_caller_ = 0;
 };
 
@@ -131,7 +136,8 @@ void run_shares(const Shares& shares, int threads, SharedRegion::Body body, void
     if (threads == 1 || shares.count <= 1) {
         const std::atomic<bool> never{false};
         for (int phase = 0; phase < shares.phases; ++phase)
-            for (int part = 0; part < shares.count; ++part) body(context, phase, Team{part, shares.count, 0, nullptr, &never});
+            for (int part = 0; part < shares.count; ++part)
+                body(context, phase, Team{part, shares.count, 0, nullptr, &never});
         return;
     }
     SharedRegion region(shares, threads, body, context);

@@ -8,8 +8,9 @@
 
 namespace fusedrnn {
 
-// Waits until done(), which reads what Sleepers asks for. After `patience` late() is called and the thread gives its processor
-// away, for it may be the one that the late thread is queued on. Returns the time it took, 0 where that was too short to measure.
+// Waits until done(), which reads what Sleepers asks for. After `patience` late() is called and the thread gives its
+// processor away, for it may be the one that the late thread is queued on. Returns the time it took, 0 where that was
+// too short to measure.
 template <class Done, class Late>
 Nanoseconds wait_until(Done done, Sleepers& sleepers, Nanoseconds patience, Late late) {
     constexpr int unmeasured_looks = 32, looks_per_measurement = 8;

@@ -31,10 +31,10 @@ namespace fusedrnn {
 //   running -> idle    the worker
 //
 // The ticket is in every comparison, so a caller never takes back, nor waits for, a job of another caller.
-// The job is written between `taken` and `called` and read after `called` was seen: the store that makes it `called` releases
-// it, the compare-exchange that makes it `running` acquires it. What the job wrote is released by the store that makes the
-// worker idle, and acquired by the load with which the caller sees that it is. All are sequentially consistent, which Sleepers
-// needs and which costs nothing beside the rest.
+// The job is written between `taken` and `called` and read after `called` was seen: the store that makes it `called`
+// releases it, the compare-exchange that makes it `running` acquires it. What the job wrote is released by the store
+// that makes the worker idle, and acquired by the load with which the caller sees that it is. All are sequentially
+// consistent, which Sleepers needs and which costs nothing beside the rest.
 class Worker {
 public:
     bool start();
@@ -68,7 +68,8 @@ public:
 
     // Until a job that has begun is finished; the time that took.
     Nanoseconds wait_until_finished(std::uint64_t job) {
-        return wait_until([&] { return state_.load() != word(job, running); }, waiting_caller_, tuning::patience, [] {});
+        return wait_until([&] { return state_.load() != word(job, running); }, waiting_caller_, tuning::patience,
+                          [] {});
     }
 
 private:
@@ -83,8 +84,8 @@ private:
     bool is_called() const { return phase(state_.load()) == called; }
 
     std::atomic<std::uint64_t> state_{word(0, taken)};  // by the caller for whom it is made
-    Sleepers sleepers_;        // this thread, while it is idle
-    Sleepers waiting_caller_;  // the caller, while this thread is running
+    Sleepers sleepers_;                                 // this thread, while it is idle
+    Sleepers waiting_caller_;                           // the caller, while this thread is running
     Job job_ = {};
     int slot_ = 0;
     int rounding_ = FE_TONEAREST;
@@ -132,7 +133,8 @@ struct Process {
     Backoff backoff;
 };
 
-// The handler replaces it in a forked child before any other code runs there, when there is one thread; else it never changes.
+// The handler replaces it in a forked child before any other code runs there, when there is one thread; else it never
+// changes.
 std::atomic<Process*> process{new Process};
 const int fork_handler_registered = pthread_atfork(nullptr, nullptr, [] { process.store(new Process); });
 
@@ -149,8 +151,8 @@ bool Worker::start() {
     const bool started = pthread_create(&thread, nullptr, run, this) == 0;
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
     if (!started) return false;
-    // A thread of this policy does not push another one from its processor when it wakes: neither the caller, which would lose
-    // more than it gains, nor another program's. On a processor that is idle it makes no difference.
+    // A thread of this policy does not push another one from its processor when it wakes: neither the caller, which
+    // would lose more than it gains, nor another program's. On a processor that is idle it makes no difference.
     const sched_param parameters = {};
     pthread_setschedparam(thread, SCHED_BATCH, &parameters);
     pthread_detach(thread);
@@ -167,7 +169,8 @@ void Worker::work() {
         wait_for_call();
         std::uint64_t state = state_.load();
         const std::uint64_t job = ticket(state);
-        if (phase(state) != called || !state_.compare_exchange_strong(state, word(job, running))) continue;  // taken back
+        if (phase(state) != called || !state_.compare_exchange_strong(state, word(job, running)))
+            continue;  // taken back
         costs().worker_began(now() - called_at_, was_asleep_);
         std::fesetround(rounding_);
         job_.run(job_.context, slot_);
@@ -233,7 +236,8 @@ void Crew::call(Worker* worker, const Job& job) {
 Nanoseconds Crew::dismiss() {
     Nanoseconds waited = 0;
     for (const Called& each : called_)
-        if (fork_generation() == generation_ && !each.worker->take_back(each.ticket)) waited += each.worker->wait_until_finished(each.ticket);
+        if (fork_generation() == generation_ && !each.worker->take_back(each.ticket))
+            waited += each.worker->wait_until_finished(each.ticket);
     called_.clear();
     return waited;
 }

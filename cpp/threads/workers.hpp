@@ -1,5 +1,5 @@
-// The threads that help callers. They are made when they are first needed, live as long as the process, and sleep soon after
-// they have become idle. Any thread may call any function here at any time.
+// The threads that help callers. They are made when they are first needed, live as long as the process, and sleep soon
+// after they have become idle. Any thread may call any function here at any time.
 //
 // After fork() a child has none of its parent's threads: it begins with no workers and makes its own.
 #pragma once
@@ -34,8 +34,8 @@ public:
     int size() const { return static_cast<int>(called_.size()); }
     // Whether all were awake when they were called.
     bool all_awake() const { return all_awake_; }
-    // Those that have not begun will not; returns when those that have are done. Returns the time waited. In a child that was
-    // forked meanwhile, by a signal's handler that ran inside the caller's part of the work, there are none.
+    // Those that have not begun will not; returns when those that have are done. Returns the time waited. In a child
+    // that was forked meanwhile, by a signal's handler that ran inside the caller's part of the work, there are none.
     Nanoseconds dismiss();
 
 private:

@@ -8,13 +8,14 @@ enum class Nonlinearity : int { tanh, relu, sigmoid, leaky_relu, identity };
 
 struct CellTraits {
     const char* name;
-    int gates;            // rows of weight_ih and weight_hh, in multiples of the hidden size
-    int accumulators;     // running sums per unit in the tile: the gates, and n's recurrent half apart for GRU
-    int saved;            // values per unit and step that the backward pass needs beside h and c
-    bool has_cell_state;  // carries c beside h
-    int gate_gradients;   // pre-activation gradients per unit and step
-    int recurrent_offset; // where W_hh's gradients start among them (in multiples of the hidden size); W_ih's start at 0
-    bool carries_dh;      // h_{t-1} reaches h_t also past the matrix product
+    int gates;             // rows of weight_ih and weight_hh, in multiples of the hidden size
+    int accumulators;      // running sums per unit in the tile: the gates, and n's recurrent half apart for GRU
+    int saved;             // values per unit and step that the backward pass needs beside h and c
+    bool has_cell_state;   // carries c beside h
+    int gate_gradients;    // pre-activation gradients per unit and step
+    int recurrent_offset;  // where W_hh's gradients start among them (in multiples of the hidden size); W_ih's start at
+                           // 0
+    bool carries_dh;       // h_{t-1} reaches h_t also past the matrix product
 
     // A step's gate gradients take the place of what was saved for them, which nothing reads after.
     constexpr bool replaces_saved() const { return saved == gate_gradients; }
@@ -31,8 +32,8 @@ inline constexpr int cell_kind_count = sizeof(cell_traits_table) / sizeof(cell_t
 
 constexpr const CellTraits& cell_traits(CellKind kind) { return cell_traits_table[static_cast<int>(kind)]; }
 
-// Neighbouring gate gradients that belong to neighbouring gates of a parameter: `count` gradients from `dgate` on are the
-// gates from `gate` on.
+// Neighbouring gate gradients that belong to neighbouring gates of a parameter: `count` gradients from `dgate` on are
+// the gates from `gate` on.
 struct GradientRun {
     int dgate, gate, count;
 };

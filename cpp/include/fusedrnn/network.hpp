@@ -23,8 +23,8 @@ struct NetworkSpec {
     Index layers = 1;
     bool bias = true;
     bool bidirectional = false;
-    bool reverse = false;  // one direction only: reverse in time
-    Index proj_size = 0;   // LSTM only; 0: none
+    bool reverse = false;                            // one direction only: reverse in time
+    Index proj_size = 0;                             // LSTM only; 0: none
     Nonlinearity nonlinearity = Nonlinearity::tanh;  // simple RNN only
 
     Index directions() const { return bidirectional ? 2 : 1; }
@@ -36,7 +36,7 @@ struct NetworkSpec {
 };
 
 struct Parameter {
-    std::string name;  // torch.nn's
+    std::string name;     // torch.nn's
     Index rows, columns;  // columns 0: a vector
     Index size() const { return rows * (columns ? columns : 1); }
     std::vector<Index> shape() const { return columns ? std::vector<Index>{rows, columns} : std::vector<Index>{rows}; }
@@ -80,7 +80,7 @@ struct ForwardInputs {
 
 template <class T>
 struct ForwardOutputs {
-    View<T> y;            // all of it is written
+    View<T> y;  // all of it is written
     T* h_n = nullptr;
     T* c_n = nullptr;     // LSTM
     View<T> cell_states;  // the last layer's c of every step, or null
@@ -97,18 +97,18 @@ struct RecordOptions {
 
 template <class T>
 struct BackwardInputs {
-    View<const T> dy;          // or null: zeros
-    const T* dh_n = nullptr;   // or null: zeros
+    View<const T> dy;         // or null: zeros
+    const T* dh_n = nullptr;  // or null: zeros
     const T* dc_n = nullptr;
-    Index truncate = 0;        // 0: through the whole sequence
+    Index truncate = 0;  // 0: through the whole sequence
 };
 
 template <class T>
 struct BackwardOutputs {
     View<T> dx;  // all of it is written
     T* dh0 = nullptr;
-    T* dc0 = nullptr;          // LSTM
-    std::vector<T*> params;    // in parameter order; zeros on entry, every array is added to
+    T* dc0 = nullptr;        // LSTM
+    std::vector<T*> params;  // in parameter order; zeros on entry, every array is added to
 };
 
 template <class T>

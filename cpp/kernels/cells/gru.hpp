@@ -23,8 +23,7 @@ struct Gru {
     // The cell in two halves, as LSTM's: what goes between is n before its tanh.
     static constexpr int second_accumulator = 1;
 
-    FUSEDRNN_INLINE static V first_half(const V* sum, const ForwardRow<T>& row, Index unit, Index lanes,
-                                        Index hidden) {
+    FUSEDRNN_INLINE static V first_half(const V* sum, const ForwardRow<T>& row, Index unit, Index lanes, Index hidden) {
         const V r = sigmoid(sum[0]);  // (G1)
         if (T* saved = row.saved) {
             store_lanes(r, saved + unit, lanes);
@@ -51,12 +50,12 @@ struct Gru {
         const V n = load_lanes<V>(saved + 2 * hidden, lanes), recurrent = load_lanes<V>(saved + 3 * hidden, lanes);
         const V h_before = load_lanes<V>(h_prev + unit, lanes);
         store_lanes(dh * z, row.dh_carry + unit, lanes);  // (G10), without the product
-        const V dn = dh * (one - z) * fma(-n, n, one);  // (G7)
+        const V dn = dh * (one - z) * fma(-n, n, one);    // (G7)
         T* out = row.dgates + unit;
         store_lanes(dn, out, lanes);
-        store_lanes(dn * recurrent * (r * (one - r)), out + hidden, lanes);  // (G8)
+        store_lanes(dn * recurrent * (r * (one - r)), out + hidden, lanes);           // (G8)
         store_lanes(dh * (h_before - n) * (z * (one - z)), out + 2 * hidden, lanes);  // (G6)
-        store_lanes(dn * r, out + 3 * hidden, lanes);  // (G9)
+        store_lanes(dn * r, out + 3 * hidden, lanes);                                 // (G9)
     }
 };
 

@@ -23,8 +23,7 @@ struct Lstm {
     // its own tanh(c). What goes between is c; `second_accumulator` is the only one that the second half needs.
     static constexpr int second_accumulator = 3;
 
-    FUSEDRNN_INLINE static V first_half(const V* sum, const ForwardRow<T>& row, Index unit, Index lanes,
-                                        Index hidden) {
+    FUSEDRNN_INLINE static V first_half(const V* sum, const ForwardRow<T>& row, Index unit, Index lanes, Index hidden) {
         const V i = sigmoid(sum[0]), f = sigmoid(sum[1]), g = tanh(sum[2]);  // (L2), (L3)
         const V c = fma(f, load_lanes<V>(row.c_prev + unit, lanes), i * g);  // (L4)
         store_lanes(c, row.c + unit, lanes);
@@ -39,7 +38,7 @@ struct Lstm {
 
     FUSEDRNN_INLINE static void second_half(V c, V sum, const ForwardRow<T>& row, Index unit, Index lanes,
                                             Index hidden) {
-        const V o = sigmoid(sum);  // (L2)
+        const V o = sigmoid(sum);                                 // (L2)
         store_lanes(o * tanh(c), row.unprojected + unit, lanes);  // (L5)
         if (row.saved) store_lanes(o, row.saved + unit + 3 * hidden, lanes);
     }
@@ -53,12 +52,12 @@ struct Lstm {
         const V g = load_lanes<V>(saved + 2 * hidden, lanes), o = load_lanes<V>(saved + 3 * hidden, lanes);
         const V tanh_c = tanh(load_lanes<V>(row.c + unit, lanes));
         const V dc = fma(dh * o, fma(-tanh_c, tanh_c, one), load_lanes<V>(row.dc_carry + unit, lanes));  // (L8)
-        store_lanes(dc * f, row.dc_carry + unit, lanes);  // (L14)
+        store_lanes(dc * f, row.dc_carry + unit, lanes);                                                 // (L14)
         T* out = row.dgates + unit;
-        store_lanes(dc * g * (i * (one - i)), out, lanes);  // (L9)
+        store_lanes(dc * g * (i * (one - i)), out, lanes);                                             // (L9)
         store_lanes(dc * load_lanes<V>(c_prev + unit, lanes) * (f * (one - f)), out + hidden, lanes);  // (L10)
-        store_lanes(dc * i * fma(-g, g, one), out + 2 * hidden, lanes);  // (L11)
-        store_lanes(dh * tanh_c * (o * (one - o)), out + 3 * hidden, lanes);  // (L12)
+        store_lanes(dc * i * fma(-g, g, one), out + 2 * hidden, lanes);                                // (L11)
+        store_lanes(dh * tanh_c * (o * (one - o)), out + 3 * hidden, lanes);                           // (L12)
     }
 };
 

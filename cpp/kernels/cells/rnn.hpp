@@ -41,11 +41,16 @@ struct Rnn {
     template <class Visit>
     FUSEDRNN_INLINE static void with_activation(Nonlinearity nonlinearity, Visit visit) {
         switch (nonlinearity) {
-            case Nonlinearity::tanh: return visit(Tanh{});
-            case Nonlinearity::relu: return visit(Relu{});
-            case Nonlinearity::sigmoid: return visit(Sigmoid{});
-            case Nonlinearity::leaky_relu: return visit(LeakyRelu{});
-            case Nonlinearity::identity: return visit(Identity{});
+            case Nonlinearity::tanh:
+                return visit(Tanh{});
+            case Nonlinearity::relu:
+                return visit(Relu{});
+            case Nonlinearity::sigmoid:
+                return visit(Sigmoid{});
+            case Nonlinearity::leaky_relu:
+                return visit(LeakyRelu{});
+            case Nonlinearity::identity:
+                return visit(Identity{});
         }
     }
 

@@ -1,6 +1,6 @@
 // Gate products in k-blocks, the sums waiting in memory between them: where a panel is too deep for the L2 cache, all
-// rows pass over one k-block of it while it is there. Every sum goes on from where the k-block before left it: the chain, and
-// so every bit, is that of the plain tile. For interleaved panels.
+// rows pass over one k-block of it while it is there. Every sum goes on from where the k-block before left it: the
+// chain, and so every bit, is that of the plain tile. For interleaved panels.
 #pragma once
 
 #include "gemm/gate_tile.hpp"

@@ -1,6 +1,6 @@
 // The tile over gate panels: all sums of U neighbouring unit vectors for MR rows, finished by a visitor while they are
-// still in registers (one row) or in the L1 cache (several rows, where the registers are full). Where vectors are narrow
-// it takes one row; several go slice by slice.
+// still in registers (one row) or in the L1 cache (several rows, where the registers are full). Where vectors are
+// narrow it takes one row; several go slice by slice.
 #pragma once
 
 #include "gemm/tile.hpp"
@@ -13,7 +13,7 @@ template <class T>
 struct UnitVector {
     Index block, within;
     FUSEDRNN_INLINE explicit UnitVector(Index v)
-        : block(v / vectors_per_block<T>), within((v % vectors_per_block<T>) * Vec<T>::width) {}
+        : block(v / vectors_per_block<T>), within((v % vectors_per_block<T>)*Vec<T>::width) {}
 };
 
 // Offset of vector j = u * gates + gate, from the first one of U vectors that start at a multiple of U.
@@ -22,15 +22,14 @@ struct GateOffset {
     Index block_stride, gate_stride;
     FUSEDRNN_INLINE Index operator()(int j) const {
         const int u = j / Gates, gate = j % Gates;
-        return (u / vectors_per_block<T>) * block_stride + gate * gate_stride +
-               (u % vectors_per_block<T>) * Vec<T>::width;
+        return (u / vectors_per_block<T>)*block_stride + gate * gate_stride + (u % vectors_per_block<T>)*Vec<T>::width;
     }
 };
 
 // sum[r][u * Accumulators + accumulator_of(gate)] += rows * panels, for the U unit vectors from `at` on.
 template <class T, int MR, int U, int Gates, int Accumulators, class AccumulatorOf>
-FUSEDRNN_INLINE void accumulate_gates(Vec<T> (&sum)[MR][U * Accumulators], const Rows<T>& a, const T* panels, Index depth,
-                                      UnitVector<T> at, AccumulatorOf accumulator_of) {
+FUSEDRNN_INLINE void accumulate_gates(Vec<T> (&sum)[MR][U * Accumulators], const Rows<T>& a, const T* panels,
+                                      Index depth, UnitVector<T> at, AccumulatorOf accumulator_of) {
     const Index block_stride = depth * Gates * unit_block<T>;
     const Index gate_stride = narrow<T> ? depth * unit_block<T> : unit_block<T>;
     const Index k_stride = narrow<T> ? unit_block<T> : Gates * unit_block<T>;
@@ -40,8 +39,8 @@ FUSEDRNN_INLINE void accumulate_gates(Vec<T> (&sum)[MR][U * Accumulators], const
         [accumulator_of](int j) FUSEDRNN_LAMBDA { return (j / Gates) * Accumulators + accumulator_of(j % Gates); });
 }
 
-// Calls visit(tile size, first row, unit vector) over all row tiles and unit vectors of a block range, up or down. One row
-// alone takes several unit vectors at once, so that enough sums are in flight.
+// Calls visit(tile size, first row, unit vector) over all row tiles and unit vectors of a block range, up or down. One
+// row alone takes several unit vectors at once, so that enough sums are in flight.
 template <class T, class Visit>
 FUSEDRNN_INLINE void for_each_gate_tile(Index rows, Index hidden, Index block_begin, Index block_end, bool down,
                                         Visit visit) {

@@ -15,14 +15,13 @@ inline constexpr Index slices_together = narrow<T> ? 1 : linear_group;
 // Where the columns of unit block `block` start in linear panels, and how far apart its rows are.
 template <class T>
 struct LinearPanel {
-    const T* first;              // k = 0 of this block
+    const T* first;  // k = 0 of this block
     Index k_stride;
     Index group_stride;          // from this group to the next
     Index blocks_in_group_left;  // counted from this block
 
     FUSEDRNN_INLINE LinearPanel(const T* panels, Index depth, Index columns, Index block) {
-        const SlicePlace place =
-            slice_place<T>(block, ceil_div(columns, unit_block<T>), depth, slices_together<T>);
+        const SlicePlace place = slice_place<T>(block, ceil_div(columns, unit_block<T>), depth, slices_together<T>);
         k_stride = place.k_stride;
         group_stride = k_stride * depth;
         first = panels + place.offset;
@@ -165,7 +164,7 @@ struct Linear {
         for_each_column_tile<T>(
             p.panel, p.depth, p.columns, p.block_begin, p.block_end, single, false,
             [&](Index column, Index vectors, LinearPanel<T> panel) FUSEDRNN_LAMBDA {
-                const Index k_block = p.by_chains                          ? gradient_chain
+                const Index k_block = p.by_chains                      ? gradient_chain
                                       : p.rows > Blocking<T>::max_rows ? depth_of_k_block<T>(p.depth, panel.k_stride)
                                                                        : p.depth;
                 Index k = 0;
@@ -187,9 +186,8 @@ struct Linear {
         for (Index r = 0; r < rows; ++r) a.pointer[r] = p.a[first + r] + k;
         const bool goes_on = k > 0 && !p.by_chains, adds = p.by_chains && (k > 0 || p.add_to_out);
         if (goes_on)
-            for_each_vector(p, first, rows, column, vectors, buffer, [](T* sum, const T* out, Index n) FUSEDRNN_LAMBDA {
-                load_lanes<V>(out, n).store(sum);
-            });
+            for_each_vector(p, first, rows, column, vectors, buffer,
+                            [](T* sum, const T* out, Index n) FUSEDRNN_LAMBDA { load_lanes<V>(out, n).store(sum); });
         const T* begin = goes_on ? buffer : p.start ? p.start + column : nullptr;
         LinearTile<T>::choose(rows, vectors)(a, panel.first, depth, panel.k_stride, panel.group_stride, begin,
                                              goes_on ? tile_width : 0, buffer, tile_width);
@@ -226,21 +224,22 @@ struct Linear {
             const Index lanes = p.columns - block * line < slices * line ? p.columns - block * line : slices * line;
             Slices<T>::multiply(rows, {slices, Slices<T>::is_half(lanes)}, products,
                                 {{p.start ? p.start + block * line : zeros, 0}, {buffer, tile_width}});
-            put(p, first, rows, block * line, ceil_div(lanes, V::width), buffer, p.by_chains && (k > 0 || p.add_to_out));
+            put(p, first, rows, block * line, ceil_div(lanes, V::width), buffer,
+                p.by_chains && (k > 0 || p.add_to_out));
             block += slices;
         }
     }
 
     // The sums replace what out holds, or are added to it.
-    static void put(const LinearArgs<T>& p, Index first, Index rows, Index column, Index vectors, T* buffer, bool adds) {
+    static void put(const LinearArgs<T>& p, Index first, Index rows, Index column, Index vectors, T* buffer,
+                    bool adds) {
         if (adds)
             for_each_vector(p, first, rows, column, vectors, buffer, [](const T* sum, T* out, Index n) FUSEDRNN_LAMBDA {
                 store_lanes(load_lanes<V>(out, n) + V::load(sum), out, n);
             });
         else
-            for_each_vector(p, first, rows, column, vectors, buffer, [](const T* sum, T* out, Index n) FUSEDRNN_LAMBDA {
-                store_lanes(V::load(sum), out, n);
-            });
+            for_each_vector(p, first, rows, column, vectors, buffer,
+                            [](const T* sum, T* out, Index n) FUSEDRNN_LAMBDA { store_lanes(V::load(sum), out, n); });
     }
 
     // visit(sum, out, lanes) for each vector of a tile.

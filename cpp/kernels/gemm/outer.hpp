@@ -1,6 +1,6 @@
 // Weight gradients: out[m][n] += sum over rows of a[row][m] * b[row][n]. The rows are many (time x batch), so both
-// operands are packed and each sum is a chain over one reduction block, the blocks being added last to first. Of a block,
-// b is packed once; a in chunks small enough to be written and read in the L2 cache while b's panels pass by.
+// operands are packed and each sum is a chain over one reduction block, the blocks being added last to first. Of a
+// block, b is packed once; a in chunks small enough to be written and read in the L2 cache while b's panels pass by.
 #pragma once
 
 #include "gemm/slices.hpp"
@@ -54,24 +54,22 @@ struct Outer {
 
     template <int MR>
     static void by_vectors(Index vectors, const T* a, const T* b, Index depth, T* out, Index out_stride, Index lanes) {
-        with_constant<max_vectors>(vectors, [&](auto n) FUSEDRNN_LAMBDA {
-            tile<MR, n.value>(a, b, depth, out, out_stride, lanes);
-        });
+        with_constant<max_vectors>(
+            vectors, [&](auto n) FUSEDRNN_LAMBDA { tile<MR, n.value>(a, b, depth, out, out_stride, lanes); });
     }
 
     static void any_tile(Index rows, Index vectors, const T* a, const T* b, Index depth, T* out, Index out_stride,
                          Index lanes) {
-        with_constant<max_rows>(rows, [&](auto n) FUSEDRNN_LAMBDA {
-            by_vectors<n.value>(vectors, a, b, depth, out, out_stride, lanes);
-        });
+        with_constant<max_rows>(
+            rows, [&](auto n) FUSEDRNN_LAMBDA { by_vectors<n.value>(vectors, a, b, depth, out, out_stride, lanes); });
     }
 
     // From a tile's packed rows to the next tile's: the last row is written in whole vectors too.
     FUSEDRNN_INLINE static Index packed_size(Index rows, Index depth) { return rows * depth + unit_block<T>; }
 
-    // `depth` rows of a, columns [column, column + count), as tiles [tile][k][rows of the tile]. A few rows at a time: a cache
-    // line of `a` feeds up to three tiles, and rows a power of two apart must not push each other out.
-    // What passes by is summed: sums[tile][row] += a[k][row of the tile], k in order; padded as the tiles' rows are written.
+    // `depth` rows of a, columns [column, column + count), as tiles [tile][k][rows of the tile]. A few rows at a time:
+    // a cache line of `a` feeds up to three tiles, and rows a power of two apart must not push each other out. What
+    // passes by is summed: sums[tile][row] += a[k][row of the tile], k in order; padded as the tiles' rows are written.
     static void pack_left(const T* const* a, Index column, Index depth, Index count, T* out, T* sums) {
         constexpr Index rows_at_once = 8;
         for (Index k = 0; k < depth; k += rows_at_once) {
@@ -81,9 +79,8 @@ struct Outer {
                 const T* const* from = a + k;
                 const Index at = column + first, lanes = count - first;
                 if (now == rows_at_once && rows == max_rows && lanes >= padded_row)
-                    pack_rows(rows_at_once, max_rows, tile + k * max_rows, sum, [=](Index i, Index j) FUSEDRNN_LAMBDA {
-                        return V::load(from[i] + at + j);
-                    });
+                    pack_rows(rows_at_once, max_rows, tile + k * max_rows, sum,
+                              [=](Index i, Index j) FUSEDRNN_LAMBDA { return V::load(from[i] + at + j); });
                 else
                     pack_rows(now, rows, tile + k * rows, sum, [=](Index i, Index j) FUSEDRNN_LAMBDA {
                         return lanes > j ? load_lanes<V>(from[i] + at + j, lanes - j) : V::zero();
@@ -120,7 +117,7 @@ struct Outer {
 
     // Where column `j` of the packed right operand begins: slices one after the other, or side by side.
     FUSEDRNN_INLINE static Index right_offset(Index j) {
-        return narrow<T> ? j / unit_block<T> * (reduction_block * unit_block<T>) + j % unit_block<T> : j;
+        return narrow<T> ? j / unit_block<T> * (reduction_block * unit_block<T>)+j % unit_block<T> : j;
     }
 
     static void run(const OuterArgs<T>& p) {
@@ -196,8 +193,8 @@ struct Outer {
             const Index vectors = ceil_div(lanes_left, V::width);
             const T* tile = packed;
             for_each_row_tile(count, max_rows, [&](Index first, Index rows) FUSEDRNN_LAMBDA {
-                any_tile(rows, vectors < max_vectors ? vectors : max_vectors, tile, right + right_offset(j * V::width), depth,
-                         out + first * stride, stride, lanes_left);
+                any_tile(rows, vectors < max_vectors ? vectors : max_vectors, tile, right + right_offset(j * V::width),
+                         depth, out + first * stride, stride, lanes_left);
                 tile += packed_size(rows, depth);
             });
         }

@@ -1,7 +1,7 @@
-// Overlapped products. The products of one row with W_hh wait for its weights, which L2 brings at half the speed at which
-// they could be multiplied. Products with W_ih are interleaved with those loads: forward the input projection of the next
-// steps, in the backward pass dx of the steps that are done. Tiles of several steps and a few columns, whose weights are
-// read once for all of those steps.
+// Overlapped products. The products of one row with W_hh wait for its weights, which L2 brings at half the speed at
+// which they could be multiplied. Products with W_ih are interleaved with those loads: forward the input projection of
+// the next steps, in the backward pass dx of the steps that are done. Tiles of several steps and a few columns, whose
+// weights are read once for all of those steps.
 #pragma once
 
 #include "gemm/linear.hpp"
@@ -17,7 +17,8 @@ struct ColumnWeights {
     Index k_stride;
 
     FUSEDRNN_INLINE ColumnWeights(const T* first_, Index k_stride_) : first(first_), k_stride(k_stride_) {}
-    FUSEDRNN_INLINE explicit ColumnWeights(const LinearPanel<T>& panel) : first(panel.first), k_stride(panel.k_stride) {}
+    FUSEDRNN_INLINE explicit ColumnWeights(const LinearPanel<T>& panel)
+        : first(panel.first), k_stride(panel.k_stride) {}
 };
 
 // Gate panels: the gates of a unit block, one after the other.
@@ -39,8 +40,8 @@ struct UnitColumns {
     }
 };
 
-// The input products of the next steps: what project() would store, of the span's blocks. One chain, from the bias, which
-// has `Accumulators` accumulators a unit block.
+// The input products of the next steps: what project() would store, of the span's blocks. One chain, from the bias,
+// which has `Accumulators` accumulators a unit block.
 template <class T, class Columns, int Accumulators>
 struct InputProducts {
     using V = Vec<T>;
@@ -98,11 +99,11 @@ public:
         : product_(product), work_(work), begin_(product.begin()), columns_(product.end() - begin_),
           depth_(product.depth()) {}
 
-    // sum[accumulator_of(j)] += a[k] * vector j of the panel's row k, as accumulate() does, interleaved with the overlapped
-    // product's tiles while there are any.
+    // sum[accumulator_of(j)] += a[k] * vector j of the panel's row k, as accumulate() does, interleaved with the
+    // overlapped product's tiles while there are any.
     template <int NV, int NSums, class Offset, class AccumulatorOf>
-    FUSEDRNN_INLINE void accumulate_interleaved(V (&sum)[1][NSums], const T* a, const T* panel, Index depth, Index k_stride,
-                                                Offset offset, AccumulatorOf accumulator_of) {
+    FUSEDRNN_INLINE void accumulate_interleaved(V (&sum)[1][NSums], const T* a, const T* panel, Index depth,
+                                                Index k_stride, Offset offset, AccumulatorOf accumulator_of) {
         Index k = 0;
         while (!is_done() && k + recurrent_rows <= depth) {
             const Index here = (depth - k) / recurrent_rows, there = left_of_chain(), n = here < there ? here : there;
@@ -176,8 +177,8 @@ private:
             for (int j = 0; j < vectors; ++j) sum[r][j] = V::load(begins_chain ? start[j] : at(r, j));
     }
 
-    // The sums of a chain, and on to the next tile's. A chain of all tiles goes before the next: the rows' part of it stays
-    // in the L1 cache.
+    // The sums of a chain, and on to the next tile's. A chain of all tiles goes before the next: the rows' part of it
+    // stays in the L1 cache.
     void put() {
         T* out = work_.out;
         const Index column = begin_ + work_.column;

@@ -1,8 +1,9 @@
-// Products of several rows with slices, for vectors narrower than a cache line. A tile of 6 rows takes one cache line of
-// columns at a time: whole lines are used as they come, and the panel's traffic is half that of 3 rows times two lines.
-// All rows pass over a k-block of a slice while it is in the L1 cache. Of large panels they fetch the next k-block meanwhile,
-// each tile its share, so that what lies in the L3 cache or in memory arrives while there is arithmetic to do. Sums wait in
-// memory between k-blocks and go on from there: the chain, and so every bit, is that of one pass.
+// Products of several rows with slices, for vectors narrower than a cache line. A tile of 6 rows takes one cache line
+// of columns at a time: whole lines are used as they come, and the panel's traffic is half that of 3 rows times two
+// lines. All rows pass over a k-block of a slice while it is in the L1 cache. Of large panels they fetch the next
+// k-block meanwhile, each tile its share, so that what lies in the L3 cache or in memory arrives while there is
+// arithmetic to do. Sums wait in memory between k-blocks and go on from there: the chain, and so every bit, is that of
+// one pass.
 #pragma once
 
 #include "gemm/tile.hpp"
@@ -15,16 +16,17 @@ struct Slices {
     using V = Vec<T>;
     static constexpr Index line = unit_block<T>;
     static constexpr Index tile_vectors = vectors_per_block<T> < 4 ? vectors_per_block<T> : 4;  // of one slice
-    static constexpr Index max_rows = 48;       // whose sums share the L1 cache with the k-block
-    static constexpr Index k_block = 512;       // k: 32 KB of a slice
-    static constexpr Index max_at_once = 2;     // slices
-    static constexpr int rows_of_k = 2;         // from one fetch to the next: a line, where there are two tiles of rows
+    static constexpr Index max_rows = 48;    // whose sums share the L1 cache with the k-block
+    static constexpr Index k_block = 512;    // k: 32 KB of a slice
+    static constexpr Index max_at_once = 2;  // slices
+    static constexpr int rows_of_k = 2;      // from one fetch to the next: a line, where there are two tiles of rows
     static constexpr Index width = max_at_once * line;
     static_assert(k_block >= gradient_chain);
 
-    // Whether a walk through panels of so many elements gains by fetching the next k-block. One tile of rows reads them as they
-    // lie, which the processor fetches by itself. With more, what lies in L2 or early in L3 comes in time too, and a fetched
-    // k-block only takes the room of the one in use; the more tiles, the rarer are the fetches. (Measured on Zen 3.)
+    // Whether a walk through panels of so many elements gains by fetching the next k-block. One tile of rows reads them
+    // as they lie, which the processor fetches by itself. With more, what lies in L2 or early in L3 comes in time too,
+    // and a fetched k-block only takes the room of the one in use; the more tiles, the rarer are the fetches. (Measured
+    // on Zen 3.)
     FUSEDRNN_INLINE static bool worth_fetching(Index rows, Index elements) {
         const Index tiles = ceil_div(rows, Blocking<T>::max_rows), bytes = elements * static_cast<Index>(sizeof(T));
         return tiles > 1 && bytes >= (tiles == 2 ? Index{4} << 20 : Index{2} << 20);
@@ -49,8 +51,8 @@ struct Slices {
         const T* const* rows;
         const T* slice;  // at this product's first k
         Index depth;
-        Index stride;     // from one slice to the next
-        const T* next;    // what to fetch meanwhile: `depth` lines; null: nothing
+        Index stride;   // from one slice to the next
+        const T* next;  // what to fetch meanwhile: `depth` lines; null: nothing
     };
 
     // Where row r's sums with slice s are, one line: from first + r * row_stride + s * slice_stride on.
@@ -70,13 +72,13 @@ struct Slices {
         FUSEDRNN_INLINE void operator()(Index, Index) const {}
     };
 
-    // The rows, no more than max_rows, times a part of the panels, product after product. ahead(first, count) is called before
-    // each tile's first sums are begun: to fetch, a few lines at a time, what will be needed once the sums are done.
-    // Products and sums are to be made in the call: one store a word, read word by word. Copied, they would be read by vectors
-    // of two words, which must wait until both stores have left the store buffer.
+    // The rows, no more than max_rows, times a part of the panels, product after product. ahead(first, count) is called
+    // before each tile's first sums are begun: to fetch, a few lines at a time, what will be needed once the sums are
+    // done. Products and sums are to be made in the call: one store a word, read word by word. Copied, they would be
+    // read by vectors of two words, which must wait until both stores have left the store buffer.
     template <Index Products, class Ahead = Nothing>
-    FUSEDRNN_INLINE static void multiply(Index rows, Extent extent, const Product (&products)[Products], const Sums& sums,
-                                         const Ahead& ahead = {}) {
+    FUSEDRNN_INLINE static void multiply(Index rows, Extent extent, const Product (&products)[Products],
+                                         const Sums& sums, const Ahead& ahead = {}) {
         Index depth = 0;
         for (const Product& product : products) depth += product.depth;
         if (depth <= k_block)
@@ -122,17 +124,15 @@ private:
         if constexpr (max_tile_rows > few_rows)
             if (extent.slices == 2 && !extent.half) {  // few rows, one tile
                 ahead(0, rows);
-                return with_constant<few_rows>(rows, [&](auto n) FUSEDRNN_LAMBDA {
-                    along_line<n.value, 2>(products, 0, sums, line);
-                });
+                return with_constant<few_rows>(
+                    rows, [&](auto n) FUSEDRNN_LAMBDA { along_line<n.value, 2>(products, 0, sums, line); });
             }
         const Index quota = ceil_div(line, ceil_div(rows, max_tile_rows));
         for_each_row_tile(rows, max_tile_rows, [&](Index first, Index count) FUSEDRNN_LAMBDA {
             ahead(first, count);
             if (extent.half) return half_lines(extent.slices, count, products, first, sums, quota);
-            with_constant<max_tile_rows>(count, [&](auto n) FUSEDRNN_LAMBDA {
-                along_line<n.value, 1>(products, first, sums, quota);
-            });
+            with_constant<max_tile_rows>(
+                count, [&](auto n) FUSEDRNN_LAMBDA { along_line<n.value, 1>(products, first, sums, quota); });
         });
     }
 
@@ -157,9 +157,10 @@ private:
         });
     }
 
-    // `quota`: elements of a line of the next k-block for this tile to fetch, for every k. Where there is nothing to fetch it
-    // fetches one line at hand again and again: that costs nothing, and a second loop would cost code.
-    // A function of its own: what its loops need stays in registers, and it is in the binary once, whatever is fetched ahead.
+    // `quota`: elements of a line of the next k-block for this tile to fetch, for every k. Where there is nothing to
+    // fetch it fetches one line at hand again and again: that costs nothing, and a second loop would cost code. A
+    // function of its own: what its loops need stays in registers, and it is in the binary once, whatever is fetched
+    // ahead.
     template <int MR, int Count, int Vectors, Index Products>
     [[gnu::noinline]] static void tile(const Product (&products)[Products], Index first, Index within, const Sums& sums,
                                        Index quota) {
@@ -167,7 +168,8 @@ private:
         // An unrolled loop would spill where the registers are full. So few rows have nothing to fetch anyway.
         constexpr Index unroll = fills_registers<MR, columns> ? 1 : rows_of_k;
         static_assert(unroll > 1 || MR <= few_rows);
-        const auto offset = [](int j, Index slice) FUSEDRNN_LAMBDA { return j / Vectors * slice + j % Vectors * V::width; };
+        const auto offset = [](int j, Index slice)
+                                FUSEDRNN_LAMBDA { return j / Vectors * slice + j % Vectors * V::width; };
         const T* begin = sums.begin.first + first * sums.begin.row_stride + within;
         V sum[MR][columns];
 #pragma GCC unroll 8

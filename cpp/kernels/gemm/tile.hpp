@@ -1,7 +1,8 @@
 // The one register tile: MR rows times NV vectors of running sums, each sum a single chain of fused multiply-adds in k.
 //
-// Rows come by pointer, so that any layout is read in place. The panel holds, for every k, the vectors to multiply with;
-// accumulator_of says which accumulator each of them feeds (GRU feeds n's recurrent half apart from its input half).
+// Rows come by pointer, so that any layout is read in place. The panel holds, for every k, the vectors to multiply
+// with; accumulator_of says which accumulator each of them feeds (GRU feeds n's recurrent half apart from its input
+// half).
 #pragma once
 
 #include "kernel_table.hpp"
@@ -20,8 +21,8 @@ inline constexpr int vectors_per_block = static_cast<int>(unit_block<T> / Vec<T>
 template <class T>
 inline constexpr bool narrow = vectors_per_block<T> > 1;
 
-// Register blocks: rows times vectors of running sums that fill the register file, leaving room for the panel's vectors.
-// 6 rows take 4 vectors of 32 registers, or the 2 vectors of AVX2's cache line of 16 registers.
+// Register blocks: rows times vectors of running sums that fill the register file, leaving room for the panel's
+// vectors. 6 rows take 4 vectors of 32 registers, or the 2 vectors of AVX2's cache line of 16 registers.
 template <class T>
 struct Blocking {
     static constexpr int max_rows = FUSEDRNN_VECTOR_REGISTERS == 32 || vectors_per_block<T> == 2 ? 6 : 3;
@@ -59,8 +60,8 @@ struct NoPrefetch {
     FUSEDRNN_INLINE void operator()() const {}
 };
 
-// sum[r][accumulator_of(j)] += a(r, k) * vector j of the panel's row k, which starts at offset(j); k_stride lies between rows.
-// fetch() is called once in `Unroll` rows.
+// sum[r][accumulator_of(j)] += a(r, k) * vector j of the panel's row k, which starts at offset(j); k_stride lies
+// between rows. fetch() is called once in `Unroll` rows.
 template <class V, int MR, int NV, int Unroll = 1, int NSums, class Left, class T, class Offset, class AccumulatorOf,
           class Fetch = NoPrefetch>
 FUSEDRNN_INLINE void accumulate(V (&sum)[MR][NSums], const Left& a, const T* panel, Index depth, Index k_stride,
@@ -100,8 +101,8 @@ struct SameAccumulator {
     FUSEDRNN_INLINE constexpr int operator()(int j) const { return j; }
 };
 
-// Calls visit(i) for 0 <= i < count, up or down. Steps that go through the weights up and down by turns find the last part
-// of them still in the nearest cache.
+// Calls visit(i) for 0 <= i < count, up or down. Steps that go through the weights up and down by turns find the last
+// part of them still in the nearest cache.
 template <class Visit>
 FUSEDRNN_INLINE void in_turn(Index count, bool down, Visit visit) {
     for (Index i = 0; i < count; ++i) visit(down ? count - 1 - i : i);

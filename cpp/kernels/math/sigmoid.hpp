@@ -36,8 +36,8 @@ FUSEDRNN_INLINE V sigmoid(V x) {
     constexpr T factor = C::sigmoid_factor;
     constexpr bool compensated = factor != T(1);
     // Rounds to an integer and leaves the biased exponent of 2^n * unit in the low bits.
-    const V to_low_bits = V::broadcast(FloatFormat<T>::round_to_integer + FloatFormat<T>::exponent_bias +
-                                       C::sigmoid_exponent_shift);
+    const V to_low_bits =
+        V::broadcast(FloatFormat<T>::round_to_integer + FloatFormat<T>::exponent_bias + C::sigmoid_exponent_shift);
 
     // The bounds stand first: max and min give their second operand for NaN.
     x = min(V::broadcast(C::sigmoid_is_one), max(V::broadcast(C::exp_smallest), x));

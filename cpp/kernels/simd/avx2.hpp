@@ -64,15 +64,9 @@ FUSEDRNN_INLINE Vec<float> operator-(Vec<float> a, Vec<float> b) { return {_mm25
 FUSEDRNN_INLINE Vec<float> operator*(Vec<float> a, Vec<float> b) { return {_mm256_mul_ps(a.v, b.v)}; }
 FUSEDRNN_INLINE Vec<float> operator/(Vec<float> a, Vec<float> b) { return {_mm256_div_ps(a.v, b.v)}; }
 FUSEDRNN_INLINE Vec<float> operator-(Vec<float> a) { return {-a.v}; }
-FUSEDRNN_INLINE Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) {
-    return {_mm256_fmadd_ps(a.v, b.v, c.v)};
-}
-FUSEDRNN_INLINE Vec<float> fms(Vec<float> a, Vec<float> b, Vec<float> c) {
-    return {_mm256_fmsub_ps(a.v, b.v, c.v)};
-}
-FUSEDRNN_INLINE Vec<float> fnma(Vec<float> a, Vec<float> b, Vec<float> c) {
-    return {_mm256_fnmadd_ps(a.v, b.v, c.v)};
-}
+FUSEDRNN_INLINE Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) { return {_mm256_fmadd_ps(a.v, b.v, c.v)}; }
+FUSEDRNN_INLINE Vec<float> fms(Vec<float> a, Vec<float> b, Vec<float> c) { return {_mm256_fmsub_ps(a.v, b.v, c.v)}; }
+FUSEDRNN_INLINE Vec<float> fnma(Vec<float> a, Vec<float> b, Vec<float> c) { return {_mm256_fnmadd_ps(a.v, b.v, c.v)}; }
 FUSEDRNN_INLINE Vec<float> abs(Vec<float> a) { return {_mm256_andnot_ps(_mm256_set1_ps(-0.0f), a.v)}; }
 FUSEDRNN_INLINE Vec<float> min(Vec<float> a, Vec<float> b) { return {_mm256_min_ps(a.v, b.v)}; }
 FUSEDRNN_INLINE Vec<float> max(Vec<float> a, Vec<float> b) { return {_mm256_max_ps(a.v, b.v)}; }
@@ -115,9 +109,7 @@ FUSEDRNN_INLINE Vec<double> copysign(Vec<double> magnitude, Vec<double> sign) {
     const __m256d sign_bit = _mm256_set1_pd(-0.0);
     return {_mm256_or_pd(_mm256_andnot_pd(sign_bit, magnitude.v), _mm256_and_pd(sign_bit, sign.v))};
 }
-FUSEDRNN_INLINE Vec<double>::Mask less(Vec<double> a, Vec<double> b) {
-    return {_mm256_cmp_pd(a.v, b.v, _CMP_LT_OQ)};
-}
+FUSEDRNN_INLINE Vec<double>::Mask less(Vec<double> a, Vec<double> b) { return {_mm256_cmp_pd(a.v, b.v, _CMP_LT_OQ)}; }
 FUSEDRNN_INLINE Vec<double> select(Vec<double>::Mask mask, Vec<double> if_true, Vec<double> if_false) {
     return {_mm256_blendv_pd(if_false.v, if_true.v, mask.bits)};
 }

@@ -67,27 +67,19 @@ FUSEDRNN_INLINE Vec<float> operator-(Vec<float> a, Vec<float> b) { return {_mm51
 FUSEDRNN_INLINE Vec<float> operator*(Vec<float> a, Vec<float> b) { return {_mm512_mul_ps(a.v, b.v)}; }
 FUSEDRNN_INLINE Vec<float> operator/(Vec<float> a, Vec<float> b) { return {_mm512_div_ps(a.v, b.v)}; }
 FUSEDRNN_INLINE Vec<float> operator-(Vec<float> a) { return {-a.v}; }
-FUSEDRNN_INLINE Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) {
-    return {_mm512_fmadd_ps(a.v, b.v, c.v)};
-}
-FUSEDRNN_INLINE Vec<float> fms(Vec<float> a, Vec<float> b, Vec<float> c) {
-    return {_mm512_fmsub_ps(a.v, b.v, c.v)};
-}
-FUSEDRNN_INLINE Vec<float> fnma(Vec<float> a, Vec<float> b, Vec<float> c) {
-    return {_mm512_fnmadd_ps(a.v, b.v, c.v)};
-}
+FUSEDRNN_INLINE Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
+FUSEDRNN_INLINE Vec<float> fms(Vec<float> a, Vec<float> b, Vec<float> c) { return {_mm512_fmsub_ps(a.v, b.v, c.v)}; }
+FUSEDRNN_INLINE Vec<float> fnma(Vec<float> a, Vec<float> b, Vec<float> c) { return {_mm512_fnmadd_ps(a.v, b.v, c.v)}; }
 FUSEDRNN_INLINE Vec<float> abs(Vec<float> a) { return {_mm512_andnot_ps(_mm512_set1_ps(-0.0f), a.v)}; }
 FUSEDRNN_INLINE Vec<float> min(Vec<float> a, Vec<float> b) { return {_mm512_maskz_min_ps(every_16, a.v, b.v)}; }
 FUSEDRNN_INLINE Vec<float> max(Vec<float> a, Vec<float> b) { return {_mm512_maskz_max_ps(every_16, a.v, b.v)}; }
 FUSEDRNN_INLINE Vec<float> copysign(Vec<float> magnitude, Vec<float> sign) {
     // Truth table 0xCA: the first operand chooses between the second (sign) and the third (magnitude), bit by bit.
     return {_mm512_castsi512_ps(_mm512_ternarylogic_epi32(_mm512_set1_epi32(static_cast<int>(0x80000000u)),
-                                                          _mm512_castps_si512(sign.v),
-                                                          _mm512_castps_si512(magnitude.v), 0xCA))};
+                                                          _mm512_castps_si512(sign.v), _mm512_castps_si512(magnitude.v),
+                                                          0xCA))};
 }
-FUSEDRNN_INLINE Vec<float>::Mask less(Vec<float> a, Vec<float> b) {
-    return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ)};
-}
+FUSEDRNN_INLINE Vec<float>::Mask less(Vec<float> a, Vec<float> b) { return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ)}; }
 FUSEDRNN_INLINE Vec<float> select(Vec<float>::Mask mask, Vec<float> if_true, Vec<float> if_false) {
     return {_mm512_mask_blend_ps(mask.bits, if_false.v, if_true.v)};
 }

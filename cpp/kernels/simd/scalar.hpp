@@ -58,33 +58,57 @@ struct Vec {
 template <class T>
 FUSEDRNN_INLINE void keep_in_register(Vec<T>&) {}
 template <class T>
-FUSEDRNN_INLINE Vec<T> operator+(Vec<T> a, Vec<T> b) { return {a.v + b.v}; }
+FUSEDRNN_INLINE Vec<T> operator+(Vec<T> a, Vec<T> b) {
+    return {a.v + b.v};
+}
 template <class T>
-FUSEDRNN_INLINE Vec<T> operator-(Vec<T> a, Vec<T> b) { return {a.v - b.v}; }
+FUSEDRNN_INLINE Vec<T> operator-(Vec<T> a, Vec<T> b) {
+    return {a.v - b.v};
+}
 template <class T>
-FUSEDRNN_INLINE Vec<T> operator*(Vec<T> a, Vec<T> b) { return {a.v * b.v}; }
+FUSEDRNN_INLINE Vec<T> operator*(Vec<T> a, Vec<T> b) {
+    return {a.v * b.v};
+}
 template <class T>
-FUSEDRNN_INLINE Vec<T> operator/(Vec<T> a, Vec<T> b) { return {a.v / b.v}; }
+FUSEDRNN_INLINE Vec<T> operator/(Vec<T> a, Vec<T> b) {
+    return {a.v / b.v};
+}
 template <class T>
-FUSEDRNN_INLINE Vec<T> operator-(Vec<T> a) { return {-a.v}; }
+FUSEDRNN_INLINE Vec<T> operator-(Vec<T> a) {
+    return {-a.v};
+}
 template <class T>
-FUSEDRNN_INLINE Vec<T> fma(Vec<T> a, Vec<T> b, Vec<T> c) { return {a.v * b.v + c.v}; }
+FUSEDRNN_INLINE Vec<T> fma(Vec<T> a, Vec<T> b, Vec<T> c) {
+    return {a.v * b.v + c.v};
+}
 template <class T>
-FUSEDRNN_INLINE Vec<T> fms(Vec<T> a, Vec<T> b, Vec<T> c) { return {a.v * b.v - c.v}; }
+FUSEDRNN_INLINE Vec<T> fms(Vec<T> a, Vec<T> b, Vec<T> c) {
+    return {a.v * b.v - c.v};
+}
 template <class T>
-FUSEDRNN_INLINE Vec<T> fnma(Vec<T> a, Vec<T> b, Vec<T> c) { return {c.v - a.v * b.v}; }
+FUSEDRNN_INLINE Vec<T> fnma(Vec<T> a, Vec<T> b, Vec<T> c) {
+    return {c.v - a.v * b.v};
+}
 template <class T>
-FUSEDRNN_INLINE Vec<T> min(Vec<T> a, Vec<T> b) { return {a.v < b.v ? a.v : b.v}; }
+FUSEDRNN_INLINE Vec<T> min(Vec<T> a, Vec<T> b) {
+    return {a.v < b.v ? a.v : b.v};
+}
 template <class T>
-FUSEDRNN_INLINE Vec<T> max(Vec<T> a, Vec<T> b) { return {a.v > b.v ? a.v : b.v}; }
+FUSEDRNN_INLINE Vec<T> max(Vec<T> a, Vec<T> b) {
+    return {a.v > b.v ? a.v : b.v};
+}
 template <class T>
-FUSEDRNN_INLINE Vec<T> abs(Vec<T> a) { return Vec<T>::from_bits(a.to_bits() & ~Vec<T>::sign_bit); }
+FUSEDRNN_INLINE Vec<T> abs(Vec<T> a) {
+    return Vec<T>::from_bits(a.to_bits() & ~Vec<T>::sign_bit);
+}
 template <class T>
 FUSEDRNN_INLINE Vec<T> copysign(Vec<T> magnitude, Vec<T> sign) {
     return Vec<T>::from_bits((magnitude.to_bits() & ~Vec<T>::sign_bit) | (sign.to_bits() & Vec<T>::sign_bit));
 }
 template <class T>
-FUSEDRNN_INLINE typename Vec<T>::Mask less(Vec<T> a, Vec<T> b) { return {a.v < b.v}; }
+FUSEDRNN_INLINE typename Vec<T>::Mask less(Vec<T> a, Vec<T> b) {
+    return {a.v < b.v};
+}
 template <class T>
 FUSEDRNN_INLINE Vec<T> select(typename Vec<T>::Mask mask, Vec<T> if_true, Vec<T> if_false) {
     return mask.bits ? if_true : if_false;
@@ -98,7 +122,8 @@ FUSEDRNN_INLINE Vec<T> multiply_by_exponent(Vec<T> a, Vec<T> power) {
     return Vec<T>::from_bits(a.to_bits() + (power.to_bits() - Vec<T>::broadcast(T(1)).to_bits()));
 }
 
-// Two at a time where every processor of the kind can: compilers do not see that the upper halves of the factors are zero.
+// Two at a time where every processor of the kind can: compilers do not see that the upper halves of the factors are
+// zero.
 #if defined(__SSE2__)
 using IntegerPairs [[gnu::vector_size(16)]] = unsigned long long;
 FUSEDRNN_INLINE IntegerPairs product_of_halves(IntegerPairs a) {

@@ -5,8 +5,8 @@
 #include "cells/gru.hpp"
 #include "cells/lstm.hpp"
 #include "cells/rnn.hpp"
-#include "gemm/overlap.hpp"
 #include "gemm/linear.hpp"
+#include "gemm/overlap.hpp"
 
 namespace fusedrnn::FUSEDRNN_ISA {
 namespace {
@@ -38,7 +38,8 @@ struct Backward {
                                         Finish finish) {
         if constexpr (narrow<T>)
             if (p.rows > 1)
-                return sliced_product(p, panels, panel_depth, depth, columns, block_begin, block_end, down, left, finish);
+                return sliced_product(p, panels, panel_depth, depth, columns, block_begin, block_end, down, left,
+                                      finish);
         const bool fetches = worth_fetching_for_cell(p, depth);
         for_each_column_tile<T>(
             panels, panel_depth, columns, block_begin, block_end, p.rows == 1, down,
@@ -80,26 +81,28 @@ struct Backward {
                                              tile_width);
     }
 
-    // Whether to fetch what the cell will read and write: that of many rows are more streams than the processor follows, and
-    // where a step needs little of it, or the product is soon done, the fetching costs more than it saves (measured).
+    // Whether to fetch what the cell will read and write: that of many rows are more streams than the processor
+    // follows, and where a step needs little of it, or the product is soon done, the fetching costs more than it saves
+    // (measured).
     FUSEDRNN_INLINE static bool worth_fetching_for_cell(const BackwardSpan<T>& p, Index depth) {
         constexpr Index min_rows = 16, min_bytes = 16 << 10, min_depth = 512;
         return p.rows >= min_rows && depth >= min_depth &&
                p.rows * p.hidden_size * static_cast<Index>(sizeof(T)) >= min_bytes;
     }
 
-    // A tile's sums. fetch(i) is called for each vector of each row, a part of them before each k-block of the product: all at
-    // once would fill the queue of misses.
+    // A tile's sums. fetch(i) is called for each vector of each row, a part of them before each k-block of the product:
+    // all at once would fill the queue of misses.
     template <class Fetch>
-    FUSEDRNN_INLINE static void multiply_and_fetch(Index rows, Index vectors, Rows<T> a, LinearPanel<T> panel, Index depth,
-                                                   T* out, Fetch fetch) {
+    FUSEDRNN_INLINE static void multiply_and_fetch(Index rows, Index vectors, Rows<T> a, LinearPanel<T> panel,
+                                                   Index depth, T* out, Fetch fetch) {
         constexpr Index k_blocks = 4;
         const auto tile = LinearTile<T>::choose(rows, vectors);
         Index k = 0, fetched = 0;
         for (Index k_block = 1; k_block <= k_blocks; ++k_block) {
             for (; fetched < rows * vectors * k_block / k_blocks; ++fetched) fetch(fetched);
             const Index now = depth * k_block / k_blocks - k;
-            tile(a, panel.first, now, panel.k_stride, panel.group_stride, k ? out : nullptr, tile_width, out, tile_width);
+            tile(a, panel.first, now, panel.k_stride, panel.group_stride, k ? out : nullptr, tile_width, out,
+                 tile_width);
             for (Index r = 0; r < rows; ++r) a.pointer[r] += now;
             panel.first += now * panel.k_stride;
             k += now;
@@ -107,7 +110,8 @@ struct Backward {
     }
 
     template <int NV>
-    static void multiply_interleaved(const BackwardSpan<T>& p, const T* a, const LinearPanel<T>& panel, Index depth, T* out) {
+    static void multiply_interleaved(const BackwardSpan<T>& p, const T* a, const LinearPanel<T>& panel, Index depth,
+                                     T* out) {
         V sum[1][NV];
 #pragma GCC unroll 8
         for (int j = 0; j < NV; ++j) sum[0][j] = V::zero();
@@ -118,10 +122,12 @@ struct Backward {
     }
 
     using Interleaved = InterleavedTiles<T, InputGradients<T>>;
-    FUSEDRNN_INLINE static Interleaved interleaved(const BackwardSpan<T>& p) { return Interleaved({p.dx}, *p.overlapped); }
+    FUSEDRNN_INLINE static Interleaved interleaved(const BackwardSpan<T>& p) {
+        return Interleaved({p.dx}, *p.overlapped);
+    }
 
-    // What the cell of a row will read and write, so that it is there when the product is done. Inline: GCC takes a function
-    // that does nothing but fetch for one that does nothing, and drops the calls.
+    // What the cell of a row will read and write, so that it is there when the product is done. Inline: GCC takes a
+    // function that does nothing but fetch for one that does nothing, and drops the calls.
     FUSEDRNN_INLINE static void fetch(const BackwardSpan<T>& p, const BackwardRow<T>& row, Index unit) {
         if (unit >= p.hidden_size) return;
         __builtin_prefetch(row.dy + unit);
@@ -131,9 +137,9 @@ struct Backward {
     }
 
     template <class Left, class Finish>
-    FUSEDRNN_INLINE static void sliced_product(const BackwardSpan<T>& p, const T* panels, Index panel_depth, Index depth,
-                                               Index columns, Index block_begin, Index block_end, bool down, Left left,
-                                               Finish finish) {
+    FUSEDRNN_INLINE static void sliced_product(const BackwardSpan<T>& p, const T* panels, Index panel_depth,
+                                               Index depth, Index columns, Index block_begin, Index block_end,
+                                               bool down, Left left, Finish finish) {
         using S = Slices<T>;
         const Index stride = panel_depth * S::line;
         const Index at_once = S::at_once(p.rows, false);
@@ -182,8 +188,8 @@ struct Backward {
         return dh + load_lanes<V>(row.dy + unit, lanes);
     }
 
-    // A row's product, or nothing where no step after gives it a gradient: not zeros times weights, which may be infinite.
-    // Minus zero is what leaves every number that is added to it as it is.
+    // A row's product, or nothing where no step after gives it a gradient: not zeros times weights, which may be
+    // infinite. Minus zero is what leaves every number that is added to it as it is.
     FUSEDRNN_INLINE static const T* product_of(const BackwardSpan<T>& p, const BackwardRow<T>& row, const T* sums) {
         alignas(cache_line) static constexpr auto nothing = repeated<tile_width>(T(-0.0));
         return row.dgates_next == p.zeros ? nothing.value : sums;
@@ -224,11 +230,11 @@ struct Backward {
                     }
                 });
         p.barrier.within_step();
-        product(p, p.w_hr, p.proj_size, p.proj_size, p.hidden_size, p.block_begin, p.block_end, down,
-                [](const BackwardRow<T>& row) FUSEDRNN_LAMBDA { return static_cast<const T*>(row.dh_proj); },
-                [&](const BackwardRow<T>& row, Index column, Index vectors, const T* sums) FUSEDRNN_LAMBDA {
-                    pointwise<false>(p, row, earliest, column, vectors, sums);
-                });
+        product(
+            p, p.w_hr, p.proj_size, p.proj_size, p.hidden_size, p.block_begin, p.block_end, down,
+            [](const BackwardRow<T>& row) FUSEDRNN_LAMBDA { return static_cast<const T*>(row.dh_proj); },
+            [&](const BackwardRow<T>& row, Index column, Index vectors, const T* sums)
+                FUSEDRNN_LAMBDA { pointwise<false>(p, row, earliest, column, vectors, sums); });
     }
 
     static Index run(const BackwardSpan<T>& p) {

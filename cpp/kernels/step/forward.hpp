@@ -6,8 +6,8 @@
 #include "cells/rnn.hpp"
 #include "gemm/gate_k_blocks.hpp"
 #include "gemm/gate_tile.hpp"
-#include "gemm/overlap.hpp"
 #include "gemm/linear.hpp"
+#include "gemm/overlap.hpp"
 #include "step/sliced_forward.hpp"
 
 namespace fusedrnn::FUSEDRNN_ISA {
@@ -105,11 +105,11 @@ struct GatedForward {
 #pragma GCC unroll 16
             for (int j = 0; j < U * Cell::accumulators; ++j) {
                 const int accumulator = j % Cell::accumulators, u = j / Cell::accumulators;
-                const Index within = accumulator * unit_block<T> + (u % vectors_per_block<T>) * V::width;
+                const Index within = accumulator * unit_block<T> + (u % vectors_per_block<T>)*V::width;
                 if (p.input_projected && accumulator < Cell::gates)
-                    sum[r][j] = V::load(row[r].x + input + (u / vectors_per_block<T>) * input_block + within);
+                    sum[r][j] = V::load(row[r].x + input + (u / vectors_per_block<T>)*input_block + within);
                 else
-                    sum[r][j] = V::load(bias + (u / vectors_per_block<T>) * bias_block + within);
+                    sum[r][j] = V::load(bias + (u / vectors_per_block<T>)*bias_block + within);
             }
     }
 
@@ -132,7 +132,8 @@ struct GatedForward {
 #pragma GCC unroll 8
             for (int r = 0; r < MR; ++r)
 #pragma GCC unroll 4
-                for (int j = 0; j < Cell::accumulators; ++j) sum[r][j].store(buffer + (r * Cell::accumulators + j) * V::width);
+                for (int j = 0; j < Cell::accumulators; ++j)
+                    sum[r][j].store(buffer + (r * Cell::accumulators + j) * V::width);
             finish_rows<V::width>(p, row, MR, unit, buffer);
         }
     }
@@ -170,9 +171,8 @@ struct GatedForward {
                                [&](Index i) FUSEDRNN_LAMBDA { block_in_k_blocks(p, p.block_begin + i); });
             }
             for_each_gate_tile<T>(p.rows, p.hidden_size, p.block_begin, p.block_end, down,
-                                  [&](auto size, Index first, Index v) FUSEDRNN_LAMBDA {
-                                      tile<size.rows, size.vectors>(p, p.row + first, v);
-                                  });
+                                  [&](auto size, Index first, Index v)
+                                      FUSEDRNN_LAMBDA { tile<size.rows, size.vectors>(p, p.row + first, v); });
         });
         if constexpr (!narrow<T>)
             if (p.overlapped && p.completes_overlapped && taken == p.steps) interleaved(p).complete();
@@ -186,7 +186,8 @@ struct GatedForward {
     using Sliced = SlicedForward<T, Cell>;
 
     // The cell for a unit block of several rows. `accumulators`: [row][accumulator][unit].
-    static void finish_block(const ForwardSpan<T>& p, const ForwardRow<T>* row, Index rows, Index block, T* accumulators) {
+    static void finish_block(const ForwardSpan<T>& p, const ForwardRow<T>* row, Index rows, Index block,
+                             T* accumulators) {
         for (Index within = 0; within < unit_block<T>; within += V::width)
             if (const Index unit = block * unit_block<T> + within; unit < p.hidden_size)
                 finish_rows<unit_block<T>>(p, row, rows, unit, accumulators + within);
@@ -253,9 +254,8 @@ struct GatedForward {
             return;
         }
         for_each_gate_tile<T>(p.rows, p.hidden_size, p.block_begin, p.block_end, false,
-                              [&](auto size, Index first, Index v) FUSEDRNN_LAMBDA {
-                                  project_tile<size.rows, size.vectors>(p, first, v);
-                              });
+                              [&](auto size, Index first, Index v)
+                                  FUSEDRNN_LAMBDA { project_tile<size.rows, size.vectors>(p, first, v); });
     }
 
     static void project_in_k_blocks(const ProjectArgs<T>& p, Index block) {
@@ -292,8 +292,8 @@ struct RnnForward {
         if (!p.input_projected) {
             const LinearPanel<T> w(p.w_ih, p.input_size, p.hidden_size, block);
             for (int r = 0; r < MR; ++r) a.pointer[r] = row[r].x;
-            accumulate<V, MR, NV>(sum, a, w.first + within, p.input_size, w.k_stride,
-                                  LinearOffset<T>{w.group_stride}, SameAccumulator{});
+            accumulate<V, MR, NV>(sum, a, w.first + within, p.input_size, w.k_stride, LinearOffset<T>{w.group_stride},
+                                  SameAccumulator{});
         }
         const Index recurrent = p.recurrent_size();
         const LinearPanel<T> w(p.w_hh, recurrent, p.hidden_size, block);
@@ -304,7 +304,8 @@ struct RnnForward {
             if ((interleaves = p.overlapped))
                 interleaved(p).template accumulate_interleaved<NV>(sum, row[0].h_prev, w.first, recurrent, w.k_stride,
                                                                    offset, SameAccumulator{});
-        if (!interleaves) accumulate<V, MR, NV>(sum, a, w.first + within, recurrent, w.k_stride, offset, SameAccumulator{});
+        if (!interleaves)
+            accumulate<V, MR, NV>(sum, a, w.first + within, recurrent, w.k_stride, offset, SameAccumulator{});
 
         alignas(cache_line) T buffer[MR * NV * V::width];
 #pragma GCC unroll 8
@@ -329,8 +330,8 @@ struct RnnForward {
         const Index taken = walk_forward(p, [&](bool down) FUSEDRNN_LAMBDA {
             if constexpr (narrow<T>)
                 if (p.rows > 1) return Sliced::step(p, down, finish_block);
-            for_each_column_tile<T>(p.w_hh, p.recurrent_size(), p.hidden_size, p.block_begin, p.block_end, p.rows == 1, down,
-                                    [&](Index column, Index vectors, const LinearPanel<T>&) FUSEDRNN_LAMBDA {
+            for_each_column_tile<T>(p.w_hh, p.recurrent_size(), p.hidden_size, p.block_begin, p.block_end, p.rows == 1,
+                                    down, [&](Index column, Index vectors, const LinearPanel<T>&) FUSEDRNN_LAMBDA {
                                         any_rows(p, column, vectors);
                                     });
         });
@@ -342,9 +343,8 @@ struct RnnForward {
     static void any_rows(const ForwardSpan<T>& p, Index column, Index vectors) {
         for_each_row_tile(p.rows, Blocking<T>::max_rows, [&](Index first, Index rows) FUSEDRNN_LAMBDA {
             with_constant<narrow<T> ? 1 : Blocking<T>::max_rows>(rows, [&](auto r) FUSEDRNN_LAMBDA {
-                with_constant<Blocking<T>::template vectors_of_rows<r.value>>(vectors, [&](auto n) FUSEDRNN_LAMBDA {
-                    tile<r.value, n.value>(p, p.row + first, column);
-                });
+                with_constant<Blocking<T>::template vectors_of_rows<r.value>>(
+                    vectors, [&](auto n) FUSEDRNN_LAMBDA { tile<r.value, n.value>(p, p.row + first, column); });
             });
         });
     }
@@ -360,7 +360,8 @@ struct RnnForward {
     };
     using Sliced = SlicedForward<T, OneGate>;
 
-    static void finish_block(const ForwardSpan<T>& p, const ForwardRow<T>* row, Index rows, Index block, T* accumulators) {
+    static void finish_block(const ForwardSpan<T>& p, const ForwardRow<T>* row, Index rows, Index block,
+                             T* accumulators) {
         const Index column = block * unit_block<T>, lanes = p.hidden_size - column;
         finish(p, row, rows, ceil_div(lanes < unit_block<T> ? lanes : unit_block<T>, V::width), column, accumulators,
                unit_block<T>);

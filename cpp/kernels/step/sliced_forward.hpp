@@ -1,4 +1,5 @@
-// A step's products for several rows of narrow vectors: slice by slice, a unit block's accumulators meeting in the L1 cache.
+// A step's products for several rows of narrow vectors: slice by slice, a unit block's accumulators meeting in the L1
+// cache.
 #pragma once
 
 #include "gemm/slices.hpp"
@@ -36,7 +37,8 @@ struct SlicedForward {
         });
     }
 
-    // What a block will be written to, and its share of the next step's input: by the time they are needed they are there.
+    // What a block will be written to, and its share of the next step's input: by the time they are needed they are
+    // there.
     FUSEDRNN_INLINE static void fetch(const ForwardSpan<T>& p, const ForwardRow<T>* row, Index rows, Index block) {
         const Index unit = block * line, quota = ceil_div(p.input_size, line * (p.block_end - p.block_begin)) * line;
         const Index begin = (block - p.block_begin) * quota;
@@ -63,20 +65,21 @@ struct SlicedForward {
         const Index recurrent = p.recurrent_size();
         const Index projected_stride = rows > 1 ? row[1].x - row[0].x : 0;
         const bool fetches = S::worth_fetching(rows, (p.block_end - p.block_begin) * Cell::gates * line *
-                                                     (recurrent + (p.input_projected ? 0 : p.input_size)));
+                                                         (recurrent + (p.input_projected ? 0 : p.input_size)));
         for_each_group(rows, p.hidden_size, first_block, blocks, [&](Group at) FUSEDRNN_LAMBDA {
             const typename S::Extent extent = {at.slices, at.half};
-            const Index input = Cell::input_accumulator(at.gate) * line, own = Cell::recurrent_accumulator(at.gate) * line;
+            const Index input = Cell::input_accumulator(at.gate) * line,
+                        own = Cell::recurrent_accumulator(at.gate) * line;
             const Index next = fetches ? at.next(down) : none;
             const auto from_x = [&]() FUSEDRNN_LAMBDA { return product(x, p.w_ih, p.input_size, at, next); };
             const auto from_h = [&]() FUSEDRNN_LAMBDA { return product(h, p.w_hh, recurrent, at, next); };
             const T* bias = p.bias + at.block * row_size;
             T* block_out = accumulators + (at.block - first_block) * rows * row_size;
             const Index bias_step = at.across ? row_size : line, out_step = at.across ? rows * row_size : line;
-            const auto bias_of = [&](Index accumulator) FUSEDRNN_LAMBDA { return Start{bias + accumulator, 0, bias_step}; };
-            const auto out = [&](Index accumulator) FUSEDRNN_LAMBDA {
-                return Out{block_out + accumulator, row_size, out_step};
-            };
+            const auto bias_of = [&](Index accumulator)
+                                     FUSEDRNN_LAMBDA { return Start{bias + accumulator, 0, bias_step}; };
+            const auto out = [&](Index accumulator)
+                                 FUSEDRNN_LAMBDA { return Out{block_out + accumulator, row_size, out_step}; };
             const auto ahead = [&, at](Index first, Index count) FUSEDRNN_LAMBDA {
                 if (at.gate == 0)
                     for (Index b = 0; b < (at.across ? at.slices : 1); ++b) fetch(p, row + first, count, at.block + b);
@@ -85,7 +88,8 @@ struct SlicedForward {
             const Index step = at.step() * line;
             if (input == own) {
                 if (p.input_projected)
-                    return S::multiply(rows, extent, {from_h()}, {{projected, projected_stride, step}, out(own)}, ahead);
+                    return S::multiply(rows, extent, {from_h()}, {{projected, projected_stride, step}, out(own)},
+                                       ahead);
                 return S::multiply(rows, extent, {from_x(), from_h()}, {bias_of(own), out(own)}, ahead);
             }
             if (p.input_projected)
@@ -98,14 +102,16 @@ struct SlicedForward {
     }
 
     static void project(const ProjectArgs<T>& p) {
-        const bool fetches = S::worth_fetching(p.rows, (p.block_end - p.block_begin) * Cell::gates * line * p.input_size);
+        const bool fetches =
+            S::worth_fetching(p.rows, (p.block_end - p.block_begin) * Cell::gates * line * p.input_size);
         for (Index block = p.block_begin; block < p.block_end; ++block)
             for_each_row_tile(p.rows, S::max_rows, [&](Index first, Index rows) FUSEDRNN_LAMBDA {
                 T* out = p.out + first * p.out_stride;
                 for_each_group(rows, p.hidden_size, block, 1, [&](Group at) FUSEDRNN_LAMBDA {
                     const Index next = fetches ? at.next(false) : none;
-                    S::multiply(rows, {at.slices, at.half}, {product(p.x + first, p.w_ih, p.input_size, at, next)},
-                                {{p.bias + block * row_size + at.gate * line, 0}, {out + at.slice() * line, p.out_stride}});
+                    S::multiply(
+                        rows, {at.slices, at.half}, {product(p.x + first, p.w_ih, p.input_size, at, next)},
+                        {{p.bias + block * row_size + at.gate * line, 0}, {out + at.slice() * line, p.out_stride}});
                 });
             });
     }
@@ -144,7 +150,8 @@ private:
         return gate < Cell::gates;
     }
 
-    // Calls visit(group) until all slices of the blocks are taken. Several blocks are for few rows, which take two slices at once.
+    // Calls visit(group) until all slices of the blocks are taken. Several blocks are for few rows, which take two
+    // slices at once.
     template <class Visit>
     FUSEDRNN_INLINE static void for_each_group(Index rows, Index hidden_size, Index first, Index blocks, Visit visit) {
         const bool last_half = S::is_half(hidden_size - (first + blocks - 1) * line);
@@ -162,7 +169,8 @@ private:
     FUSEDRNN_INLINE static typename S::Product product(const T* const* rows, const T* panels, Index depth, Group at,
                                                        Index next) {
         const Index stride = depth * line;
-        return {rows, panels + at.slice() * stride, depth, at.step() * stride, next < 0 ? nullptr : panels + next * stride};
+        return {rows, panels + at.slice() * stride, depth, at.step() * stride,
+                next < 0 ? nullptr : panels + next * stride};
     }
 
     static void copy_lines(const T* from, Index stride, Index rows, T* to) {

@@ -49,7 +49,8 @@ struct Walked {
 template <class T>
 class BackThroughTime {
 public:
-    BackThroughTime(const DirectionBackward<T>& d, const ThreadShare& share, ThreadScratch<T>& scratch, const Team& team)
+    BackThroughTime(const DirectionBackward<T>& d, const ThreadShare& share, ThreadScratch<T>& scratch,
+                    const Team& team)
         : d_(d), share_(share), scratch_(scratch), team_(team) {}
 
     // Ends before the step block's beginning where the team ends.
@@ -69,8 +70,8 @@ public:
     }
 
 private:
-    // dx of one row, but where threads have rows of their own, or directions, which add to one another's dx. Much of W_hh comes
-    // from an L2 cache: otherwise there is nothing to gain.
+    // dx of one row, but where threads have rows of their own, or directions, which add to one another's dx. Much of
+    // W_hh comes from an L2 cache: otherwise there is nothing to gain.
     bool overlaps(StepRange step_block) const {
         constexpr Index max_bytes = 10 * l2_bytes;
         return d_.kernels.overlaps_products && d_.call.dx && d_.schedule.active(step_block.begin) == 1 &&

@@ -19,20 +19,21 @@ struct DirectionBackward {
     const Kernels<T>& kernels;
     const PackedLayer<T>& weights;
     const DirectionTape<T>& tape;
-    T* const dgates;    // [row-step, or where they do not replace what was saved: place in step blocks][gate gradients][hidden]
+    T* const dgates;    // [row-step, or where they do not replace what was saved: place in step blocks][gate
+                        // gradients][hidden]
     T* const dh_proj;   // [place in step blocks][proj], or null
     T* const dc_carry;  // [batch][hidden]
     T* const dh_carry;  // [batch][recurrent]
     const Index hidden, recurrent, dgates_width;
 
-    DirectionBackward(const LayerBackward<T>& call_, const StepBlocks& step_blocks_, Workspace<T>& workspace_, Index direction_)
+    DirectionBackward(const LayerBackward<T>& call_, const StepBlocks& step_blocks_, Workspace<T>& workspace_,
+                      Index direction_)
         : call(call_), spec(call_.spec), schedule(call_.schedule), step_blocks(step_blocks_), workspace(workspace_),
           direction(direction_), reverse(spec.runs_in_reverse(direction_)), kernels(call_.kernels),
           weights(*call_.weights[direction_]), tape(*call_.tape[direction_]),
           dgates(spec.traits().replaces_saved() ? tape.saved.data() : workspace_.dgates[direction_].data()),
-          dh_proj(workspace_.dh_proj[direction_].data()),
-          dc_carry(workspace_.dc_carry[direction_].data()), dh_carry(workspace_.dh_carry[direction_].data()),
-          hidden(spec.hidden_size), recurrent(spec.recurrent_size()),
+          dh_proj(workspace_.dh_proj[direction_].data()), dc_carry(workspace_.dc_carry[direction_].data()),
+          dh_carry(workspace_.dh_carry[direction_].data()), hidden(spec.hidden_size), recurrent(spec.recurrent_size()),
           dgates_width(spec.traits().gate_gradients * spec.hidden_size) {}
 
     const T* zeros() const { return workspace.zeros.data(); }

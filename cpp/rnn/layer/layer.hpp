@@ -4,9 +4,9 @@
 #include <vector>
 
 #include "fusedrnn/network.hpp"
-#include "rnn/weights/packed_network.hpp"
-#include "rnn/plan/schedule.hpp"
 #include "rnn/layer/workspace.hpp"
+#include "rnn/plan/schedule.hpp"
+#include "rnn/weights/packed_network.hpp"
 #include "threads/parallel.hpp"
 #include "threads/progress.hpp"
 
@@ -28,8 +28,8 @@ struct LayerForward {
     const PackedLayer<T>* weights[2];  // per direction
     Index input_size;
     View<const T> x;
-    View<T> y;            // both directions side by side; padding is not written
-    const T* h0[2];       // (batch, recurrent size), or null
+    View<T> y;       // both directions side by side; padding is not written
+    const T* h0[2];  // (batch, recurrent size), or null
     const T* c0[2];
     T* c_n[2];            // (batch, hidden), LSTM
     View<T> cell_states;  // where every step's c goes, or null; not together with a tape
@@ -52,8 +52,8 @@ struct LayerGradients {
 };
 
 // Row-steps whose weight gradient waits: where a long sequence is walked back in segments, the reduction block that
-// straddles a segment's beginning is complete only with the segment before. The chains, and so the bits, stay those of one
-// walk.
+// straddles a segment's beginning is complete only with the segment before. The chains, and so the bits, stay those of
+// one walk.
 template <class T>
 struct PendingRows {
     Index count = 0;
@@ -68,11 +68,11 @@ struct LayerBackward {
     const PackedLayer<T>* weights[2];
     Index input_size;
     View<const T> x, y;
-    View<const T> dy;          // or null: zeros
-    View<T> dx;                // zero where there is no step
+    View<const T> dy;  // or null: zeros
+    View<T> dx;        // zero where there is no step
     const T* h0[2];
     const T* c0[2];
-    const T* dh_n[2];          // (batch, recurrent size), or null: zeros
+    const T* dh_n[2];  // (batch, recurrent size), or null: zeros
     const T* dc_n[2];
     T* dh0[2];
     T* dc0[2];

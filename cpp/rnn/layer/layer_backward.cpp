@@ -4,16 +4,16 @@
 #include "rnn/layer/back_through_time.hpp"
 #include "rnn/layer/direction_backward.hpp"
 #include "rnn/layer/layer.hpp"
+#include "rnn/layer/weight_gradient.hpp"
 #include "rnn/plan/overlap.hpp"
 #include "rnn/plan/split.hpp"
 #include "rnn/plan/thread_share.hpp"
-#include "rnn/layer/weight_gradient.hpp"
 
 namespace fusedrnn {
 namespace {
 
-// A thread's part of a step block's row-steps: those of its own rows, whose gate gradients are in its caches; or where rows
-// are not what the threads share out, as many as any other thread has.
+// A thread's part of a step block's row-steps: those of its own rows, whose gate gradients are in its caches; or where
+// rows are not what the threads share out, as many as any other thread has.
 template <class T, class Visit>
 void for_each_of_share(const DirectionBackward<T>& d, StepRange steps, const ThreadShare& share, const Team& team,
                        Visit visit) {
@@ -58,14 +58,15 @@ void finish_step_block(const DirectionBackward<T>& d, Index step_block, const st
     WeightGradient<T>(d, step_block, team, scratch).run();
 }
 
-// Row-steps of a step block. Each reads the weights again, and writes their gradients: where they are large that should be
-// for more rows. Directions that go at once take the whole way as one: the second adds to the first one's dx.
+// Row-steps of a step block. Each reads the weights again, and writes their gradients: where they are large that should
+// be for more rows. Directions that go at once take the whole way as one: the second adds to the first one's dx.
 template <class T>
 Index rows_of_step_block(const LayerBackward<T>& call, SplitBy by) {
     constexpr Index steps = 4;
     if (by == SplitBy::directions) return call.schedule.total();
     const NetworkSpec& spec = call.spec;
-    return std::max(weight_bytes<T>(spec, 0, spec.hidden_size) > l2_bytes ? 2 * reduction_block : reduction_block, steps * call.schedule.batch());
+    return std::max(weight_bytes<T>(spec, 0, spec.hidden_size) > l2_bytes ? 2 * reduction_block : reduction_block,
+                    steps * call.schedule.batch());
 }
 
 template <class T>
@@ -123,12 +124,13 @@ private:
     Walked walk(const DirectionBackward<T>& d, StepRange steps, const ThreadShare& share, const Team& team) {
         return BackThroughTime<T>(d, share, scratch(team), team).run(spans(d), steps);
     }
-    void finish(const DirectionBackward<T>& d, Index step_block, const std::vector<StepRange>& without_dx, const Team& team) {
+    void finish(const DirectionBackward<T>& d, Index step_block, const std::vector<StepRange>& without_dx,
+                const Team& team) {
         finish_step_block(d, step_block, without_dx, share_of<T>(call_.spec, split_.by, team), scratch(team), team);
     }
 
-    // Rows of their own for every thread. A thread goes on to the next step block's steps once it has finished its part of this
-    // one: in the phase of a step block its steps, after what follows from the step block before.
+    // Rows of their own for every thread. A thread goes on to the next step block's steps once it has finished its part
+    // of this one: in the phase of a step block its steps, after what follows from the step block before.
     void walk_in_shares() {
         struct StepBlockOf {
             const DirectionBackward<T>* direction;
@@ -144,7 +146,8 @@ private:
             Index& taken = dx_end[static_cast<std::size_t>(team.index)];
             if (phase > 0) {
                 const StepBlockOf before = all[static_cast<std::size_t>(phase - 1)];
-                finish(*before.direction, before.step_block, {{step_blocks_.steps(before.step_block).begin, taken}}, team);
+                finish(*before.direction, before.step_block, {{step_blocks_.steps(before.step_block).begin, taken}},
+                       team);
             }
             if (phase + 1 == phases || team.ends()) return;
             const StepBlockOf now = all[static_cast<std::size_t>(phase)];
@@ -153,12 +156,14 @@ private:
         for_shares({split_.threads, phases}, split_.threads, body);
     }
 
-    // Both directions at once, in one step block; then what follows from the first, then from the second, which adds to its dx.
+    // Both directions at once, in one step block; then what follows from the first, then from the second, which adds to
+    // its dx.
     void walk_directions_at_once() {
         auto body = [&](int phase, const Team& team) {
             const StepRange all = step_blocks_.steps(0);
             if (phase == 0)
-                walk(directions_[static_cast<std::size_t>(team.index)], all, share_of<T>(call_.spec, split_.by, team), team);
+                walk(directions_[static_cast<std::size_t>(team.index)], all, share_of<T>(call_.spec, split_.by, team),
+                     team);
             else
                 finish(directions_[static_cast<std::size_t>(phase - 1)], 0, {all}, team);
         };

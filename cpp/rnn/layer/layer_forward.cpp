@@ -2,8 +2,8 @@
 #include <algorithm>
 
 #include "fusedrnn/interrupt.hpp"
-#include "rnn/plan/overlap.hpp"
 #include "rnn/layer/layer.hpp"
+#include "rnn/plan/overlap.hpp"
 #include "rnn/plan/split.hpp"
 #include "rnn/plan/thread_share.hpp"
 
@@ -31,7 +31,8 @@ public:
             for (Index step = std::max(span.begin, from); step < span.end;) {
                 if (rows_at(step) == 0) return schedule_.steps();  // rows only ever end
                 if (step == group_.end) next_group(span, rows_to_come);
-                const StepRange range = {step, std::min({span.end, group_.end, step + max_steps_at_once(rows_at(step))})};
+                const StepRange range = {step,
+                                         std::min({span.end, group_.end, step + max_steps_at_once(rows_at(step))})};
                 check_interrupt();
                 const Index taken = chunk(range);
                 step += taken;
@@ -47,14 +48,15 @@ private:
 
     // The steps from group_.end on whose input products are computed at once, or the rest of the span if that gains
     // nothing. A product of many input rows runs at the speed of the FMA units and reads W_ih once; but what it finds
-    // has to be stored between. All groups are about as long; in a wavefront they are short, so that the next layer may follow.
+    // has to be stored between. All groups are about as long; in a wavefront they are short, so that the next layer may
+    // follow.
     void next_group(const StepRange& span, Index rows_to_come) {
         if (overlapped_out_ || overlaps(rows_to_come)) return next_overlapped_group(rows_to_come);
         const Index rows_worth_projecting = call_.progress ? 12 : 48;
         constexpr Index projected_bytes = 1 << 20;
         const Index begin = group_.end, rows = rows_at(begin);
-        const Index max_rows = std::min(rows_worth_projecting,
-                                        projected_bytes / (projected_width() * static_cast<Index>(sizeof(T))));
+        const Index max_rows =
+            std::min(rows_worth_projecting, projected_bytes / (projected_width() * static_cast<Index>(sizeof(T))));
         const Index groups = ceil_div(rows_to_come, std::max<Index>(max_rows, 1));
         const Index enough = ceil_div(rows_to_come, groups);
         Index end = begin, count = 0;
@@ -77,8 +79,8 @@ private:
                worth_overlapping<T>(spec_, call_.input_size, share_, steps_to_come, max_bytes);
     }
 
-    // As long as a tile, but the first one, which leaves whole tiles to the others. Two places by turns: for the products that
-    // are read, and for those that are computed meanwhile.
+    // As long as a tile, but the first one, which leaves whole tiles to the others. Two places by turns: for the
+    // products that are read, and for those that are computed meanwhile.
     void next_overlapped_group(Index steps_to_come) {
         constexpr Index tile = OverlappedProduct<T>::rows;
         const Index width = projected_width(), place = 2 * tile * width;
@@ -95,8 +97,8 @@ private:
         overlapped_.column = overlapped_.chain = overlapped_.k = 0;
     }
 
-    // The step's own tiles would be too low for the FMA units, and the input has columns enough for that to outweigh the
-    // storing (measured).
+    // The step's own tiles would be too low for the FMA units, and the input has columns enough for that to outweigh
+    // the storing (measured).
     bool low_tiles(Index rows) const {
         const Index lowest_tile = rows / ceil_div(rows, kernels_.tile_rows);
         const Index columns = rows > 1 ? 16 : stays_nearest() ? kernels_.columns_while_waiting : 6;
@@ -109,9 +111,9 @@ private:
         return weight_bytes() <= nearest_bytes;
     }
 
-    // Weights that do not stay in an L2 cache: for every unit of every gate, the columns of W_ih that `steps` steps together
-    // read less, against the sums of `rows` rows to store and to load again, each of which costs as much as six columns
-    // (measured).
+    // Weights that do not stay in an L2 cache: for every unit of every gate, the columns of W_ih that `steps` steps
+    // together read less, against the sums of `rows` rows to store and to load again, each of which costs as much as
+    // six columns (measured).
     bool saves_reading(Index steps, Index rows) const {
         constexpr Index cost_of_storing = 6;
         return weight_bytes() >= l2_bytes && call_.input_size * (steps - 1) > cost_of_storing * rows;
@@ -148,7 +150,8 @@ private:
     T* c_at(Index step, Index i) const {
         if (!spec_.traits().has_cell_state) return nullptr;
         if (tape_) return tape_->c.data() + schedule_.packed(step, share_.row(i)) * spec_.hidden_size;
-        if (call_.cell_states) return call_.cell_states.at(time(step, i), batch_index(i)) + direction_ * spec_.hidden_size;
+        if (call_.cell_states)
+            return call_.cell_states.at(time(step, i), batch_index(i)) + direction_ * spec_.hidden_size;
         return call_.c_n[direction_] + batch_index(i) * spec_.hidden_size;
     }
 
@@ -168,7 +171,8 @@ private:
         row.c_prev = c_before(step, i);
         row.h = row.unprojected = y(step, i);
         if (spec_.proj_size)
-            row.unprojected = tape_ ? tape_->unprojected.data() + packed * spec_.hidden_size : unprojected_without_tape(i);
+            row.unprojected =
+                tape_ ? tape_->unprojected.data() + packed * spec_.hidden_size : unprojected_without_tape(i);
         row.c = c_at(step, i);
         if (tape_ && spec_.traits().saved)
             row.saved = tape_->saved.data() + packed * spec_.traits().saved * spec_.hidden_size;

@@ -9,10 +9,10 @@
 
 namespace fusedrnn {
 
-// The row-steps whose weight gradients are taken once a step block's gate gradients are known: up to those that the step blocks
-// after it took, and only whole reduction blocks. What the block at a step block's beginning lacks comes with the next
-// step block or, in a segment of a longer sequence, with the segment before. Rows [0, total) are the segment's, the pending
-// ones follow.
+// The row-steps whose weight gradients are taken once a step block's gate gradients are known: up to those that the
+// step blocks after it took, and only whole reduction blocks. What the block at a step block's beginning lacks comes
+// with the next step block or, in a segment of a longer sequence, with the segment before. Rows [0, total) are the
+// segment's, the pending ones follow.
 template <class T>
 struct ReadyRows {
     Index begin, end;
@@ -69,7 +69,8 @@ private:
         const Index total = d_.schedule.total();
         d_.schedule.for_each(ready_.begin, std::min(ready_.end, total),
                              [&](Index s, Index row) { rows.push_back(row_of(s, row)); });
-        for (Index i = std::max(ready_.begin, total); i < ready_.end; ++i) rows.push_back(pending + (i - total) * width);
+        for (Index i = std::max(ready_.begin, total); i < ready_.end; ++i)
+            rows.push_back(pending + (i - total) * width);
     }
 
     // Gate gradients in the longest runs that are neighbours in every parameter that sees them.
@@ -124,8 +125,8 @@ private:
     const PendingRows<T>* const pending_;
 };
 
-// Keeps the rows whose block goes on in the segment before: the first ones of this segment and, when it is shorter than what
-// its block lacks, the rows that were pending already.
+// Keeps the rows whose block goes on in the segment before: the first ones of this segment and, when it is shorter than
+// what its block lacks, the rows that were pending already.
 template <class T>
 void keep_pending(const DirectionBackward<T>& d) {
     PendingRows<T>* pending = d.call.pending;
@@ -143,8 +144,10 @@ void keep_pending(const DirectionBackward<T>& d) {
          [&](Index s, Index row) { return d.call.x.at(d.time(s, row), d.batch_index(row)); });
     keep(kept.h_prev, pending->h_prev, d.recurrent, [&](Index s, Index row) { return d.h_before(s, row); });
     if (d.dh_proj) {
-        keep(kept.unprojected, pending->unprojected, d.hidden, [&](Index s, Index row) { return d.unprojected_at(s, row); });
-        keep(kept.dh_proj, pending->dh_proj, d.spec.proj_size, [&](Index s, Index row) { return d.dh_proj_at(s, row); });
+        keep(kept.unprojected, pending->unprojected, d.hidden,
+             [&](Index s, Index row) { return d.unprojected_at(s, row); });
+        keep(kept.dh_proj, pending->dh_proj, d.spec.proj_size,
+             [&](Index s, Index row) { return d.dh_proj_at(s, row); });
     }
     *pending = std::move(kept);
 }

@@ -23,12 +23,12 @@ struct ThreadScratch {
 template <class T>
 struct Workspace {
     std::vector<ThreadScratch<T>> threads;
-    Buffer<T> zeros;                 // one row of zeros, wide enough for every use
+    Buffer<T> zeros;                      // one row of zeros, wide enough for every use
     std::vector<Buffer<T>> layer_output;  // between layers: two by turns, or in a wavefront all
-    Buffer<T> unprojected;           // o * tanh(c) of the step in hand, with a projection
-    Buffer<T> dgates[2], dh_proj[2];  // of a few step blocks, per direction
+    Buffer<T> unprojected;                // o * tanh(c) of the step in hand, with a projection
+    Buffer<T> dgates[2], dh_proj[2];      // of a few step blocks, per direction
     Buffer<T> dc_carry[2], dh_carry[2];
-    Buffer<T> layer_gradient[2];     // of the outputs between layers
+    Buffer<T> layer_gradient[2];  // of the outputs between layers
 
     void prepare(int team, Index zero_row) {
         if (threads.size() < static_cast<std::size_t>(team)) threads.resize(static_cast<std::size_t>(team));

@@ -132,8 +132,9 @@ void CheckpointTape<T>::cut_at_windows(const Segment& segment, Index truncate, T
 template <class T>
 void CheckpointTape<T>::backward(const BackwardInputs<T>& in, const BackwardOutputs<T>& out) {
     if (fingerprint_of_x() != x_fingerprint_)
-        throw std::invalid_argument("x: expected the values it was recorded with, but it has changed since; a tape "
-                                    "with checkpoint reads x again in backward");
+        throw std::invalid_argument(
+            "x: expected the values it was recorded with, but it has changed since; a tape "
+            "with checkpoint reads x again in backward");
     // The gradient of the state between two segments stands where the initial state's will.
     copy_or_zero(in.dh_n, h_count_, out.dh0);
     if (out.dc0) copy_or_zero(in.dc_n, c_count_, out.dc0);

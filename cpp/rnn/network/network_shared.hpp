@@ -1,10 +1,11 @@
-// What a network and its tapes share: its description, weights and pools. Tapes hold it, so that they may outlive the network.
+// What a network and its tapes share: its description, weights and pools. Tapes hold it, so that they may outlive the
+// network.
 #pragma once
 
 #include "fusedrnn/network.hpp"
-#include "rnn/weights/weight_cache.hpp"
-#include "rnn/network/tape_storage.hpp"
 #include "rnn/layer/workspace.hpp"
+#include "rnn/network/tape_storage.hpp"
+#include "rnn/weights/weight_cache.hpp"
 
 namespace fusedrnn {
 

@@ -7,8 +7,8 @@
 #include "fusedrnn/network.hpp"
 #include "fusedrnn/runtime.hpp"
 #include "rnn/layer/layer.hpp"
-#include "rnn/plan/split.hpp"
 #include "rnn/network/tape.hpp"
+#include "rnn/plan/split.hpp"
 
 namespace fusedrnn {
 
@@ -60,8 +60,10 @@ struct StackForward {
 
     Index index(Index layer, Index direction) const { return layer * spec.directions() + direction; }
 
-    LayerForward<T> layer(Index l, View<const T> x, View<T> y, View<T> cell_states, std::vector<DirectionTape<T>>* tape) {
-        LayerForward<T> call{spec, schedule, packed.kernels(), {}, spec.layer_input(l), x, y, {}, {}, {}, cell_states, {}};
+    LayerForward<T> layer(Index l, View<const T> x, View<T> y, View<T> cell_states,
+                          std::vector<DirectionTape<T>>* tape) {
+        LayerForward<T> call{spec, schedule, packed.kernels(), {}, spec.layer_input(l), x, y, {},
+                             {},   {},       cell_states,      {}};
         const Index h_size = schedule.batch() * spec.recurrent_size(), c_size = schedule.batch() * spec.hidden_size;
         for (Index d = 0; d < spec.directions(); ++d) {
             call.weights[d] = &packed.layer(l, d);
@@ -84,7 +86,9 @@ struct StackForward {
     }
 
     // Threads for a wavefront through all layers; 1: layer after layer.
-    int wavefront_threads() const { return choose_wavefront<T>(spec, schedule.rows(), schedule.steps(), num_threads()); }
+    int wavefront_threads() const {
+        return choose_wavefront<T>(spec, schedule.rows(), schedule.steps(), num_threads());
+    }
 
     void finish(Index l, const LayerForward<T>& call) {
         const Index h_width = spec.recurrent_size(), c_width = spec.hidden_size;

@@ -9,8 +9,8 @@ namespace fusedrnn {
 namespace {
 
 // The state lives in two copies: a step reads one and writes the other, and takes it for the state when all is written.
-// Its tiles read all of h while they write it; and a child that was forked in the middle of another thread's step finds the
-// state as it was before that step.
+// Its tiles read all of h while they write it; and a child that was forked in the middle of another thread's step finds
+// the state as it was before that step.
 template <class T>
 class NetworkStream final : public Stream<T> {
 public:
@@ -29,7 +29,7 @@ public:
 
     void step(const T* x, Index x_stride, T* y) override {
         const Index width = spec_.recurrent_size(), hidden = spec_.hidden_size;
-        const State& now = state(), &next = states_[1 - current_.load(std::memory_order_relaxed)];
+        const State &now = state(), &next = states_[1 - current_.load(std::memory_order_relaxed)];
         Index x_width = x_stride;
         for (Index l = 0; l < spec_.layers; ++l) {
             const Index at = l * rows_ * width;

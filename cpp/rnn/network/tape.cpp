@@ -20,7 +20,8 @@ NetworkTape<T>::NetworkTape(std::shared_ptr<typename Network<T>::Shared> shared,
                             std::shared_ptr<const PackedNetwork<T>> packed, Schedule schedule,
                             const ForwardInputs<T>& in, const std::vector<View<const T>>& masks)
     : shared_(std::move(shared)), packed_(std::move(packed)), spec_(shared_->spec), schedule_(std::move(schedule)),
-      steps_(in.shape.steps), batch_(in.shape.rows), storage_(shared_->tapes, steps_ * batch_), has_masks_(!masks.empty()) {
+      steps_(in.shape.steps), batch_(in.shape.rows), storage_(shared_->tapes, steps_ * batch_),
+      has_masks_(!masks.empty()) {
     if (in.shape.lengths) lengths_.assign(in.shape.lengths, in.shape.lengths + batch_);
     const CellTraits& traits = spec_.traits();
     const Index states = spec_.layers * spec_.directions() * batch_;
@@ -90,9 +91,10 @@ void NetworkTape<T>::copy_results(const ForwardOutputs<T>& out) {
         const T* from = layer(spec_.layers - 1).directions[static_cast<std::size_t>(d)].c.data();
         for (Index s = 0; s < schedule_.steps(); ++s)
             for (Index row = 0; row < schedule_.active(s); ++row, from += width)
-                std::copy_n(from, width,
-                            out.cell_states.at(schedule_.time(spec_.runs_in_reverse(d), s, row), schedule_.batch_row(row)) +
-                                d * width);
+                std::copy_n(
+                    from, width,
+                    out.cell_states.at(schedule_.time(spec_.runs_in_reverse(d), s, row), schedule_.batch_row(row)) +
+                        d * width);
     }
 }
 
@@ -107,9 +109,24 @@ template <class T>
 void NetworkTape<T>::layer_back(Index l, View<const T> dy, View<T> dx, const BackwardInputs<T>& in,
                                 const BackwardOutputs<T>& out, Workspace<T>& workspace, SequenceSegment<T>* segment) {
     const View<T> y = output(l);
-    LayerBackward<T> call{spec_, schedule_, packed_->kernels(), {}, spec_.layer_input(l), input(l),
-                          {y.data, y.time_stride, y.batch_stride}, dy, dx,
-                          {}, {}, {}, {}, {}, {}, {}, {}, in.truncate};
+    LayerBackward<T> call{spec_,
+                          schedule_,
+                          packed_->kernels(),
+                          {},
+                          spec_.layer_input(l),
+                          input(l),
+                          {y.data, y.time_stride, y.batch_stride},
+                          dy,
+                          dx,
+                          {},
+                          {},
+                          {},
+                          {},
+                          {},
+                          {},
+                          {},
+                          {},
+                          in.truncate};
     for (Index d = 0; d < spec_.directions(); ++d) {
         const Index index = l * spec_.directions() + d;
         const Index h_at = index * batch_ * spec_.recurrent_size(), c_at = index * batch_ * spec_.hidden_size;

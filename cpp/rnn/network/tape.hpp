@@ -7,8 +7,8 @@
 #include "fusedrnn/network.hpp"
 #include "rnn/layer/layer.hpp"
 #include "rnn/network/network_shared.hpp"
-#include "rnn/weights/packed_network.hpp"
 #include "rnn/plan/schedule.hpp"
+#include "rnn/weights/packed_network.hpp"
 
 namespace fusedrnn {
 

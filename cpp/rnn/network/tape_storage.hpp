@@ -1,4 +1,5 @@
-// The memory of a tape. It goes back to its network when the tape does: the next one finds pages that are there already.
+// The memory of a tape. It goes back to its network when the tape does: the next one finds pages that are there
+// already.
 #pragma once
 
 #include <vector>

@@ -42,8 +42,8 @@ void Schedule::sort_rows(const BatchShape& shape) {
 void Schedule::read_resets(const BatchShape& shape, bool reverse) {
     std::vector<std::uint8_t>& mask = reset_[reverse];
     mask.assign(static_cast<std::size_t>(steps() * rows()), 0);
-    // An episode's first step has no other before it in time. In reverse it is the step processed before that cuts, and the
-    // row's end, where that direction begins, is no border: the mask beyond it is padding.
+    // An episode's first step has no other before it in time. In reverse it is the step processed before that cuts, and
+    // the row's end, where that direction begins, is no border: the mask beyond it is padding.
     for (Index s = reverse; s < steps(); ++s)
         for (Index row = 0; row < active(s); ++row)
             mask[static_cast<std::size_t>(s * rows() + row)] =

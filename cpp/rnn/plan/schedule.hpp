@@ -21,10 +21,10 @@ public:
     // `steps_beyond`: for a segment of a longer sequence, how many steps each batch row has after it; or null.
     Schedule(const BatchShape& shape, bool forward, bool reverse, const Index* steps_beyond = nullptr);
 
-    Index batch() const { return batch_; }     // rows, those of length 0 too
+    Index batch() const { return batch_; }                            // rows, those of length 0 too
     Index rows() const { return static_cast<Index>(order_.size()); }  // rows with at least one step
     Index steps() const { return static_cast<Index>(active_.size()); }
-    Index total() const { return total_; }     // row-steps: the length of packed arrays
+    Index total() const { return total_; }  // row-steps: the length of packed arrays
     Index batch_row(Index row) const { return order_[static_cast<std::size_t>(row)]; }
     Index length(Index row) const { return length_[static_cast<std::size_t>(row)]; }
     Index active(Index step) const { return active_[static_cast<std::size_t>(step)]; }
@@ -36,11 +36,13 @@ public:
         if (begin >= end) return;
         const auto after = std::upper_bound(offset_.begin(), offset_.end(), begin);
         for (Index step = after - offset_.begin() - 1; begin < end; ++step)
-            for (Index row = begin - packed(step, 0); row < active(step) && begin < end; ++row, ++begin) visit(step, row);
+            for (Index row = begin - packed(step, 0); row < active(step) && begin < end; ++row, ++begin)
+                visit(step, row);
     }
     Index time(bool reverse, Index step, Index row) const { return reverse ? length(row) - 1 - step : step; }
 
-    // The carried state is zeroed before this step: an episode's border in time lies between it and the one processed before.
+    // The carried state is zeroed before this step: an episode's border in time lies between it and the one processed
+    // before.
     bool reset(bool reverse, Index step, Index row) const {
         const auto& mask = reset_[reverse];
         return !mask.empty() && mask[static_cast<std::size_t>(step * rows() + row)];

@@ -24,7 +24,8 @@ double work_of_step(const NetworkSpec& spec, Index input, Index rows) {
 // Multiply-adds a nanosecond: four vectors, which is two thirds of what a core with two such units reaches at 3 GHz.
 template <class T>
 double speed() {
-    const auto lanes = static_cast<double>(std::max<Index>(1, current_kernels().vector_bytes / static_cast<Index>(sizeof(T))));
+    const auto lanes =
+        static_cast<double>(std::max<Index>(1, current_kernels().vector_bytes / static_cast<Index>(sizeof(T))));
     return 4 * lanes;
 }
 
@@ -50,8 +51,8 @@ template <class T>
 Split choose_split(const NetworkSpec& spec, Index input, Index rows, Index steps, int threads) {
     const Split alone = {SplitBy::rows, 1};
     if (threads <= 1 || rows == 0) return alone;
-    const auto all = static_cast<Nanoseconds>(time_of_step<T>(spec, input, rows) *
-                                              static_cast<double>(steps * spec.directions()));
+    const auto all =
+        static_cast<Nanoseconds>(time_of_step<T>(spec, input, rows) * static_cast<double>(steps * spec.directions()));
     const int team = threads_worth_in_step(all, threads);
     if (team < 2) return alone;
     const Index blocks = ceil_div(spec.hidden_size, unit_block<T>);
@@ -75,9 +76,9 @@ int choose_wavefront(const NetworkSpec& spec, Index rows, Index steps, int threa
     return alone.threads > team || (alone.threads == team && as_good) ? 1 : team;
 }
 
-#define FUSEDRNN_FOR(T)                                                                        \
-    template double time_of_step<T>(const NetworkSpec&, Index, Index);                         \
-    template Split choose_split<T>(const NetworkSpec&, Index, Index, Index, int);              \
+#define FUSEDRNN_FOR(T)                                                           \
+    template double time_of_step<T>(const NetworkSpec&, Index, Index);            \
+    template Split choose_split<T>(const NetworkSpec&, Index, Index, Index, int); \
     template int choose_wavefront<T>(const NetworkSpec&, Index, Index, int);
 FUSEDRNN_FOR(float)
 FUSEDRNN_FOR(double)

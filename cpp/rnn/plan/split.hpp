@@ -17,13 +17,13 @@ struct Split {
     int threads;
 };
 
-// About what one thread takes for a step of one direction of a layer with `input` values, in nanoseconds: the time of its
-// multiply-adds at a speed that the instruction set in use reaches on common machines.
+// About what one thread takes for a step of one direction of a layer with `input` values, in nanoseconds: the time of
+// its multiply-adds at a speed that the instruction set in use reaches on common machines.
 template <class T>
 double time_of_step(const NetworkSpec& spec, Index input, Index rows);
 
-// `rows` sequences of `steps` steps through one layer whose input has `input` values, on as many of `threads` as are worth it
-// now.
+// `rows` sequences of `steps` steps through one layer whose input has `input` values, on as many of `threads` as are
+// worth it now.
 template <class T>
 Split choose_split(const NetworkSpec& spec, Index input, Index rows, Index steps, int threads);
 

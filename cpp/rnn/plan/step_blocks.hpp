@@ -12,15 +12,16 @@ namespace fusedrnn {
 
 class StepBlocks {
 public:
-    // Of at least `rows` row-steps each, no less than a reduction block: what one lacks is in the step block before or after.
+    // Of at least `rows` row-steps each, no less than a reduction block: what one lacks is in the step block before or
+    // after.
     StepBlocks(const Schedule& schedule, Index rows);
 
     Index count() const { return static_cast<Index>(step_blocks_.size()); }
     // The step block `index` steps from the sequence's end.
     StepRange steps(Index index) const { return step_blocks_[static_cast<std::size_t>(index)]; }
 
-    // Arrays of capacity() rows hold this step block's values, those of the one before it, and those of a third, where one
-    // thread may write while others still read the two.
+    // Arrays of capacity() rows hold this step block's values, those of the one before it, and those of a third, where
+    // one thread may write while others still read the two.
     Index capacity() const { return std::min(count(), at_once) * rows_; }
     Index place(Index step, Index row) const { return place_[static_cast<std::size_t>(step)] + row; }
 

@@ -8,7 +8,7 @@
 namespace fusedrnn {
 
 struct ThreadShare {
-    Index first_row = 0, row_step = 1;   // sorted rows first_row, first_row + row_step, …: long and short ones alike
+    Index first_row = 0, row_step = 1;     // sorted rows first_row, first_row + row_step, …: long and short ones alike
     Index block_begin = 0, block_end = 0;  // unit blocks of the hidden size
     Index proj_begin = 0, proj_end = 0;    // blocks of the projection
     int only_direction = -1;               // or both
@@ -29,7 +29,8 @@ ThreadShare share_of(const NetworkSpec& spec, SplitBy by, const Team& team) {
     share.block_end = ceil_div(spec.hidden_size, unit_block<T>);
     share.proj_end = ceil_div(spec.proj_size, unit_block<T>);
     if (team.member)
-        share.barrier = {[](void* member, bool may_end) { return static_cast<Member*>(member)->wait(may_end); }, team.member};
+        share.barrier = {[](void* member, bool may_end) { return static_cast<Member*>(member)->wait(may_end); },
+                         team.member};
     if (team.size == 1) return share;
     switch (by) {
         case SplitBy::rows:

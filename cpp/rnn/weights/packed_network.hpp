@@ -12,8 +12,8 @@ namespace fusedrnn {
 // One layer in one direction.
 template <class T>
 struct PackedLayer {
-    Buffer<T> bias, w_ih, w_hh, w_hr;                         // forward
-    Buffer<T> w_ih_backward, w_hh_backward, w_hr_backward;    // gradients as the left operand
+    Buffer<T> bias, w_ih, w_hh, w_hr;                       // forward
+    Buffer<T> w_ih_backward, w_hh_backward, w_hr_backward;  // gradients as the left operand
 };
 
 // The weights of a network and the kernels that can read them: what was packed for one ISA stays with it.

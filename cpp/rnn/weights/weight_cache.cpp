@@ -16,7 +16,8 @@ template <class T>
 PackedNetwork<T>& WeightCache<T>::Kept::renewed() {
     if (packed && packed.use_count() > 1) std::swap(packed, other);
     if (!packed || packed.use_count() > 1) packed = std::make_shared<PackedNetwork<T>>();
-    // After whoever let go of it last: that was a releasing decrement of the count, and so are this copy's two changes of it.
+    // After whoever let go of it last: that was a releasing decrement of the count, and so are this copy's two changes
+    // of it.
     std::shared_ptr<PackedNetwork<T>>(packed).reset();
     return *packed;
 }

@@ -22,7 +22,8 @@ private:
     struct Kept {
         std::vector<std::uint64_t> fingerprints;
         std::shared_ptr<PackedNetwork<T>> packed;
-        std::shared_ptr<PackedNetwork<T>> other;  // what a training loop's last tape held: its memory takes the next turn
+        std::shared_ptr<PackedNetwork<T>>
+            other;  // what a training loop's last tape held: its memory takes the next turn
         PackedNetwork<T>& renewed();
     };
 
