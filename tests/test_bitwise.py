@@ -163,8 +163,8 @@ def test_full_lengths_and_no_resets_are_none(kind: str, stack: dict[str, Any], d
             check_all_same_bits(ours, theirs, f"with {list(masks)}")
 
 
-# Threads: shapes and thread counts for each way that cpp/rnn/plan/split.cpp shares out work. That several threads do run is
-# test_threads.py's to show.
+# Threads: shapes and thread counts for each way that cpp/rnn/plan/split.cpp shares out work. That several threads do
+# run is test_threads.py's to show.
 
 SPLITS = {
     "rows": [

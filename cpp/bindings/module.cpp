@@ -23,6 +23,7 @@ PYBIND11_MODULE(_core, module) {
     register_runtime(module);
     register_stream(module);
     register_network(module);
+    register_nn(module);
     register_instruments(module);
 }
 

@@ -228,6 +228,17 @@ template <class T>
     return reduction_block * (outer_chunk<T> + panels * columns) + outer_chunk<T> * unit_block<T> + cache_line;
 }
 
+// kernels/training/args.hpp
+template <class T>
+struct SoftmaxArgs;
+template <class T>
+struct DropoutArgs;
+template <class T>
+struct SumRowsArgs;
+template <class T>
+struct UpdateArgs;
+inline constexpr int optimiser_count = 3;
+
 enum class MathFunction : int { exp, tanh, sigmoid };
 inline constexpr const char* math_function_names[] = {"exp", "tanh", "sigmoid"};
 
@@ -245,6 +256,11 @@ struct Kernels {
     void (*linear)(const LinearArgs<T>&);
     void (*outer)(const OuterArgs<T>&);
     void (*transpose_panel)(const T* source, Index source_stride, Index rows, Index depth, T* out, Index out_stride);
+    void (*softmax)(const SoftmaxArgs<T>&);
+    void (*dropout)(const DropoutArgs<T>&);
+    void (*sum_rows)(const SumRowsArgs<T>&);
+    void (*update[optimiser_count])(const UpdateArgs<T>&);
+    double (*sum_of_squares)(const T*, Index n);
     void (*evaluate)(MathFunction, const T* x, T* y, Index n);
     // The speed of light of this machine, for benchmarks: chains of fused multiply-adds; returns the operations done.
     double (*fma_peak)(Index iterations);

@@ -12,6 +12,9 @@
 #include "pack.hpp"
 #include "step/backward.hpp"
 #include "step/forward.hpp"
+#include "training/optimisers.hpp"
+#include "training/rows.hpp"
+#include "training/softmax.hpp"
 
 #define FUSEDRNN_STRING_OF(token) #token
 #define FUSEDRNN_STRING(token) FUSEDRNN_STRING_OF(token)
@@ -63,6 +66,12 @@ constexpr Kernels<T> make_kernels() {
         flushed<Linear<T>::run, LinearArgs<T>>,
         flushed<Outer<T>::run, OuterArgs<T>>,
         transpose_panel<T>,
+        flushed<Softmax<T>::run, SoftmaxArgs<T>>,
+        flushed<dropout<T>, DropoutArgs<T>>,
+        flushed<sum_rows<T>, SumRowsArgs<T>>,
+        {flushed<Optimisers<T>::sgd, UpdateArgs<T>>, flushed<Optimisers<T>::rmsprop, UpdateArgs<T>>,
+         flushed<Optimisers<T>::adam, UpdateArgs<T>>},
+        sum_of_squares<T>,
         evaluate<T>,
         fma_peak<T>,
         read_bandwidth<T>,

@@ -29,7 +29,8 @@ from fusedrnn.runtime import (
 )
 
 if TYPE_CHECKING:
-    from fusedrnn import reference
+    from fusedrnn import nn, optim, reference
+    from fusedrnn.training import fit, tbptt
 
     __version__: str
 
@@ -42,12 +43,16 @@ __all__ = [
     "RNNCell",
     "available_isas",
     "build_info",
+    "fit",
     "functional",
     "get_num_threads",
     "isa",
+    "nn",
+    "optim",
     "reference",
     "set_num_threads",
     "streaming",
+    "tbptt",
     "threads",
     "use_isa",
 ]
@@ -56,11 +61,13 @@ __all__ = [
 if not TYPE_CHECKING:  # a type checker that saw it would accept any name
 
     def __getattr__(name: str) -> Any:
-        """`reference` and `__version__`, found when first asked for: neither is needed to run a network."""
-        if name == "reference":
-            import importlib
+        """What no network needs to run is found when it is first asked for."""
+        import importlib
 
-            return importlib.import_module("fusedrnn.reference")
+        if name in ("nn", "optim", "reference"):
+            return importlib.import_module(f"fusedrnn.{name}")
+        if name in ("fit", "tbptt"):
+            return getattr(importlib.import_module("fusedrnn.training"), name)
         if name == "__version__":
             from importlib import metadata
 

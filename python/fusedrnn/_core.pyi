@@ -109,6 +109,70 @@ class Stream:
     def get_state(self) -> tuple[Array, Array | None]: ...
     def set_state(self, h: Array, c: Array | None = None) -> None: ...
 
+@final
+class Linear:
+    """y = x weightᵀ + bias, with its packed weight. x is (N, I), y (N, O). Safe from several threads at once."""
+
+    def __init__(self, in_features: int, out_features: int, dtype: str = "float32") -> None: ...
+    def forward(self, weight: Array, bias: Array | None, x: Array) -> Array: ...
+    def backward(
+        self, weight: Array, bias: Array | None, x: Array, dy: Array, wants_dx: bool = True
+    ) -> tuple[Any, Array, Array | None]:
+        """dx (or None), dweight, dbias (None without one)."""
+
+    def cross_entropy(
+        self,
+        weight: Array,
+        bias: Array | None,
+        x: Array,
+        targets: NDArray[np.int64],
+        weights: Array,
+        wants_gradients: bool = True,
+        wants_dx: bool = True,
+    ) -> tuple[NDArray[np.float64], Any, Any, Any]:
+        """losses (N,) in nats, not weighted, and the gradients of sum(weights * losses): dx, dweight, dbias.
+
+        A row of weight 0 is left out: its loss is 0.
+        """
+
+def cross_entropy(
+    logits: Array, targets: NDArray[np.int64], weights: Array, wants_gradient: bool = True
+) -> tuple[NDArray[np.float64], Any]:
+    """losses (N,) of logits (N, C), not weighted, and the gradient of sum(weights * losses)."""
+
+def embedding(weight: Array, tokens: NDArray[np.int64]) -> Array:
+    """weight[tokens], (N, E) for any shape of tokens."""
+
+def embedding_gradient(tokens: NDArray[np.int64], dy: Array, num_embeddings: int) -> Array:
+    """(V, E): of each token the sum of the rows of dy (N, E) where it stands in tokens (N,)."""
+
+def dropout(x: Array, p: float, seed: int) -> Array:
+    """x with elements zeroed with probability p and the others divided by 1 - p; the same ones for the same seed."""
+
+def update(
+    optimiser: str,
+    params: Sequence[Array],
+    gradients: Sequence[Array],
+    first: Sequence[Array] | None,
+    second: Sequence[Array] | None,
+    *,
+    rate: float,
+    scale: float = 1.0,
+    decay: float = 0.0,
+    decoupled: float = 1.0,
+    momentum: float = 0.0,
+    second_momentum: float = 0.0,
+    dampening: float = 0.0,
+    epsilon: float = 0.0,
+    second_scale: float = 1.0,
+    nesterov: bool = False,
+    first_step: bool = False,
+) -> None:
+    """One update of "sgd", "rmsprop" or "adam", in place: the rules stand in cpp/kernels/training/optimisers.hpp."""
+
+def sums_of_squares(arrays: Sequence[Array]) -> list[float]:
+    """Of each array the sum of its squares, in float64."""
+
 def nonlinearities() -> list[str]: ...
 def isa() -> str: ...
 def available_isas() -> list[str]: ...

@@ -1,0 +1,106 @@
+"""A linear layer."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, SupportsIndex
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from fusedrnn import _checks, _core
+from fusedrnn._checks import Array
+from fusedrnn._tape import Gradients
+from fusedrnn.nn._part import Part, PartTape, floats, like
+
+
+class Linear(Part):
+    """y = x·weightᵀ + bias over the last axis.
+
+    Args:
+        in_features: I.
+        out_features: O.
+        bias: whether there is one.
+        dtype: float32 or float64.
+        rng: None, an int seed or a numpy.random.Generator: both parameters are drawn from U(-1/√I, 1/√I), as torch.nn
+            does.
+
+    Parameters: weight (O, I), bias (O,).
+
+    Raises:
+        ValueError: a size below 1.
+        TypeError: an argument of the wrong type.
+    """
+
+    def __init__(
+        self,
+        in_features: SupportsIndex,
+        out_features: SupportsIndex,
+        bias: bool = True,
+        *,
+        dtype: DTypeLike = np.float32,
+        rng: np.random.Generator | int | None = None,
+    ) -> None:
+        self.in_features = _checks.size("in_features", in_features)
+        self.out_features = _checks.size("out_features", out_features)
+        self.bias = _checks.boolean("bias", bias)
+        generator = _checks.generator(rng)
+        bound = 1.0 / math.sqrt(self.in_features)
+        arrays = {"weight": generator.uniform(-bound, bound, (self.out_features, self.in_features))}
+        if self.bias:
+            arrays["bias"] = generator.uniform(-bound, bound, self.out_features)
+        super().__init__(arrays, _checks.real_dtype(dtype))
+        self._core = self._make_core()
+
+    def _make_core(self) -> _core.Linear:
+        return _core.Linear(self.in_features, self.out_features, self.dtype.name)
+
+    def __call__(self, x: Array) -> Array:
+        """(…, I) -> (…, O).
+
+        Raises:
+            ValueError, TypeError: x has another width or dtype.
+        """
+        x = floats("x", x, self.dtype, self.in_features)
+        y: Array = self._core.forward(*self._arrays, x.reshape(-1, self.in_features))
+        return y.reshape(*x.shape[:-1], self.out_features)
+
+    def record(self, x: Array) -> tuple[Array, LinearTape]:
+        """y of x, and the tape. The tape borrows x: do not change it before `backward`."""
+        y = self(x)
+        return y, LinearTape(self, x, y.shape)
+
+    @property
+    def _arrays(self) -> tuple[Array, Array | None]:
+        return self.params["weight"], self.params["bias"] if self.bias else None
+
+    def _named(self, dw: Array, db: Array | None) -> dict[str, Array]:
+        return {"weight": dw} if db is None else {"weight": dw, "bias": db}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_core"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._core = self._make_core()
+
+    def __repr__(self) -> str:
+        bias = "" if self.bias else ", bias=False"
+        return f"Linear({self.in_features}, {self.out_features}{bias})"
+
+
+class LinearTape(PartTape):
+    """What `Linear.record` kept."""
+
+    __slots__ = ("_linear", "_x", "_y_shape")
+
+    def __init__(self, linear: Linear, x: Array, y_shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self._linear, self._x, self._y_shape = linear, x, y_shape
+
+    def _backward(self, dy: Array) -> Gradients[None]:
+        linear = self._linear
+        dy = like("dy", dy, self._y_shape, linear.dtype)
+        rows = self._x.reshape(-1, linear.in_features), dy.reshape(-1, linear.out_features)
+        dx, dw, db = linear._core.backward(*linear._arrays, *rows)
+        return Gradients(dx.reshape(self._x.shape), None, linear._named(dw, db))

@@ -1,0 +1,496 @@
+"""Parts and recurrent layers one after the other, as one model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fusedrnn import _checks
+from fusedrnn._checks import Array
+from fusedrnn._module import Module
+from fusedrnn._tape import Gradients
+from fusedrnn.layers import GRU, LSTM, RNN
+from fusedrnn.nn import losses
+from fusedrnn.nn._part import Part, PartTape, load_into
+from fusedrnn.nn.linear import Linear
+from fusedrnn.nn.pooling import Pooling
+
+States = tuple[Any, ...]
+"""The state of each recurrent part, in their order."""
+
+Loss = Callable[..., tuple[float, Array]]
+
+_Model = TypeVar("_Model", bound="Model")
+
+
+class Model:
+    """What can be trained: maps a sequence and a state to outputs and a state, with a tape.
+
+    Attributes:
+        params: every parameter by name.
+        dtype: numpy.dtype of parameters and outputs.
+        batch_first: the layout of sequences.
+    """
+
+    params: MutableMapping[str, Array]
+    dtype: np.dtype[Any]
+    batch_first: bool
+
+    @property
+    def num_params(self) -> int:
+        """How many free parameters there are."""
+        raise NotImplementedError
+
+    def load_params(self, mapping: Mapping[str, object]) -> None:
+        """Copy the values of `mapping` into the parameters, every one by name and no other, as from a `state_dict`.
+
+        Raises:
+            ValueError: a name is missing or unexpected, or a shape is wrong.
+            TypeError: a value is not an array of floats.
+
+        After an error no parameter has changed.
+        """
+        load_into(self.params, mapping, self.dtype)
+
+
+class Sequential(Model):
+    """Runs its parts one after the other; recurrent layers carry their states.
+
+    Args:
+        parts: of `fusedrnn.nn`, `RNN`, `LSTM`, `GRU`, or other Sequentials; all of one dtype and one batch_first.
+
+    Parameters are named as in a torch `state_dict`: "0.weight_ih_l0" is a parameter of the first part.
+
+    Raises:
+        ValueError: no parts, or parts that differ in dtype or batch_first, or one that stands there twice.
+        TypeError: something that is not a part.
+    """
+
+    def __init__(self, *parts: Any) -> None:
+        if not parts:
+            raise ValueError("parts: expected at least one, got none")
+        for part in parts:
+            if not isinstance(part, (Part, RNN, LSTM, GRU, Model)):
+                raise TypeError(f"parts: expected parts of fusedrnn.nn, RNN, LSTM or GRU, got {_checks.describe(part)}")
+        if len({id(part) for part in parts}) < len(parts):
+            raise ValueError("parts: expected different parts, one stands there twice")
+        self.parts: tuple[Any, ...] = parts
+        self.dtype = _same("dtype", [part.dtype for part in parts])
+        orders = [part.batch_first for part in parts if hasattr(part, "batch_first")]
+        self.batch_first = _same("batch_first", orders) if orders else False
+        self.params = _FlatParams(parts)
+
+    @property
+    def num_params(self) -> int:
+        """How many free parameters there are."""
+        return sum(part.num_params for part in self.parts)
+
+    def __len__(self) -> int:
+        return len(self.parts)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.parts[index]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.parts)
+
+    def __call__(
+        self,
+        x: ArrayLike,
+        state: States | None = None,
+        *,
+        lengths: ArrayLike | None = None,
+        reset: NDArray[np.bool_] | None = None,
+    ) -> tuple[Array, States]:
+        """Inference.
+
+        Args:
+            x: what the first part takes: a sequence (T, B, I), or (B, T, I) with batch_first, or tokens.
+            state: the state of each recurrent part; None for zeros.
+            lengths: B integers in [0, T], steps of each row: goes to every part that knows steps, up to a pooling.
+            reset: bool, (T, B) or (B, T): true at the first step of each episode. Goes to the recurrent parts.
+
+        Returns:
+            y, state: the output, and the states after the last step.
+
+        Raises:
+            ValueError, TypeError: what the part raises that refuses its argument.
+        """
+        run = _Run(self, state, lengths, reset)
+        y: Any = x
+        for part in self.parts:
+            y = run.call(part, y)
+        return y, run.after
+
+    def record(
+        self,
+        x: ArrayLike,
+        state: States | None = None,
+        *,
+        lengths: ArrayLike | None = None,
+        reset: NDArray[np.bool_] | None = None,
+    ) -> tuple[Array, States, SequentialTape]:
+        """As a call, in training (dropout acts), and the tape for the backward pass."""
+        run = _Run(self, state, lengths, reset)
+        y: Any = x
+        for part in self.parts:
+            y = run.record(part, y)
+        return y, run.after, SequentialTape(run.tapes, self.recurrent)
+
+    def loss(
+        self,
+        x: ArrayLike,
+        targets: ArrayLike,
+        loss: Loss = losses.cross_entropy,
+        state: States | None = None,
+        *,
+        lengths: ArrayLike | None = None,
+        reset: NDArray[np.bool_] | None = None,
+    ) -> tuple[float, States]:
+        """The loss of a call, and the state after it; without dropout.
+
+        Args:
+            x, state, lengths, reset: as of a call. lengths also goes to the loss, where the output is a sequence.
+            targets, loss: `loss(y, targets)` is one of `fusedrnn.nn`, or any function that returns (value, dy).
+        """
+        run = _Run(self, state, lengths, reset)
+        y: Any = x
+        head = self._fused_head(loss)
+        for part in self.parts[:-1] if head else self.parts:
+            y = run.call(part, y)
+        if head is None:
+            return loss(y, targets, **run.loss_options())[0], run.after
+        return _HeadLoss(head, y, targets, loss, run.loss_options()).value(), run.after
+
+    def record_loss(
+        self,
+        x: ArrayLike,
+        targets: ArrayLike,
+        loss: Loss = losses.cross_entropy,
+        state: States | None = None,
+        *,
+        lengths: ArrayLike | None = None,
+        reset: NDArray[np.bool_] | None = None,
+    ) -> tuple[float, States, LossTape]:
+        """The loss in training, the state after it, and the tape: `tape.backward()` gives the gradients.
+
+        Where the last part is a Linear and the loss is `cross_entropy`, both are computed a block of rows at a time:
+        no array of all logits is made.
+        """
+        run = _Run(self, state, lengths, reset)
+        y: Any = x
+        head = self._fused_head(loss)
+        for part in self.parts[:-1] if head else self.parts:
+            y = run.record(part, y)
+        if head is None:
+            value, dy = loss(y, targets, **run.loss_options())
+            return value, run.after, LossTape(SequentialTape(run.tapes, self.recurrent), dy, {})
+        value, dy, gradients = _HeadLoss(head, y, targets, loss, run.loss_options()).value_and_gradients()
+        last = f"{len(self.parts) - 1}."
+        named = {last + name: gradient for name, gradient in gradients.items()}
+        return value, run.after, LossTape(SequentialTape(run.tapes, self.recurrent), dy, named)
+
+    @property
+    def recurrent(self) -> tuple[bool, ...]:
+        """Which parts carry a state."""
+        return tuple(not isinstance(part, Part) for part in self.parts)
+
+    def _fused_head(self, loss: Loss) -> Linear | None:
+        known = loss.func if isinstance(loss, partial) and not loss.args else loss
+        last = self.parts[-1]
+        return last if isinstance(last, Linear) and known is losses.cross_entropy else None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"parts": self.parts}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(*state["parts"])  # type: ignore[misc]
+
+    def __repr__(self) -> str:
+        rows = [
+            f"  ({index}) {str(part).replace(chr(10), chr(10) + '  ')}  {part.num_params:,}"
+            for index, part in enumerate(self.parts)
+        ]
+        return "\n".join(["Sequential(", *rows, f")  {self.num_params:,} parameters"])
+
+
+class _Run:
+    """One pass through the parts: what goes to which, the states, the tapes."""
+
+    def __init__(
+        self,
+        model: Sequential,
+        state: States | None,
+        lengths: ArrayLike | None,
+        reset: NDArray[np.bool_] | None,
+    ) -> None:
+        count = sum(model.recurrent)
+        if state is not None and (not isinstance(state, tuple) or len(state) != count):
+            got = f"{len(state)} of them" if isinstance(state, tuple) else _checks.describe(state)
+            raise ValueError(f"state: expected a tuple of {count}, one for each recurrent part, got {got}")
+        self._before = iter(state if state is not None else (None,) * count)
+        self._lengths, self._reset = lengths, reset
+        self._batch_first = model.batch_first
+        self.after: States = ()
+        self.tapes: list[Any] = []
+
+    def call(self, part: Any, x: Any) -> Any:
+        if isinstance(part, Part):
+            return part(x, **self._part_options(part))
+        y, state = part(x, next(self._before), lengths=self._lengths, reset=self._reset)
+        self.after += (state,)
+        return y
+
+    def record(self, part: Any, x: Any) -> Any:
+        if isinstance(part, Part):
+            y, tape = part.record(x, **self._part_options(part))
+        else:
+            y, state, tape = part.record(x, next(self._before), lengths=self._lengths, reset=self._reset)
+            self.after += (state,)
+        self.tapes.append(tape)
+        return y
+
+    def _part_options(self, part: Part) -> dict[str, Any]:
+        if not isinstance(part, Pooling):
+            return {}
+        lengths, self._lengths, self._reset = self._lengths, None, None  # there are no steps any more
+        return {"lengths": lengths}
+
+    def loss_options(self) -> dict[str, Any]:
+        """Keyword arguments of a loss, which sees steps where the output has them."""
+        return {} if self._lengths is None else {"lengths": self._lengths, "batch_first": self._batch_first}
+
+
+class _HeadLoss:
+    """The cross-entropy of a Linear's outputs."""
+
+    def __init__(self, head: Linear, x: Array, targets: ArrayLike, loss: Loss, options: dict[str, Any]) -> None:
+        bound = dict(loss.keywords) if isinstance(loss, partial) else {}
+        self._head, self._shape = head, x.shape
+        if x.shape[-1] != head.in_features:
+            raise ValueError(f"x: expected shape (…, {head.in_features}), got {x.shape}")
+        self._rows = x.reshape(-1, head.in_features)
+        self._targets = losses.ClassTargets(
+            targets, x.shape[:-1], head.out_features, head.dtype, **{**bound, **options}
+        )
+
+    def value(self) -> float:
+        found = self._cross_entropy(wants_gradients=False)
+        return self._targets.mean(found[0])
+
+    def value_and_gradients(self) -> tuple[float, Array, dict[str, Array]]:
+        found, dx, dw, db = self._cross_entropy(wants_gradients=True)
+        return self._targets.mean(found), dx.reshape(self._shape), self._head._named(dw, db)
+
+    def _cross_entropy(self, wants_gradients: bool) -> Any:
+        targets = self._targets
+        return self._head._core.cross_entropy(
+            *self._head._arrays, self._rows, targets.classes, targets.weights, wants_gradients
+        )
+
+
+class SequentialTape:
+    """What `Sequential.record` kept. Good for one `backward`."""
+
+    __slots__ = ("_recurrent", "_tapes")
+
+    def __init__(self, tapes: Sequence[Any], recurrent: tuple[bool, ...]) -> None:
+        self._tapes: Sequence[Any] | None = tapes
+        self._recurrent = recurrent
+
+    def backward(
+        self, dy: Array | None = None, dstate: States | None = None, *, truncate: int | None = None
+    ) -> Gradients[States]:
+        """The gradients of x, of the states that the call began with, and of the parameters.
+
+        Args:
+            dy: gradient of y, in its shape and dtype; None for zeros, where the last part is recurrent.
+            dstate: gradients of the states after the call, a tuple as those are, or None for zeros.
+            truncate: no gradient flows further back than so many steps (equation T4); None for all.
+
+        Returns:
+            Gradients: `x` is None where the first part takes tokens; `state` is a tuple.
+
+        Raises:
+            RuntimeError: the tape has been used.
+            ValueError, TypeError: what the part raises that refuses its argument.
+        """
+        if self._tapes is None:
+            raise RuntimeError("tape: already used; a tape is good for one backward pass, record again")
+        count = sum(self._recurrent[: len(self._tapes)])
+        if dstate is not None and (not isinstance(dstate, tuple) or len(dstate) != count):
+            raise ValueError(f"dstate: expected a tuple of {count}, one for each recurrent part")
+        tapes, self._tapes = self._tapes, None
+        coming = list(dstate if dstate is not None else (None,) * count)
+        params: dict[str, Array] = {}
+        states: States = ()
+        for index in reversed(range(len(tapes))):
+            if self._recurrent[index]:
+                found = tapes[index].backward(dy, coming.pop(), truncate=truncate)
+                states = (found.state, *states)
+            else:
+                found = tapes[index].backward(dy)
+            dy = found.x
+            params = {**{f"{index}.{name}": value for name, value in found.params.items()}, **params}
+        return Gradients(dy, states, params)  # type: ignore[arg-type]
+
+
+class LossTape:
+    """What `Sequential.record_loss` kept. Good for one `backward`."""
+
+    __slots__ = ("_dy", "_params", "_tape")
+
+    def __init__(self, tape: SequentialTape, dy: Array, params: dict[str, Array]) -> None:
+        self._tape, self._dy, self._params = tape, dy, params
+
+    def backward(self, dstate: States | None = None, *, truncate: int | None = None) -> Gradients[States]:
+        """The gradients of the loss: of x, of the states that the call began with, and of the parameters.
+
+        Args:
+            dstate: gradients of the states after the call that do not come from this loss, or None.
+            truncate: no gradient flows further back than so many steps; None for all.
+        """
+        if len(self._tape._tapes or ()) == 0 and self._tape._tapes is not None:
+            return Gradients(self._dy, (), self._params)
+        found = self._tape.backward(self._dy, dstate, truncate=truncate)
+        return Gradients(found.x, found.state, {**found.params, **self._params})
+
+
+class _FlatParams(MutableMapping[str, Array]):
+    """The parameters of all parts, each name with its part's number before it."""
+
+    __slots__ = ("_parts",)
+
+    def __init__(self, parts: tuple[Any, ...]) -> None:
+        self._parts = parts
+
+    def _place(self, name: str) -> tuple[Any, str]:
+        number, _, rest = str(name).partition(".")
+        if number.isdecimal() and int(number) < len(self._parts):
+            params = self._parts[int(number)].params
+            if rest in params:
+                return params, rest
+        raise KeyError(name)
+
+    def __getitem__(self, name: str) -> Array:
+        params, own = self._place(name)
+        array: Array = params[own]
+        return array
+
+    def __setitem__(self, name: str, value: object) -> None:
+        try:
+            params, own = self._place(name)
+        except KeyError:
+            raise ValueError(f"params: no parameter named {name!r}; the names are {', '.join(self)}") from None
+        params[own] = value
+
+    def __delitem__(self, name: str) -> None:
+        raise TypeError(f"params: {name!r} cannot be deleted; a model's parameters are fixed")
+
+    def __iter__(self) -> Iterator[str]:
+        for index, part in enumerate(self._parts):
+            for name in part.params:
+                yield f"{index}.{name}"
+
+    def __len__(self) -> int:
+        return sum(len(part.params) for part in self._parts)
+
+    def __repr__(self) -> str:
+        return f"Params({{{', '.join(f'{name!r}: {array.shape}' for name, array in self.items())}}})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return dict, (dict(self),)
+
+
+def _same(name: str, values: list[Any]) -> Any:
+    if any(value != values[0] for value in values):
+        raise ValueError(f"parts: expected one {name}, got {', '.join(map(str, dict.fromkeys(map(str, values))))}")
+    return values[0]
+
+
+class Residual(Model):
+    """A connection round a part or a recurrent layer: y = x + part(x), or x and part(x) side by side.
+
+    Args:
+        part: a part of `fusedrnn.nn`, `RNN`, `LSTM`, `GRU` or a Sequential, whose output is a sequence as its input is.
+        join: "add" (He et al. 2016), where the output has the input's width, or "concat" for a skip connection.
+
+    Parameters are those of the part, with "part." before their names. It carries a state as a Sequential does.
+    """
+
+    def __init__(self, part: Any, join: str = "add") -> None:
+        if not isinstance(part, (Part, Module, Model)):
+            raise TypeError(f"part: expected a part of fusedrnn.nn, RNN, LSTM or GRU, got {_checks.describe(part)}")
+        if join not in ("add", "concat"):
+            raise ValueError(f"join: expected add or concat, got {join!r}")
+        self.part = part if isinstance(part, Sequential) else Sequential(part)
+        self.join = join
+        self.dtype = self.part.dtype
+        self.batch_first = self.part.batch_first
+        self.params = self.part.params
+
+    @property
+    def num_params(self) -> int:
+        """How many free parameters there are."""
+        return self.part.num_params
+
+    def __call__(
+        self,
+        x: Array,
+        state: States | None = None,
+        *,
+        lengths: ArrayLike | None = None,
+        reset: NDArray[np.bool_] | None = None,
+    ) -> tuple[Array, States]:
+        """As `Sequential.__call__`."""
+        y, after = self.part(x, state, lengths=lengths, reset=reset)
+        return self._joined(x, y), after
+
+    def record(
+        self,
+        x: Array,
+        state: States | None = None,
+        *,
+        lengths: ArrayLike | None = None,
+        reset: NDArray[np.bool_] | None = None,
+    ) -> tuple[Array, States, _ResidualTape]:
+        """As `Sequential.record`."""
+        y, after, tape = self.part.record(x, state, lengths=lengths, reset=reset)
+        return self._joined(x, y), after, _ResidualTape(tape, self.join, y.shape[-1])
+
+    def _joined(self, x: Array, y: Array) -> Array:
+        if self.join == "concat":
+            return np.concatenate([x, y], axis=-1)
+        if x.shape != y.shape:
+            raise ValueError(f"part: expected an output of the input's shape {x.shape}, got {y.shape}")
+        joined: Array = x + y
+        return joined
+
+    def __repr__(self) -> str:
+        inner = self.part.parts[0] if len(self.part) == 1 else self.part
+        return f"Residual({inner}{', join=' + repr(self.join) if self.join != 'add' else ''})"
+
+
+class _ResidualTape:
+    __slots__ = ("_join", "_tape", "_width")
+
+    def __init__(self, tape: SequentialTape, join: str, width: int) -> None:
+        self._tape, self._join, self._width = tape, join, width
+
+    def backward(
+        self, dy: Array | None = None, dstate: States | None = None, *, truncate: int | None = None
+    ) -> Gradients[States]:
+        """As `SequentialTape.backward`."""
+        if dy is None:
+            return self._tape.backward(None, dstate, truncate=truncate)
+        own = dy if self._join == "add" else dy[..., -self._width :]
+        past = dy if self._join == "add" else dy[..., : -self._width]
+        found = self._tape.backward(own, dstate, truncate=truncate)
+        return Gradients(found.x + past, found.state, found.params)
+
+
+__all__ = ["LossTape", "PartTape", "Residual", "Sequential", "SequentialTape"]

@@ -1,0 +1,60 @@
+"""Bounds on gradients (Pascanu et al. 2013)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from fusedrnn import _core
+from fusedrnn._checks import Array
+from fusedrnn._tape import Gradients
+from fusedrnn.optim._optimiser import by_name, not_negative
+
+__all__ = ["clip_grad_norm", "clip_grad_value", "grad_norm", "norms"]
+
+
+def norms(gradients: Mapping[str, Array] | Gradients[Any]) -> dict[str, float]:
+    """The L2 norm of every gradient by name, summed in float64: inf or NaN where an element is."""
+    found = by_name(gradients)
+    result = dict.fromkeys(found, 0.0)
+    for dtype in {array.dtype for array in found.values()}:
+        names = [name for name, array in found.items() if array.dtype == dtype]
+        squares = _core.sums_of_squares([found[name] for name in names])
+        result.update({name: math.sqrt(square) for name, square in zip(names, squares, strict=True)})
+    return result
+
+
+def grad_norm(gradients: Mapping[str, Array] | Gradients[Any]) -> float:
+    """The L2 norm of all gradients together."""
+    return math.sqrt(sum(norm * norm for norm in norms(gradients).values()))
+
+
+def clip_grad_norm(gradients: Mapping[str, Array] | Gradients[Any], max_norm: float) -> float:
+    """Scale all gradients, in place, so that their joint L2 norm is at most `max_norm`; returns the norm they had.
+
+    Raises:
+        ValueError: max_norm is not a finite number of at least 0; or the norm is NaN or infinite: nothing has changed.
+    """
+    limit = not_negative("max_norm", max_norm)
+    norm = grad_norm(gradients)
+    if not math.isfinite(norm):
+        wrong = ", ".join(name for name, own in norms(gradients).items() if not math.isfinite(own))
+        raise ValueError(f"gradients: expected finite numbers, got a norm of {norm}: {wrong}")
+    if norm > limit:
+        for array in by_name(gradients).values():
+            array *= array.dtype.type(limit / norm)
+    return norm
+
+
+def clip_grad_value(gradients: Mapping[str, Array] | Gradients[Any], max_value: float) -> None:
+    """Bound every element of all gradients, in place, to [-max_value, max_value].
+
+    Raises:
+        ValueError: max_value is not a finite number of at least 0.
+    """
+    limit = not_negative("max_value", max_value)
+    for array in by_name(gradients).values():
+        np.clip(array, -limit, limit, out=array)

@@ -1,0 +1,363 @@
+"""A training loop: epochs or steps, validation, early stopping, checkpoints."""
+
+from __future__ import annotations
+
+import importlib
+import math
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fusedrnn import _checks
+from fusedrnn._checks import Array
+from fusedrnn.nn import losses
+from fusedrnn.nn.sequential import Loss, Sequential, States
+from fusedrnn.optim import Optimiser, Schedule, norms
+from fusedrnn.training import checkpoint as checkpoints
+from fusedrnn.training.checkpoint import Position
+
+__all__ = ["Batch", "Batches", "History", "fit"]
+
+Batch = tuple[Any, ...] | Mapping[str, Any]
+"""(x, targets), (x, targets, lengths), or a mapping with "x", "targets" and any of "lengths" and "reset"."""
+
+Batches = Iterable[Batch] | Callable[[int], Iterable[Batch]]
+"""The same batches for every epoch, or a function of the epoch's number, from 0, that gives them."""
+
+
+@dataclass
+class History:
+    """What happened in a training.
+
+    Attributes:
+        loss: of every step, as far as this process has seen them.
+        validation: (step, loss) of every look at the validation batches.
+        best_step: after which step the validation loss was least; None without validation.
+        steps, epochs: how many are over, those before a resumption too.
+        seconds: of this process.
+        stopped: why it ended: "done", "patience" or "interrupted".
+    """
+
+    loss: list[float] = field(default_factory=list)
+    validation: list[tuple[int, float]] = field(default_factory=list)
+    best_step: int | None = None
+    steps: int = 0
+    epochs: int = 0
+    seconds: float = 0.0
+    stopped: str = "done"
+
+
+def fit(
+    model: Sequential,
+    batches: Batches,
+    optimiser: Optimiser,
+    loss: Loss = losses.cross_entropy,
+    *,
+    epochs: int | None = None,
+    steps: int | None = None,
+    carry_state: bool = False,
+    clip_norm: float | None = None,
+    schedule: Schedule | None = None,
+    validation: Iterable[Batch] | None = None,
+    validate_every: int | None = None,
+    patience: int | None = None,
+    checkpoint: str | Path | None = None,
+    checkpoint_every: int | None = None,
+    progress: bool = True,
+) -> History:
+    """Train a model.
+
+        optimiser = fr.optim.Adam(model.params)
+        fr.fit(model, batches, optimiser, epochs=10, validation=held_out, checkpoint="run.safetensors")
+
+    It is `model.record_loss`, `tape.backward`, a check that loss and gradients are finite, `clip_norm`, and
+    `optimiser.step`, over and over; each can be used without it.
+
+    Args:
+        model: changed in place.
+        batches: (x, targets), (x, targets, lengths), or mappings with those names and "reset"; or a function of the
+            epoch's number that gives them. To resume a run they must be the same again.
+        optimiser: of the model's parameters.
+        loss: as of `Sequential.record_loss`.
+        epochs, steps: how long; one of the two. With steps the batches begin again as often as it takes.
+        carry_state: each batch goes on where the one before ended (truncated BPTT); each epoch begins from zeros.
+        clip_norm: bound on the joint norm of all gradients; None for none.
+        schedule: what the optimiser's lr at the beginning is multiplied by, as a function of the steps made.
+        validation: batches whose mean loss is looked at after every epoch, or every `validate_every` steps.
+        patience: end when so many looks in a row were no better than the best; None: never.
+        checkpoint: a safetensors file with all that the run depends on, written at every look, at the end, on Ctrl-C,
+            and every `checkpoint_every` steps. If it is there, the run goes on from it, with the same bits as if it had
+            never been interrupted.
+        progress: whether to show a bar; it needs tqdm and appears on a terminal only.
+
+    Returns:
+        History. With validation the model ends with the parameters of the best look.
+
+    Raises:
+        FloatingPointError: NaN or infinity in x, in the loss or in a gradient; names the step and the array. The step's
+            update has not been made.
+        ValueError: an argument out of its range; a checkpoint that is damaged or of another model.
+
+    Ctrl-C ends the training after the step in hand; a second one ends it at once.
+    """
+    if (epochs is None) == (steps is None):
+        raise ValueError("epochs: expected one of epochs and steps")
+    if patience is not None and validation is None:
+        raise ValueError("patience: expected validation batches with it")
+    run = _Run(model, batches, optimiser, loss, clip_norm, schedule, carry_state)
+    run.last_epoch = None if epochs is None else _checks.integer("epochs", epochs, 1)
+    run.last_step = None if steps is None else _checks.integer("steps", steps, 1)
+    run.validation = None if validation is None else list(validation)
+    run.validate_every = _checks.optional_count("validate_every", validate_every)
+    run.patience = _checks.optional_count("patience", patience)
+    run.checkpoint = None if checkpoint is None else Path(checkpoint)
+    run.checkpoint_every = _checks.optional_count("checkpoint_every", checkpoint_every)
+    if run.checkpoint is not None and run.checkpoint.exists():
+        run.resume(run.checkpoint)
+    began = time.perf_counter()
+    with _interruptible() as interrupted, _bar(progress, run) as show:
+        run.train(interrupted, show)
+    run.history.seconds = time.perf_counter() - began
+    return run.history
+
+
+class _Run:
+    """A training in progress."""
+
+    def __init__(
+        self,
+        model: Sequential,
+        batches: Batches,
+        optimiser: Optimiser,
+        loss: Loss,
+        clip_norm: float | None,
+        schedule: Schedule | None,
+        carry_state: bool,
+    ) -> None:
+        if not isinstance(model, Sequential):
+            raise TypeError(f"model: expected a Sequential, got {_checks.describe(model)}; Sequential(model) makes one")
+        if not isinstance(optimiser, Optimiser):
+            raise TypeError(f"optimiser: expected an optimiser of fusedrnn.optim, got {_checks.describe(optimiser)}")
+        if clip_norm is not None and not (clip_norm > 0 and math.isfinite(clip_norm)):
+            raise ValueError(f"clip_norm: expected a finite number above 0, got {clip_norm!r}")
+        self.model, self.optimiser, self.loss = model, optimiser, loss
+        self.clip_norm, self.schedule = clip_norm, schedule
+        self.carry_state = _checks.boolean("carry_state", carry_state)
+        self._batches = batches if callable(batches) else _repeated(batches)
+        self.last_epoch: int | None = None
+        self.last_step: int | None = None
+        self.validation: list[Batch] | None = None
+        self.validate_every = self.patience = self.checkpoint_every = 0
+        self.checkpoint: Path | None = None
+        self.history = History()
+        self.position = Position(peak_rate=optimiser.lr)
+        self.state: States | None = None
+        self.best: dict[str, Array] | None = None
+
+    # The loop
+
+    def train(self, interrupted: threading.Event, show: Callable[[float, int], None]) -> None:
+        reason = None
+        while reason is None and not self._is_over():
+            reason = self._epoch(interrupted, show)
+        self.history.stopped = reason or "done"
+        if reason != "interrupted" and self.best is not None:
+            self.model.load_params(self.best)
+        self._write_history()
+        if self.checkpoint is not None and reason == "interrupted":
+            self._save()
+        elif self.checkpoint is not None:
+            self._save(finished=True)
+
+    def _is_over(self) -> bool:
+        position = self.position
+        if position.finished:
+            return True
+        if self.last_step is not None:
+            return position.step >= self.last_step
+        assert self.last_epoch is not None
+        return position.epoch >= self.last_epoch
+
+    def _epoch(self, interrupted: threading.Event, show: Callable[[float, int], None]) -> str | None:
+        """Go on with the epoch in hand; why the training is to end, or None."""
+        position = self.position
+        seen = position.batch
+        for batch in islice(iter(self._batches(position.epoch)), position.batch, None):
+            seen += 1
+            named = _named(batch)
+            self._step(named)
+            position.batch += 1
+            position.step += 1
+            show(self.history.loss[-1], int(np.prod(np.shape(named["x"])[:2])))
+            if self.validate_every and position.step % self.validate_every == 0 and self._look():
+                return "patience"
+            if self.checkpoint is not None and self.checkpoint_every and position.step % self.checkpoint_every == 0:
+                self._save()
+            if interrupted.is_set():
+                return "interrupted"
+            if self.last_step is not None and position.step >= self.last_step:
+                break
+        else:
+            if seen == 0:
+                raise ValueError(f"batches: expected at least one in epoch {position.epoch}, got none")
+            position.epoch, position.batch, self.state = position.epoch + 1, 0, None
+        if self.validation is not None and not self.validate_every and self._look():
+            return "patience"
+        return None
+
+    def _step(self, batch: Mapping[str, Any]) -> None:
+        step = self.position.step + 1
+        _require_finite(batch["x"], f"step {step}: x")
+        options = {name: batch[name] for name in ("lengths", "reset") if batch.get(name) is not None}
+        value, state, tape = self.model.record_loss(batch["x"], batch["targets"], self.loss, self.state, **options)
+        if not math.isfinite(value):
+            raise FloatingPointError(f"step {step}: the loss is {value}; no parameter has been changed")
+        gradients = tape.backward().params
+        each = norms(gradients)
+        wrong = [name for name, norm in each.items() if not math.isfinite(norm)]
+        if wrong:
+            raise FloatingPointError(
+                f"step {step}: NaN or infinity in the gradient of {', '.join(wrong)}; no parameter has been changed"
+            )
+        norm = math.sqrt(sum(own * own for own in each.values()))
+        scale = 1.0 if self.clip_norm is None or norm <= self.clip_norm else self.clip_norm / norm
+        if self.schedule is not None:
+            self.optimiser.lr = self.position.peak_rate * self.schedule(self.position.step)
+        self.optimiser.step(gradients, scale=scale)
+        self.state = state if self.carry_state else None
+        self.history.loss.append(value)
+
+    # Validation
+
+    def _look(self) -> bool:
+        """The validation loss now; whether patience is at its end."""
+        assert self.validation is not None
+        position = self.position
+        value = self._validation_loss()
+        self.history.validation.append((position.step, value))
+        if value < position.best_loss:
+            position.best_loss, position.best_step, position.waited = value, position.step, 0
+            self.best = {name: array.copy() for name, array in self.model.params.items()}
+        else:
+            position.waited += 1
+        if self.checkpoint is not None:
+            self._save()
+        return bool(self.patience) and position.waited >= self.patience
+
+    def _validation_loss(self) -> float:
+        """The mean over all validation batches, each counting as many times as it has targets."""
+        total, count, state = 0.0, 0, None
+        for batch in self.validation or ():
+            named = _named(batch)
+            options = {name: named[name] for name in ("lengths", "reset") if named.get(name) is not None}
+            value, after = self.model.loss(named["x"], named["targets"], self.loss, state, **options)
+            state = after if self.carry_state else None
+            weight = int(np.sum(named["lengths"])) if named.get("lengths") is not None else np.size(named["targets"])
+            total, count = total + value * weight, count + weight
+        return total / max(count, 1)
+
+    # Checkpoints
+
+    def resume(self, path: Path) -> None:
+        found = checkpoints.load(path, self.model, self.optimiser)
+        self.position, self.state, self.best = found.position, found.state, found.best
+        self.history.validation = list(found.position.validation)
+        self._write_history()
+
+    def _save(self, finished: bool = False) -> None:
+        assert self.checkpoint is not None
+        self.position.validation = list(self.history.validation)
+        self.position.finished = finished
+        checkpoints.save(self.checkpoint, self.model, self.optimiser, self.position, self.state, self.best)
+
+    def _write_history(self) -> None:
+        position, history = self.position, self.history
+        history.steps, history.epochs, history.best_step = position.step, position.epoch, position.best_step
+
+
+def _repeated(batches: Iterable[Batch]) -> Callable[[int], Iterable[Batch]]:
+    if isinstance(batches, Iterator):  # it could be read once only
+        raise TypeError(
+            "batches: expected a list, another collection or a function of the epoch's number, got an iterator; "
+            "list(batches) keeps what it gives"
+        )
+    return lambda epoch: batches
+
+
+def _named(batch: Batch) -> Mapping[str, Any]:
+    if isinstance(batch, Mapping):
+        unknown = [str(name) for name in batch if name not in ("x", "targets", "lengths", "reset")]
+        if unknown or not {"x", "targets"} <= set(batch):
+            raise ValueError(f"batches: expected x, targets, lengths and reset, got {', '.join(map(str, batch))}")
+        return batch
+    if not isinstance(batch, tuple) or len(batch) not in (2, 3):
+        got = _checks.describe(batch)
+        raise ValueError(f"batches: expected (x, targets), (x, targets, lengths) or a mapping, got {got}")
+    return dict(zip(("x", "targets", "lengths"), batch, strict=False))
+
+
+def _require_finite(x: Any, name: str) -> None:
+    array: NDArray[Any] = np.asarray(x)
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise FloatingPointError(f"{name}: expected finite numbers, got NaN or infinity; no parameter has been changed")
+
+
+@contextmanager
+def _interruptible() -> Iterator[threading.Event]:
+    """An event that Ctrl-C sets, in the main thread; the second one is a KeyboardInterrupt."""
+    interrupted = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupted
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def handle(number: int, frame: Any) -> None:
+        interrupted.set()
+        signal.signal(signal.SIGINT, before)
+
+    if not callable(before):  # the caller ignores it
+        yield interrupted
+        return
+    signal.signal(signal.SIGINT, handle)
+    try:
+        yield interrupted
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _bar(wanted: bool, run: _Run) -> Iterator[Callable[[float, int], None]]:
+    """A function that shows one step more: its loss, and how many elements it read."""
+    tqdm = _tqdm() if wanted and sys.stderr.isatty() else None
+    if tqdm is None:
+        yield lambda loss, count: None
+        return
+    with tqdm(total=run.last_step, initial=run.position.step, unit="step", dynamic_ncols=True) as bar:
+        mean = math.nan
+
+        def show(loss: float, count: int) -> None:
+            nonlocal mean
+            mean = loss if math.isnan(mean) else mean + (loss - mean) / 30
+            looked = run.history.validation
+            text = f"loss {mean:.4g}" + (f", validation {looked[-1][1]:.4g}" if looked else "")
+            bar.set_postfix_str(text, refresh=False)
+            bar.update(1)
+
+        yield show
+
+
+def _tqdm() -> Any:
+    try:
+        return importlib.import_module("tqdm").tqdm
+    except ImportError:
+        return None
