@@ -1,52 +1,26 @@
-// Forward through all layers of a network, with and without a tape.
-#pragma once
+// Calls the layers of a network one after the other or, as a wavefront, all at once.
+#include "rnn/network/stack_forward.hpp"
 
 #include <algorithm>
-#include <vector>
 
-#include "fusedrnn/network.hpp"
 #include "fusedrnn/runtime.hpp"
-#include "rnn/layer/layer.hpp"
-#include "rnn/network/tape.hpp"
+#include "rnn/layer/forward.hpp"
+#include "rnn/network/sequences.hpp"
 #include "rnn/plan/split.hpp"
 
 namespace fusedrnn {
+namespace {
 
-// Rows past a sequence's end come out as zeros.
+// The state after every row's last step, unless the kernels left it there; a row without steps keeps the one that it
+// came with. `state_after(step, row)` is where the layer left it.
 template <class T>
-inline void zero_padding(const BatchShape& shape, View<T> y, Index width) {
-    if (!shape.lengths) return;
-    for (Index b = 0; b < shape.rows; ++b)
-        for (Index t = shape.lengths[b]; t < shape.steps; ++t) std::fill_n(y.at(t, b), width, T(0));
-}
-
-// out = a * mask, elementwise; a and out may be the same. Rows of `width`.
-template <class T>
-void multiply(View<T> a, View<const T> mask, Index steps, Index batch, Index width, View<T> out) {
-    for (Index t = 0; t < steps; ++t)
-        for (Index b = 0; b < batch; ++b) {
-            const T *from = a.at(t, b), *factor = mask.at(t, b);
-            T* to = out.at(t, b);
-            for (Index i = 0; i < width; ++i) to[i] = from[i] * factor[i];
-        }
-}
-
-template <class T>
-View<T> time_major(T* data, Index batch, Index width) {
-    return {data, batch * width, width};
-}
-
-template <class T>
-View<const T> read_only(View<T> view) {
-    return {view.data, view.time_stride, view.batch_stride};
-}
-
-// The state after every row's last step; a row without steps keeps the state it came with.
-template <class T>
-void gather_final(const Schedule& schedule, Index width, const T* initial, T* final, auto last_step_of) {
-    copy_or_zero(initial, schedule.batch() * width, final);
-    for (Index row = 0; row < schedule.rows(); ++row)
-        std::copy_n(last_step_of(row), width, final + schedule.batch_row(row) * width);
+void final_state(const Schedule& schedule, Index width, const T* initial, T* final, auto state_after) {
+    pass_empty_rows(schedule, width, initial, final);
+    for (Index row = 0; row < schedule.rows(); ++row) {
+        const T* const from = state_after(schedule.length(row) - 1, row);
+        T* const to = final + schedule.batch_row(row) * width;
+        if (from != to) std::copy_n(from, width, to);
+    }
 }
 
 template <class T>
@@ -58,18 +32,22 @@ struct StackForward {
     const ForwardOutputs<T>& out;
     Workspace<T>& workspace;
 
-    Index index(Index layer, Index direction) const { return layer * spec.directions() + direction; }
-
     LayerForward<T> layer(Index l, View<const T> x, View<T> y, View<T> cell_states,
-                          std::vector<DirectionTape<T>>* tape) {
-        LayerForward<T> call{spec, schedule, packed.kernels(), {}, spec.layer_input(l), x, y, {},
-                             {},   {},       cell_states,      {}};
-        const Index h_size = schedule.batch() * spec.recurrent_size(), c_size = schedule.batch() * spec.hidden_size;
+                          std::vector<DirectionTape<T>>* tape) const {
+        LayerForward<T> call{
+            .spec = spec,
+            .schedule = schedule,
+            .kernels = packed.kernels(),
+            .input_size = spec.layer_input(l),
+            .x = x,
+            .y = y,
+            .cell_states = cell_states,
+        };
         for (Index d = 0; d < spec.directions(); ++d) {
             call.weights[d] = &packed.layer(l, d);
-            call.h0[d] = in.h0 ? in.h0 + index(l, d) * h_size : nullptr;
-            call.c0[d] = in.c0 ? in.c0 + index(l, d) * c_size : nullptr;
-            call.c_n[d] = out.c_n ? out.c_n + index(l, d) * c_size : nullptr;
+            call.h0[d] = state(in.h0, l, d, spec.recurrent_size());
+            call.c0[d] = state(in.c0, l, d, spec.hidden_size);
+            call.c_n[d] = state(out.c_n, l, d, spec.hidden_size);
             if (tape) call.tape[d] = &(*tape)[static_cast<std::size_t>(d)];
         }
         return call;
@@ -90,56 +68,45 @@ struct StackForward {
         return choose_wavefront<T>(spec, schedule.rows(), schedule.steps(), num_threads());
     }
 
-    void finish(Index l, const LayerForward<T>& call) {
-        const Index h_width = spec.recurrent_size(), c_width = spec.hidden_size;
-        for (Index d = 0; d < spec.directions(); ++d) {
-            const bool reverse = spec.runs_in_reverse(d);
-            const auto last = [&](Index row) { return schedule.time(reverse, schedule.length(row) - 1, row); };
-            gather_final(schedule, h_width, call.h0[d], out.h_n + index(l, d) * schedule.batch() * h_width,
-                         [&](Index row) { return call.y.at(last(row), schedule.batch_row(row)) + d * h_width; });
-            if (!call.c_n[d]) continue;
-            if (call.tape[d])
-                gather_final(schedule, c_width, call.c0[d], call.c_n[d], [&](Index row) {
-                    return call.tape[d]->c.data() + schedule.packed(schedule.length(row) - 1, row) * c_width;
-                });
-            else if (call.cell_states)
-                gather_final(schedule, c_width, call.c0[d], call.c_n[d], [&](Index row) {
-                    return call.cell_states.at(last(row), schedule.batch_row(row)) + d * c_width;
-                });
-            else  // the kernels left it there, but for the rows without steps
-                pass_empty_rows(call.c0[d], call.c_n[d]);
-        }
+private:
+    // A layer direction's part of (layers * directions, rows, width); null stays null.
+    template <class U>
+    U* state(U* all, Index l, Index d, Index width) const {
+        return all ? all + (l * spec.directions() + d) * schedule.batch() * width : nullptr;
     }
 
-    void pass_empty_rows(const T* c0, T* c_n) {
-        const BatchShape& shape = in.shape;
-        if (!shape.lengths && shape.steps > 0) return;
-        const Index width = spec.hidden_size;
-        for (Index b = 0; b < schedule.batch(); ++b) {
-            if (shape.steps > 0 && shape.lengths[b] > 0) continue;
-            copy_or_zero(c0 ? c0 + b * width : nullptr, width, c_n + b * width);
+    void finish(Index l, const LayerForward<T>& call) const {
+        const Index h_width = spec.recurrent_size(), c_width = spec.hidden_size;
+        for (Index d = 0; d < spec.directions(); ++d) {
+            const DirectionView<T> view = direction_view(call, d, workspace.zeros.data());
+            final_state(schedule, h_width, view.h0, state(out.h_n, l, d, h_width),
+                        [&](Index step, Index row) { return view.h(step, row); });
+            if (out.c_n)
+                final_state(schedule, c_width, view.c0, state(out.c_n, l, d, c_width),
+                            [&](Index step, Index row) { return view.c(step, row); });
         }
     }
 };
 
-inline Schedule make_schedule(const NetworkSpec& spec, const BatchShape& shape, const Index* steps_beyond = nullptr) {
-    return Schedule(shape, spec.bidirectional || !spec.reverse, spec.bidirectional || spec.reverse, steps_beyond);
+}  // namespace
+
+Schedule make_schedule(const NetworkSpec& spec, const BatchShape& shape, const Index* steps_after) {
+    return Schedule(shape, spec.bidirectional || !spec.reverse, spec.bidirectional || spec.reverse, steps_after);
 }
 
-// Without a tape. masks as in Network::record.
 template <class T>
 void forward_stack(const NetworkSpec& spec, const PackedNetwork<T>& packed, const ForwardInputs<T>& in,
                    const std::vector<View<const T>>& masks, const ForwardOutputs<T>& out, Workspace<T>& workspace) {
     const Schedule schedule = make_schedule(spec, in.shape);
     StackForward<T> stack{spec, schedule, packed, in, out, workspace};
-    const Index width = spec.output_size(), steps = in.shape.steps, batch = in.shape.rows;
+    const Index width = spec.output_size(), batch = in.shape.rows;
     zero_padding(in.shape, out.y, width);
     if (out.cell_states) zero_padding(in.shape, out.cell_states, spec.directions() * spec.hidden_size);
     const int threads = masks.empty() ? stack.wavefront_threads() : 1;
     const Index outputs = threads > 1 ? spec.layers : 2;
     workspace.layer_output.resize(std::max(workspace.layer_output.size(), static_cast<std::size_t>(outputs)));
     const auto output_of = [&](Index l) {
-        return workspace.layer_output[static_cast<std::size_t>(l % outputs)].reserve(steps * batch * width);
+        return workspace.layer_output[static_cast<std::size_t>(l % outputs)].reserve(row_steps(in.shape) * width);
     };
     View<const T> x = in.x;
     std::vector<LayerForward<T>> calls;
@@ -149,13 +116,12 @@ void forward_stack(const NetworkSpec& spec, const PackedNetwork<T>& packed, cons
         if (!last) zero_padding(in.shape, y, width);
         calls.push_back(stack.layer(l, x, y, last ? out.cell_states : View<T>{}, nullptr));
         if (threads == 1) stack.run(l, calls.back());
-        if (!last && !masks.empty()) multiply(y, masks[static_cast<std::size_t>(l)], steps, batch, width, y);
+        if (!last && !masks.empty()) apply_mask(read_only(y), masks[static_cast<std::size_t>(l)], in.shape, width, y);
         x = read_only(y);
     }
     if (threads > 1) stack.run_wavefront(calls, threads);
 }
 
-// Runs forward and fills the tape, which was made for these inputs.
 template <class T>
 void record_stack(const NetworkSpec& spec, const PackedNetwork<T>& packed, const ForwardInputs<T>& in,
                   const ForwardOutputs<T>& out, Workspace<T>& workspace, NetworkTape<T>& tape) {
@@ -167,9 +133,18 @@ void record_stack(const NetworkSpec& spec, const PackedNetwork<T>& packed, const
         zero_padding(in.shape, y, spec.output_size());
         calls.push_back(stack.layer(l, tape.input(l), y, {}, &tape.layer(l).directions));
         if (threads == 1) stack.run(l, calls.back());
-        tape.drop(l);
+        tape.apply_dropout(l);
     }
     if (threads > 1) stack.run_wavefront(calls, threads);
 }
+
+#define FUSEDRNN_FOR(T)                                                                                      \
+    template void forward_stack(const NetworkSpec&, const PackedNetwork<T>&, const ForwardInputs<T>&,        \
+                                const std::vector<View<const T>>&, const ForwardOutputs<T>&, Workspace<T>&); \
+    template void record_stack(const NetworkSpec&, const PackedNetwork<T>&, const ForwardInputs<T>&,         \
+                               const ForwardOutputs<T>&, Workspace<T>&, NetworkTape<T>&);
+FUSEDRNN_FOR(float)
+FUSEDRNN_FOR(double)
+#undef FUSEDRNN_FOR
 
 }  // namespace fusedrnn
