@@ -132,7 +132,7 @@ public:
     virtual ~Tape() = default;
     // Of its memory, with borrowed masks.
     virtual std::size_t bytes() const = 0;
-    // Once only: the tape's memory is used up on the way. A tape with checkpoints throws std::invalid_argument, before
+    // Once only: it uses up the tape's memory. A tape with checkpoints throws std::invalid_argument, before
     // it writes anything, if x has changed.
     virtual void backward(const BackwardInputs<T>& in, const BackwardOutputs<T>& out) = 0;
 };
