@@ -1,5 +1,5 @@
-// What the instruments among the tests share: the least time of several runs, the FMA peak beside it, and memory as the
-// library's.
+// What the timing programs share: the least time of several runs, the FMA peak beside it, memory as the library's, and
+// weights of one value.
 #pragma once
 
 #include <algorithm>
@@ -9,6 +9,7 @@
 
 #include "ceilings.hpp"
 #include "memory/buffer.hpp"
+#include "rnn/weights/packed_network.hpp"
 
 namespace fusedrnn_test {
 
@@ -31,6 +32,23 @@ struct Allocator {
 };
 template <class T>
 using Array = std::vector<T, Allocator<T>>;
+
+// The weights of a layer as if they were packed. Their values do not matter: `value`, and biases of zero.
+template <class T>
+fusedrnn::PackedLayer<T> layer_of(fusedrnn::CellKind cell, fusedrnn::Index input, fusedrnn::Index hidden, T value) {
+    const fusedrnn::CellTraits& traits = fusedrnn::cell_traits(cell);
+    fusedrnn::PackedLayer<T> layer;
+    layer.bias.reserve_zeros(fusedrnn::padded_units<T>(hidden) * traits.accumulators);
+    const auto fill = [&](fusedrnn::Buffer<T>& weights, fusedrnn::Index columns) {
+        const fusedrnn::Index count = traits.gates * fusedrnn::padded_units<T>(hidden) * columns;
+        std::fill_n(weights.reserve(count), count, value);
+    };
+    fill(layer.w_ih, input);
+    fill(layer.w_hh, hidden);
+    fill(layer.w_ih_backward, input);
+    fill(layer.w_hh_backward, hidden);
+    return layer;
+}
 
 template <class Run>
 double min_seconds(int rounds, Run run) {

@@ -1,11 +1,11 @@
 // One layer backward: back through time, then dx, dh0 and the weights' gradients, with the threads that share it.
+#include "rnn/layer/backward.hpp"
+
 #include <algorithm>
 
 #include "rnn/layer/back_through_time.hpp"
 #include "rnn/layer/direction_backward.hpp"
-#include "rnn/layer/layer.hpp"
 #include "rnn/layer/weight_gradient.hpp"
-#include "rnn/plan/overlap.hpp"
 #include "rnn/plan/split.hpp"
 #include "rnn/plan/thread_share.hpp"
 
@@ -36,14 +36,14 @@ void take_input_gradient(const DirectionBackward<T>& d, StepRange steps, const T
     scratch.out.clear();
     for_each_of_share(d, steps, share, team, [&](Index s, Index row) {
         scratch.left_rows.push_back(d.dgates_at(s, row));
-        scratch.out.push_back(d.call.dx.at(d.time(s, row), d.batch_index(row)));
+        scratch.out.push_back(d.dx_at(s, row));
     });
     LinearArgs<T> args = input_gradient(d);
     args.rows = static_cast<Index>(scratch.left_rows.size());
     if (args.rows == 0) return;
     args.a = scratch.left_rows.data();
     args.out = scratch.out.data();
-    d.kernels.linear(args);
+    d.call.kernels.linear(args);
 }
 
 // What follows from a step block's gate gradients; dx of those of its steps that have none yet.
@@ -56,17 +56,6 @@ void finish_step_block(const DirectionBackward<T>& d, Index step_block, const st
         for (const StepRange& steps : without_dx)
             if (steps.begin < steps.end) take_input_gradient(d, steps, share, scratch, team);
     WeightGradient<T>(d, step_block, team, scratch).run();
-}
-
-// Row-steps of a step block. Each reads the weights again, and writes their gradients: where they are large that should
-// be for more rows. Directions that go at once take the whole way as one: the second adds to the first one's dx.
-template <class T>
-Index rows_of_step_block(const LayerBackward<T>& call, SplitBy by) {
-    constexpr Index steps = 4;
-    if (by == SplitBy::directions) return call.schedule.total();
-    const NetworkSpec& spec = call.spec;
-    return std::max(weight_bytes<T>(spec, 0, spec.hidden_size) > l2_bytes ? 2 * reduction_block : reduction_block,
-                    steps * call.schedule.batch());
 }
 
 template <class T>
@@ -85,19 +74,19 @@ void reserve_gradients(const LayerBackward<T>& call, const StepBlocks& step_bloc
 
 // Rows that never took a step hand their state's gradient through.
 template <class T>
-void pass_through_empty_rows(const LayerBackward<T>& call, Index direction) {
-    const auto pass = [&](T* to, const T* from, Index width) {
-        if (to) copy_or_zero(from, call.schedule.batch() * width, to);
+void pass_state_gradients(const LayerBackward<T>& call, Index direction) {
+    const auto pass = [&](const T* from, Index width, T* to) {
+        if (to) pass_empty_rows(call.schedule, width, from, to);
     };
-    pass(call.dh0[direction], call.dh_n[direction], call.spec.recurrent_size());
-    pass(call.dc0[direction], call.dc_n[direction], call.spec.hidden_size);
+    pass(call.dh_n[direction], call.spec.recurrent_size(), call.dh0[direction]);
+    pass(call.dc_n[direction], call.spec.hidden_size, call.dc0[direction]);
 }
 
-// The whole layer's way back.
+// The whole layer, by the threads that share it.
 template <class T>
-class LayerWalk {
+class LayerPass {
 public:
-    LayerWalk(const LayerBackward<T>& call, const StepBlocks& step_blocks, Workspace<T>& workspace, const Split& split)
+    LayerPass(const LayerBackward<T>& call, const StepBlocks& step_blocks, Workspace<T>& workspace, const Split& split)
         : call_(call), step_blocks_(step_blocks), workspace_(workspace), split_(split) {
         for (Index direction = 0; direction < call.spec.directions(); ++direction) {
             directions_.emplace_back(call, step_blocks, workspace, direction);
@@ -108,12 +97,12 @@ public:
 
     void run() {
         if (split_.by == SplitBy::units)
-            walk_in_step();
+            run_in_step();
         else if (split_.by == SplitBy::directions)
-            walk_directions_at_once();
+            run_directions_at_once();
         else
-            walk_in_shares();
-        for (const DirectionBackward<T>& d : directions_) keep_pending(d);
+            run_in_shares();
+        for (const DirectionBackward<T>& d : directions_) keep_leftover(d);
     }
 
 private:
@@ -121,7 +110,8 @@ private:
     const std::vector<StepRange>& spans(const DirectionBackward<T>& d) const {
         return spans_[static_cast<std::size_t>(d.direction)];
     }
-    Walked walk(const DirectionBackward<T>& d, StepRange steps, const ThreadShare& share, const Team& team) {
+    Reached back_through_time(const DirectionBackward<T>& d, StepRange steps, const ThreadShare& share,
+                              const Team& team) {
         return BackThroughTime<T>(d, share, scratch(team), team).run(spans(d), steps);
     }
     void finish(const DirectionBackward<T>& d, Index step_block, const std::vector<StepRange>& without_dx,
@@ -131,7 +121,7 @@ private:
 
     // Rows of their own for every thread. A thread goes on to the next step block's steps once it has finished its part
     // of this one: in the phase of a step block its steps, after what follows from the step block before.
-    void walk_in_shares() {
+    void run_in_shares() {
         struct StepBlockOf {
             const DirectionBackward<T>* direction;
             Index step_block;
@@ -151,19 +141,19 @@ private:
             }
             if (phase + 1 == phases || team.ends()) return;
             const StepBlockOf now = all[static_cast<std::size_t>(phase)];
-            taken = walk(*now.direction, step_blocks_.steps(now.step_block), share, team).dx_end;
+            taken = back_through_time(*now.direction, step_blocks_.steps(now.step_block), share, team).dx_end;
         };
         for_shares({split_.threads, phases}, split_.threads, body);
     }
 
     // Both directions at once, in one step block; then what follows from the first, then from the second, which adds to
     // its dx.
-    void walk_directions_at_once() {
+    void run_directions_at_once() {
         auto body = [&](int phase, const Team& team) {
             const StepRange all = step_blocks_.steps(0);
             if (phase == 0)
-                walk(directions_[static_cast<std::size_t>(team.index)], all, share_of<T>(call_.spec, split_.by, team),
-                     team);
+                back_through_time(directions_[static_cast<std::size_t>(team.index)], all,
+                                  share_of<T>(call_.spec, split_.by, team), team);
             else
                 finish(directions_[static_cast<std::size_t>(phase - 1)], 0, {all}, team);
         };
@@ -171,23 +161,24 @@ private:
     }
 
     // Units of their own for every thread: all step together, with as many threads as are there.
-    void walk_in_step() {
+    void run_in_step() {
         for (const DirectionBackward<T>& d : directions_)
             for (Index step_block = 0; step_block < step_blocks_.count(); ++step_block) {
                 std::vector<StepRange> without_dx;
                 const StepRange steps = step_blocks_.steps(step_block);
-                for (Index end = steps.end; end > steps.begin;) end = walk_some(d, {steps.begin, end}, without_dx);
+                for (Index end = steps.end; end > steps.begin;)
+                    end = run_with_one_team(d, {steps.begin, end}, without_dx);
                 auto body = [&](int, const Team& team) { finish(d, step_block, without_dx, team); };
                 for_shares({split_.threads}, split_.threads, body);
             }
     }
 
     // With one team; returns how far it came.
-    Index walk_some(const DirectionBackward<T>& d, StepRange steps, std::vector<StepRange>& without_dx) {
-        Walked reached = {};
+    Index run_with_one_team(const DirectionBackward<T>& d, StepRange steps, std::vector<StepRange>& without_dx) {
+        Reached reached = {};
         auto body = [&](const Team& team) {
-            const Walked walked = walk(d, steps, share_of<T>(call_.spec, SplitBy::units, team), team);
-            if (team.index == 0) reached = walked;
+            const Reached came_to = back_through_time(d, steps, share_of<T>(call_.spec, SplitBy::units, team), team);
+            if (team.index == 0) reached = came_to;
         };
         const double step = time_of_step<T>(call_.spec, 0, call_.schedule.rows());
         const double left = step * static_cast<double>(steps.end - steps.begin);
@@ -211,12 +202,15 @@ void layer_backward(const LayerBackward<T>& call, Workspace<T>& workspace, int t
     const NetworkSpec& spec = call.spec;
     const Schedule& schedule = call.schedule;
     const Split split = choose_split<T>(spec, call.input_size, schedule.rows(), schedule.steps(), threads);
-    const StepBlocks step_blocks(schedule, rows_of_step_block(call, split.by));
+    // Directions that go at once take all steps as one step block: the second adds to the first one's dx.
+    const Index step_block =
+        split.by == SplitBy::directions ? schedule.total() : min_step_block<T>(spec, schedule.batch());
+    const StepBlocks step_blocks(schedule, step_block);
     reserve_gradients(call, step_blocks, workspace);
-    for (Index direction = 0; direction < spec.directions(); ++direction) pass_through_empty_rows(call, direction);
+    for (Index direction = 0; direction < spec.directions(); ++direction) pass_state_gradients(call, direction);
     if (schedule.total() == 0) return;
     workspace.prepare(split.threads, std::max(spec.recurrent_size(), spec.traits().gates * spec.hidden_size));
-    LayerWalk<T>(call, step_blocks, workspace, split).run();
+    LayerPass<T>(call, step_blocks, workspace, split).run();
 }
 
 template void layer_backward(const LayerBackward<float>&, Workspace<float>&, int);

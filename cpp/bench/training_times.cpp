@@ -1,6 +1,6 @@
-// What the stages of a training step take, for docs/performance.md: the forward pass that keeps a tape, the way back
-// through time with the cell's gradient and without, dx, and the weights' gradients with the packing they need. Least
-// times, and shares of the FMA peak measured beside them; not a test.
+// What the stages of a training step take, for docs/performance.md: the forward pass that keeps a tape, back through
+// time with the cell's gradient and without, dx, and the weights' gradients with the packing they need. Least times,
+// and shares of the FMA peak measured beside them.
 //
 //     cmake --preset dev && cmake --build --preset dev --target training_times_avx2
 //     taskset -c 1 build/dev/cpp/tests/training_times_avx2
@@ -8,11 +8,12 @@
 #include <cstdio>
 #include <vector>
 
-#include "check.hpp"
 #include "gemm/outer.hpp"
 #include "measure.hpp"
+#include "rnn/layer/kernel_spans.hpp"
 #include "step/backward.hpp"
 #include "step/forward.hpp"
+#include "tests/check.hpp"
 
 namespace {
 
@@ -47,18 +48,22 @@ template <class T, template <class> class CellOf>
 struct Layer {
     static constexpr fusedrnn::CellTraits traits = fusedrnn::cell_traits(CellOf<T>::kind);
     const Index steps = 50, rows, hidden, count = steps * rows, width = traits.gate_gradients * hidden;
-    Array<T> x, y, c, saved, dgates, dx, dw_ih, dw_hh, db, w_ih, w_hh, bias, zeros, carry, sums, packed;
+    fusedrnn::NetworkSpec spec;
+    fusedrnn::PackedLayer<T> weights;
+    Array<T> x, y, c, saved, dgates, dx, dw_ih, dw_hh, db, zeros, carry, sums, packed;
     std::vector<const T*> x_rows, y_rows, dgate_rows;
     std::vector<T*> dx_rows;
     std::vector<fusedrnn::OuterLeft<T>> left;
     fusedrnn::OuterRight<T> right[2];
 
     Layer(Index rows_, Index hidden_)
-        : rows(rows_), hidden(hidden_), x(size(count * hidden), T(0.25)), y(x), c(x),
-          saved(size(count * traits.saved * hidden)), dgates(size(count * width), T(1e-3)), dx(x),
-          dw_ih(size(traits.gates * hidden * hidden)), dw_hh(dw_ih), db(size(traits.gates * hidden)),
-          w_ih(size(traits.gates * hidden * hidden), T(1e-3)), w_hh(w_ih), bias(size(traits.accumulators * hidden)),
-          zeros(size(width)), carry(size(rows * hidden)) {
+        : rows(rows_), hidden(hidden_), weights(fusedrnn_test::layer_of(CellOf<T>::kind, hidden, hidden, T(1e-3))),
+          x(size(count * hidden), T(0.25)), y(x), c(x), saved(size(count * traits.saved * hidden)),
+          dgates(size(count * width), T(1e-3)), dx(x), dw_ih(size(traits.gates * hidden * hidden)), dw_hh(dw_ih),
+          db(size(traits.gates * hidden)), zeros(size(width)), carry(size(rows * hidden)),
+          sums(size(rows * fusedrnn::linear_tile_columns<T>)) {
+        spec.cell = CellOf<T>::kind;
+        spec.input_size = spec.hidden_size = hidden;
         for (Index i = 0; i < count; ++i) {
             x_rows.push_back(x.data() + i * hidden);
             y_rows.push_back(y.data() + i * hidden);
@@ -81,17 +86,15 @@ struct Layer {
             if (traits.has_cell_state) to.c = at(c, 0, r, hidden);
             to.saved = at(saved, 0, r, traits.saved * hidden);
         }
-        fusedrnn::ForwardSpan<T> span = {};
-        span.steps = steps;
-        span.rows = rows;
-        span.row = row.data();
-        span.stride = {rows * hidden, rows * hidden, rows * hidden, traits.has_cell_state ? rows * hidden : 0,
-                       rows * traits.saved * hidden};
-        span.input_size = span.hidden_size = hidden;
-        span.bias = bias.data();
-        span.w_ih = w_ih.data();
-        span.w_hh = w_hh.data();
-        span.block_end = hidden / fusedrnn::unit_block<T>;
+        const fusedrnn::ForwardSpan<T> span =
+            fusedrnn::forward_span(spec, hidden, weights, fusedrnn::whole_layer<T>(spec), steps, row,
+                                   {
+                                       .x = rows * hidden,
+                                       .unprojected = rows * hidden,
+                                       .h = rows * hidden,
+                                       .c = traits.has_cell_state ? rows * hidden : 0,
+                                       .saved = rows * traits.saved * hidden,
+                                   });
         if constexpr (CellOf<T>::kind == fusedrnn::CellKind::rnn)
             isa::RnnForward<T>::run(span);
         else
@@ -113,22 +116,23 @@ struct Layer {
             to.h_prev_last = to.c_prev_last = zeros.data();
             to.dgates = at(dgates, steps - 1, r, width);
         }
-        fusedrnn::BackwardSpan<T> span = {};
-        span.steps = steps;
-        span.rows = rows;
-        span.row = row.data();
-        span.stride = {-rows * hidden, -rows * traits.saved * hidden, -rows * hidden, -rows * hidden, -rows * width, 0};
-        span.hidden_size = hidden;
-        span.w_hh = w_hh.data();
-        span.block_end = hidden / fusedrnn::unit_block<T>;
-        sums.resize(size(rows * fusedrnn::linear_tile_columns<T>));
-        span.scratch = sums.data();
+        const fusedrnn::BackwardSpan<T> span =
+            fusedrnn::backward_span<T>(spec, weights, fusedrnn::whole_layer<T>(spec), steps, row,
+                                       {
+                                           .dy = -rows * hidden,
+                                           .saved = -rows * traits.saved * hidden,
+                                           .h = -rows * hidden,
+                                           .c = -rows * hidden,
+                                           .dgates = -rows * width,
+                                           .dh_proj = 0,
+                                       },
+                                       false, nullptr, sums.data());
         isa::Backward<T, Gradient>::run(span);
     }
 
     void input_gradient() {
-        isa::Linear<T>::run({count, dgate_rows.data(), dx_rows.data(), traits.gates * hidden, hidden, w_ih.data(),
-                             nullptr, true, false, 0, hidden / fusedrnn::unit_block<T>});
+        isa::Linear<T>::run({count, dgate_rows.data(), dx_rows.data(), traits.gates * hidden, hidden,
+                             weights.w_ih_backward.data(), nullptr, true, false, 0, hidden / fusedrnn::unit_block<T>});
     }
 
     // Both weights see the same gate gradients; for GRU the first and the last only one of them.

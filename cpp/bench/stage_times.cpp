@@ -7,13 +7,15 @@
 #include <cstdio>
 #include <vector>
 
-#include "check.hpp"
 #include "measure.hpp"
+#include "rnn/layer/kernel_spans.hpp"
 #include "step/forward.hpp"
+#include "tests/check.hpp"
 
 namespace {
 
 namespace isa = fusedrnn::FUSEDRNN_ISA;
+using fusedrnn::CellKind;
 using fusedrnn::ForwardRow;
 using fusedrnn::ForwardSpan;
 using fusedrnn::Index;
@@ -36,17 +38,20 @@ using BareLstm = Bare<T, isa::Lstm>;
 template <class T>
 using BareGru = Bare<T, isa::Gru>;
 
-// A sequence of one layer, weights packed or not: their values do not matter.
+// A sequence through one layer of as many inputs as units.
 template <class T>
 struct Sequence {
-    const Index steps = 50, rows, hidden, gates;
-    fusedrnn_test::Array<T> x, y, c, w_ih, w_hh, bias, zeros;
+    const CellKind cell;
+    const fusedrnn::CellTraits& traits = fusedrnn::cell_traits(cell);
+    const Index steps = 50, rows, hidden;
+    fusedrnn_test::Array<T> x, y, c, zeros;
+    fusedrnn::PackedLayer<T> weights;
     std::vector<ForwardRow<T>> row;
 
-    Sequence(Index rows_, Index hidden_, Index gates_)
-        : rows(rows_), hidden(hidden_), gates(gates_), x(size(steps * rows * gates * hidden), T(0.25)), y(x),
-          c(size(rows * hidden)), w_ih(size(gates * hidden * hidden), T(1e-3)), w_hh(w_ih), bias(size(4 * hidden)),
-          zeros(size(hidden)), row(size(rows)) {}
+    Sequence(CellKind cell_, Index rows_, Index hidden_)
+        : cell(cell_), rows(rows_), hidden(hidden_), x(size(steps * rows * traits.gates * hidden), T(0.25)), y(x),
+          c(size(rows * hidden)), zeros(size(hidden)), weights(fusedrnn_test::layer_of(cell, hidden, hidden, T(1e-3))),
+          row(size(rows)) {}
 
     struct Left {
         bool input, products;  // what is left out
@@ -54,8 +59,12 @@ struct Sequence {
 
     // Seconds a step.
     template <class Run>
-    double seconds(Run run, bool has_cell_state, Left out = {}) {
-        const Index width = out.input ? gates * hidden : hidden;
+    double seconds(Run run, Left out = {}) {
+        const Index width = out.input ? traits.gates * hidden : hidden;
+        fusedrnn::NetworkSpec spec;
+        spec.cell = cell;
+        spec.hidden_size = hidden;
+        spec.proj_size = out.products;  // of one output, which is the depth of the recurrent product
         const double all = fusedrnn_test::min_seconds(rows == 1 ? 400 : 25, [&] {
             for (Index r = 0; r < rows; ++r) {
                 ForwardRow<T>& at = row[size(r)];
@@ -63,22 +72,12 @@ struct Sequence {
                 at.x = x.data() + r * width;
                 at.h_prev = zeros.data();
                 at.h = at.unprojected = y.data() + r * hidden;
-                if (has_cell_state) at.c_prev = at.c = c.data() + r * hidden;
+                if (traits.has_cell_state) at.c_prev = at.c = c.data() + r * hidden;
             }
-            ForwardSpan<T> span = {};
-            span.steps = steps;
-            span.rows = rows;
-            span.row = row.data();
-            span.stride.x = rows * width;
-            span.stride.h = span.stride.unprojected = rows * hidden;
+            ForwardSpan<T> span = fusedrnn::forward_span(
+                spec, out.products ? 0 : hidden, weights, fusedrnn::whole_layer<T>(spec), steps, row,
+                {.x = rows * width, .unprojected = rows * hidden, .h = rows * hidden, .c = 0, .saved = 0});
             span.input_projected = out.input;
-            span.input_size = out.products ? 0 : hidden;
-            span.hidden_size = hidden;
-            span.proj_size = out.products;  // of one output, which is the depth of the recurrent product
-            span.bias = bias.data();
-            span.w_ih = w_ih.data();
-            span.w_hh = w_hh.data();
-            span.block_end = fusedrnn::ceil_div(hidden, fusedrnn::unit_block<T>);
             run(span);
         });
         return all / static_cast<double>(steps);
@@ -86,19 +85,19 @@ struct Sequence {
 };
 
 template <class T, class Whole, class Without>
-void report(const char* cell, Index gates, bool has_cell_state, Whole whole, Without without) {
+void report(CellKind cell, Whole whole, Without without) {
     for (Index rows : {8, 32})
         for (Index hidden : {64, 128, 256}) {
-            Sequence<T> sequence(rows, hidden, gates);
-            const double peak = fusedrnn_test::fma_peak<T>(), all = sequence.seconds(whole, has_cell_state);
-            const double bare = sequence.seconds(without, has_cell_state);
-            const double rest = sequence.seconds(whole, has_cell_state, {false, true});
-            const double operations = 4.0 * static_cast<double>(gates * hidden * hidden * rows);
+            Sequence<T> sequence(cell, rows, hidden);
+            const double peak = fusedrnn_test::fma_peak<T>(), all = sequence.seconds(whole);
+            const double bare = sequence.seconds(without);
+            const double rest = sequence.seconds(whole, {false, true});
+            const double operations = 4.0 * static_cast<double>(sequence.traits.gates * hidden * hidden * rows);
             std::printf(
                 "%-4s %2td x %3td  a step %8.2f us  %5.1f %% of the peak  without activations %5.1f %%  "
                 "without products %6.2f us\n",
-                cell, rows, hidden, all * 1e6, 100 * operations / all / peak, 100 * operations / bare / peak,
-                rest * 1e6);
+                sequence.traits.name, rows, hidden, all * 1e6, 100 * operations / all / peak,
+                100 * operations / bare / peak, rest * 1e6);
         }
 }
 
@@ -122,17 +121,18 @@ double fma_latency() {
 // The recurrence of one row whose input is projected. A step's products wait for the step before, and the cell for
 // them: the chain of `hidden` multiply-adds, or where there are many all of them at the peak, and then the cell.
 template <class T, class Whole>
-void report_row(const char* cell, Index gates, bool has_cell_state, Whole whole) {
+void report_row(CellKind cell, Whole whole) {
     for (Index hidden : {16, 32, 64}) {
-        Sequence<T> sequence(1, hidden, gates);
-        const double all = sequence.seconds(whole, has_cell_state, {true, false});
-        const double rest = sequence.seconds(whole, has_cell_state, {true, true});
+        Sequence<T> sequence(cell, 1, hidden);
+        const double all = sequence.seconds(whole, {true, false});
+        const double rest = sequence.seconds(whole, {true, true});
         const double chain = static_cast<double>(hidden) * fma_latency<T>();
-        const double product = 2.0 * static_cast<double>(gates * hidden * hidden) / fusedrnn_test::fma_peak<T>();
+        const double product =
+            2.0 * static_cast<double>(sequence.traits.gates * hidden * hidden) / fusedrnn_test::fma_peak<T>();
         std::printf(
             "%-4s  1 x %3td  a step of the recurrence %6.0f ns  without products %5.0f ns  the product's chain %4.0f ns, "
             "at the peak %4.0f ns\n",
-            cell, hidden, all * 1e9, rest * 1e9, chain * 1e9, product * 1e9);
+            sequence.traits.name, hidden, all * 1e9, rest * 1e9, chain * 1e9, product * 1e9);
     }
 }
 
@@ -145,11 +145,11 @@ void report_all(const char* type) {
         };
     };
     std::puts(type);
-    report<T>("lstm", 4, true, isa::GatedForward<T, isa::Lstm>::run, isa::GatedForward<T, BareLstm>::run);
-    report<T>("gru", 3, false, isa::GatedForward<T, isa::Gru>::run, isa::GatedForward<T, BareGru>::run);
-    report<T>("rnn", 1, false, rnn(fusedrnn::Nonlinearity::tanh), rnn(fusedrnn::Nonlinearity::identity));
-    report_row<T>("lstm", 4, true, isa::GatedForward<T, isa::Lstm>::run);
-    report_row<T>("gru", 3, false, isa::GatedForward<T, isa::Gru>::run);
+    report<T>(CellKind::lstm, isa::GatedForward<T, isa::Lstm>::run, isa::GatedForward<T, BareLstm>::run);
+    report<T>(CellKind::gru, isa::GatedForward<T, isa::Gru>::run, isa::GatedForward<T, BareGru>::run);
+    report<T>(CellKind::rnn, rnn(fusedrnn::Nonlinearity::tanh), rnn(fusedrnn::Nonlinearity::identity));
+    report_row<T>(CellKind::lstm, isa::GatedForward<T, isa::Lstm>::run);
+    report_row<T>(CellKind::gru, isa::GatedForward<T, isa::Gru>::run);
 }
 
 [[gnu::noinline]] int run() {
