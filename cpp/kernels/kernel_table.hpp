@@ -38,11 +38,12 @@ template <class T>
 }
 
 // Where a slice begins, and how far apart its k lie, when up to `together` neighbours are interleaved.
-struct SlicePlace {
+struct MicroPanelPlace {
     Index offset, k_stride;
 };
 template <class T>
-[[gnu::always_inline]] constexpr SlicePlace slice_place(Index slice, Index slices, Index depth, Index together) {
+[[gnu::always_inline]] constexpr MicroPanelPlace micro_panel_place(Index slice, Index slices, Index depth,
+                                                                   Index together) {
     const Index first = slice / together * together;
     const Index width = slices - first < together ? slices - first : together;
     return {(first * depth + (slice - first)) * unit_block<T>, width * unit_block<T>};
@@ -244,7 +245,7 @@ struct Kernels {
     Index (*backward[cell_kind_count])(const BackwardSpan<T>&);
     void (*linear)(const LinearArgs<T>&);
     void (*outer)(const OuterArgs<T>&);
-    void (*transpose_panel)(const T* source, Index source_stride, Index rows, Index depth, T* out, Index out_stride);
+    void (*pack_micro_panel)(const T* source, Index source_stride, Index rows, Index depth, T* out, Index out_stride);
     void (*evaluate)(MathFunction, const T* x, T* y, Index n);
     // The speed of light of this machine, for benchmarks: chains of fused multiply-adds; returns the operations done.
     double (*fma_peak)(Index iterations);

@@ -20,7 +20,7 @@ namespace fusedrnn::FUSEDRNN_ISA {
 namespace {
 
 template <auto Kernel, class Arguments>
-auto flushed(const Arguments& arguments) {
+auto with_denormals_flushed(const Arguments& arguments) {
     const DenormalsFlushed guard;
     return Kernel(arguments);
 }
@@ -53,16 +53,19 @@ constexpr Kernels<T> make_kernels() {
         Blocking<T>::max_rows,
         Blocking<T>::enough_rows,
         Blocking<T>::columns_while_waiting,
-        !narrow<T>,
-        {flushed<RnnForward<T>::run, ForwardSpan<T>>, flushed<GatedForward<T, Lstm>::run, ForwardSpan<T>>,
-         flushed<GatedForward<T, Gru>::run, ForwardSpan<T>>},
-        {flushed<RnnForward<T>::project, ProjectArgs<T>>, flushed<GatedForward<T, Lstm>::project, ProjectArgs<T>>,
-         flushed<GatedForward<T, Gru>::project, ProjectArgs<T>>},
-        {flushed<Backward<T, Rnn>::run, BackwardSpan<T>>, flushed<Backward<T, Lstm>::run, BackwardSpan<T>>,
-         flushed<Backward<T, Gru>::run, BackwardSpan<T>>},
-        flushed<Linear<T>::run, LinearArgs<T>>,
-        flushed<Outer<T>::run, OuterArgs<T>>,
-        transpose_panel<T>,
+        interleaved<T>,
+        {with_denormals_flushed<RnnForward<T>::run, ForwardSpan<T>>,
+         with_denormals_flushed<GatedForward<T, Lstm>::run, ForwardSpan<T>>,
+         with_denormals_flushed<GatedForward<T, Gru>::run, ForwardSpan<T>>},
+        {with_denormals_flushed<RnnForward<T>::project, ProjectArgs<T>>,
+         with_denormals_flushed<GatedForward<T, Lstm>::project, ProjectArgs<T>>,
+         with_denormals_flushed<GatedForward<T, Gru>::project, ProjectArgs<T>>},
+        {with_denormals_flushed<Backward<T, Rnn>::run, BackwardSpan<T>>,
+         with_denormals_flushed<Backward<T, Lstm>::run, BackwardSpan<T>>,
+         with_denormals_flushed<Backward<T, Gru>::run, BackwardSpan<T>>},
+        with_denormals_flushed<Linear<T>::run, LinearArgs<T>>,
+        with_denormals_flushed<Outer<T>::run, OuterArgs<T>>,
+        pack_micro_panel<T>,
         evaluate<T>,
         fma_peak<T>,
         read_bandwidth<T>,
@@ -75,7 +78,7 @@ extern const KernelTable kernels;
 constinit const KernelTable kernels = {
     FUSEDRNN_STRING(FUSEDRNN_ISA),
     Vec<float>::width * static_cast<Index>(sizeof(float)),
-    !narrow<float>,
+    interleaved<float>,
     FUSEDRNN_HAS_FMA,
     fingerprint,
     make_kernels<float>(),

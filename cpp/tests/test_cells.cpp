@@ -104,8 +104,8 @@ struct Calls {
     template <class T>
     static void forward(const isa::Vec<T>* sum, const ForwardRow<T>& row, Index unit, Index lanes, Index hidden,
                         Nonlinearity) {
-        const isa::Vec<T> between = CellOf<T>::first_half(sum, row, unit, lanes, hidden);
-        CellOf<T>::second_half(between, sum[CellOf<T>::second_accumulator], row, unit, lanes, hidden);
+        const isa::Vec<T> tanh_argument = CellOf<T>::update_state(sum, row, unit, lanes, hidden);
+        CellOf<T>::emit_output(tanh_argument, sum[CellOf<T>::output_accumulator], row, unit, lanes, hidden);
     }
     static int accumulator(int gate, bool recurrent) {
         return recurrent ? CellOf<float>::recurrent_accumulator(gate) : CellOf<float>::input_accumulator(gate);

@@ -3,7 +3,7 @@
 // block, b is packed once; a in chunks small enough to be written and read in the L2 cache while b's panels pass by.
 #pragma once
 
-#include "gemm/slices.hpp"
+#include "gemm/micro_panels.hpp"
 #include "gemm/tile.hpp"
 
 namespace fusedrnn::FUSEDRNN_ISA {
@@ -13,13 +13,13 @@ template <class T>
 struct Outer {
     using V = Vec<T>;
     static constexpr int max_rows = Blocking<T>::max_rows;
-    static constexpr int max_vectors = narrow<T> ? Slices<T>::tile_vectors : Blocking<T>::linear_vectors;
+    static constexpr int max_vectors = interleaved<T> ? Blocking<T>::linear_vectors : MicroPanels<T>::tile_vectors;
     static constexpr Index padded_row = ceil_div(max_rows, V::width) * V::width;  // of a tile
     static_assert(padded_row <= unit_block<T>);
     static constexpr Index padded_sums = ceil_div(outer_chunk<T>, max_rows) * padded_row;
     static constexpr Index panel_columns = outer_panel_blocks * unit_block<T>;
     static constexpr Index panel_size = reduction_block * panel_columns;
-    static constexpr Index right_k_stride = narrow<T> ? unit_block<T> : panel_columns;
+    static constexpr Index right_k_stride = interleaved<T> ? panel_columns : unit_block<T>;
 
     // Blocks start at multiples of reduction_block and are added from the last to the first, as the steps come back.
     FUSEDRNN_INLINE static Index last_block(Index rows) {
@@ -117,7 +117,7 @@ struct Outer {
 
     // Where column `j` of the packed right operand begins: slices one after the other, or side by side.
     FUSEDRNN_INLINE static Index right_offset(Index j) {
-        return narrow<T> ? j / unit_block<T> * (reduction_block * unit_block<T>)+j % unit_block<T> : j;
+        return interleaved<T> ? j : j / unit_block<T> * (reduction_block * unit_block<T>)+j % unit_block<T>;
     }
 
     static void run(const OuterArgs<T>& p) {

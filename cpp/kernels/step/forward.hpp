@@ -8,7 +8,7 @@
 #include "gemm/gate_tile.hpp"
 #include "gemm/linear.hpp"
 #include "gemm/overlap.hpp"
-#include "step/sliced_forward.hpp"
+#include "step/separate_forward.hpp"
 
 namespace fusedrnn::FUSEDRNN_ISA {
 namespace {
@@ -73,8 +73,8 @@ struct GatedForward {
             accumulate_gates<T, MR, U, Cell::gates, Cell::accumulators>(
                 sum, a, p.w_ih, p.input_size, at, [](int g) FUSEDRNN_LAMBDA { return Cell::input_accumulator(g); });
         }
-        if constexpr (MR == 1 && !narrow<T>)
-            if (p.overlapped) return tile_interleaved<U>(p, row, at, recurrent, sum);
+        if constexpr (MR == 1 && interleaved<T>)
+            if (p.overlapped) return tile_overlapped<U>(p, row, at, recurrent, sum);
         for (int r = 0; r < MR; ++r) a.pointer[r] = row[r].h_prev;
         accumulate_gates<T, MR, U, Cell::gates, Cell::accumulators>(
             sum, a, p.w_hh, recurrent, at, [](int g) FUSEDRNN_LAMBDA { return Cell::recurrent_accumulator(g); });
@@ -82,11 +82,11 @@ struct GatedForward {
     }
 
     template <int U>
-    FUSEDRNN_INLINE static void tile_interleaved(const ForwardSpan<T>& p, const ForwardRow<T>* row, UnitVector<T> at,
-                                                 Index recurrent, V (&sum)[1][U * Cell::accumulators]) {
+    FUSEDRNN_INLINE static void tile_overlapped(const ForwardSpan<T>& p, const ForwardRow<T>* row, UnitVector<T> at,
+                                                Index recurrent, V (&sum)[1][U * Cell::accumulators]) {
         constexpr Index k_stride = Cell::gates * unit_block<T>;
         const Index block_stride = recurrent * k_stride;
-        interleaved(p).template accumulate_interleaved<U * Cell::gates>(
+        overlapped_tiles(p).template accumulate_overlapped<U * Cell::gates>(
             sum, row->h_prev, p.w_hh + at.block * block_stride, recurrent, k_stride,
             GateOffset<T, Cell::gates>{block_stride, unit_block<T>}, [](int j) FUSEDRNN_LAMBDA {
                 return j / Cell::gates * Cell::accumulators + Cell::recurrent_accumulator(j % Cell::gates);
@@ -117,14 +117,14 @@ struct GatedForward {
     FUSEDRNN_INLINE static void finish(const ForwardSpan<T>& p, const ForwardRow<T>* row, Index unit,
                                        V (&sum)[MR][U * Cell::accumulators]) {
         if constexpr (MR == 1) {
-            V between[U];
+            V tanh_argument[U];
 #pragma GCC unroll 2
             for (int u = 0; u < U; ++u)
-                between[u] = Cell::first_half(&sum[0][u * Cell::accumulators], row[0], unit + u * V::width,
-                                              p.hidden_size - unit - u * V::width, p.hidden_size);
+                tanh_argument[u] = Cell::update_state(&sum[0][u * Cell::accumulators], row[0], unit + u * V::width,
+                                                      p.hidden_size - unit - u * V::width, p.hidden_size);
 #pragma GCC unroll 2
             for (int u = 0; u < U; ++u)
-                Cell::second_half(between[u], sum[0][u * Cell::accumulators + Cell::second_accumulator], row[0],
+                Cell::emit_output(tanh_argument[u], sum[0][u * Cell::accumulators + Cell::output_accumulator], row[0],
                                   unit + u * V::width, p.hidden_size - unit - u * V::width, p.hidden_size);
         } else {
             static_assert(U == 1);
@@ -149,13 +149,13 @@ struct GatedForward {
             T* at = accumulators + r * Cell::accumulators * Stride;
 #pragma GCC unroll 4
             for (int j = 0; j < Cell::accumulators; ++j) own[j] = V::load(at + j * Stride);
-            Cell::first_half(own, row[r], unit, lanes, p.hidden_size).store(at);
+            Cell::update_state(own, row[r], unit, lanes, p.hidden_size).store(at);
         }
 #pragma GCC unroll 1
         for (Index r = 0; r < rows; ++r) {
             const T* at = accumulators + r * Cell::accumulators * Stride;
-            static_assert(Cell::second_accumulator != 0);  // the first one's place was taken by what goes between
-            Cell::second_half(V::load(at), V::load(at + Cell::second_accumulator * Stride), row[r], unit, lanes,
+            static_assert(Cell::output_accumulator != 0);  // the first one's place was taken by the tanh's argument
+            Cell::emit_output(V::load(at), V::load(at + Cell::output_accumulator * Stride), row[r], unit, lanes,
                               p.hidden_size);
         }
     }
@@ -164,26 +164,28 @@ struct GatedForward {
         const Index recurrent = p.recurrent_size();
         const Index depth = recurrent + (p.input_projected ? 0 : p.input_size);
         const Index taken = walk_forward(p, [&](bool down) FUSEDRNN_LAMBDA {
-            if constexpr (narrow<T>) {
-                if (p.rows > 1) return Sliced::step(p, down, finish_block);
+            if constexpr (!interleaved<T>) {
+                if (p.rows > 1) return Separate::step(p, down, finish_block);
             } else if (KBlocks::worth_it(p.rows, depth)) {
-                return in_turn(p.block_end - p.block_begin, down,
-                               [&](Index i) FUSEDRNN_LAMBDA { block_in_k_blocks(p, p.block_begin + i); });
+                return for_each_serpentine(p.block_end - p.block_begin, down,
+                                           [&](Index i) FUSEDRNN_LAMBDA { block_in_k_blocks(p, p.block_begin + i); });
             }
             for_each_gate_tile<T>(p.rows, p.hidden_size, p.block_begin, p.block_end, down,
                                   [&](auto size, Index first, Index v)
                                       FUSEDRNN_LAMBDA { tile<size.rows, size.vectors>(p, p.row + first, v); });
         });
-        if constexpr (!narrow<T>)
-            if (p.overlapped && p.completes_overlapped && taken == p.steps) interleaved(p).complete();
+        if constexpr (interleaved<T>)
+            if (p.overlapped && p.completes_overlapped && taken == p.steps) overlapped_tiles(p).complete();
         return taken;
     }
 
-    using Interleaved = InterleavedTiles<T, InputProducts<T, GateColumns<T, Cell::gates>, Cell::accumulators>>;
-    FUSEDRNN_INLINE static Interleaved interleaved(const ForwardSpan<T>& p) { return Interleaved({p}, *p.overlapped); }
+    using Overlapped = OverlappedTiles<T, InputProducts<T, GateColumns<T, Cell::gates>, Cell::accumulators>>;
+    FUSEDRNN_INLINE static Overlapped overlapped_tiles(const ForwardSpan<T>& p) {
+        return Overlapped({p}, *p.overlapped);
+    }
 
     using KBlocks = GateKBlocks<T, Cell::gates>;
-    using Sliced = SlicedForward<T, Cell>;
+    using Separate = SeparateForward<T, Cell>;
 
     // The cell for a unit block of several rows. `accumulators`: [row][accumulator][unit].
     static void finish_block(const ForwardSpan<T>& p, const ForwardRow<T>* row, Index rows, Index block,
@@ -198,7 +200,7 @@ struct GatedForward {
         constexpr Index bias_block = Cell::accumulators * unit_block<T>, input_block = Cell::gates * unit_block<T>;
         alignas(cache_line) T accumulators[KBlocks::max_rows * bias_block];
         T* sum_rows[KBlocks::max_rows];
-        const T* left[KBlocks::max_rows];
+        const T* a[KBlocks::max_rows];
         for (Index first = 0; first < p.rows; first += KBlocks::max_rows) {
             const Index rows = p.rows - first < KBlocks::max_rows ? p.rows - first : KBlocks::max_rows;
             const ForwardRow<T>* row = p.row + first;
@@ -208,12 +210,12 @@ struct GatedForward {
                 if (p.input_projected) copy_vectors(row[r].x + block * input_block, input_block, sum_rows[r]);
             }
             if (!p.input_projected) {
-                for (Index r = 0; r < rows; ++r) left[r] = row[r].x;
-                KBlocks::add(sum_rows, left, rows, p.w_ih, p.input_size, block,
+                for (Index r = 0; r < rows; ++r) a[r] = row[r].x;
+                KBlocks::add(sum_rows, a, rows, p.w_ih, p.input_size, block,
                              [](int g) FUSEDRNN_LAMBDA { return Cell::input_accumulator(g); });
             }
-            for (Index r = 0; r < rows; ++r) left[r] = row[r].h_prev;
-            KBlocks::add(sum_rows, left, rows, p.w_hh, p.recurrent_size(), block,
+            for (Index r = 0; r < rows; ++r) a[r] = row[r].h_prev;
+            KBlocks::add(sum_rows, a, rows, p.w_hh, p.recurrent_size(), block,
                          [](int g) FUSEDRNN_LAMBDA { return Cell::recurrent_accumulator(g); });
             finish_block(p, row, rows, block, accumulators);
         }
@@ -247,8 +249,8 @@ struct GatedForward {
     }
 
     static void project(const ProjectArgs<T>& p) {
-        if constexpr (narrow<T>) {
-            if (p.rows > 1) return Sliced::project(p);
+        if constexpr (!interleaved<T>) {
+            if (p.rows > 1) return Separate::project(p);
         } else if (KBlocks::worth_it(p.rows, p.input_size)) {
             for (Index block = p.block_begin; block < p.block_end; ++block) project_in_k_blocks(p, block);
             return;
@@ -290,21 +292,21 @@ struct RnnForward {
         }
         Rows<T> a;
         if (!p.input_projected) {
-            const LinearPanel<T> w(p.w_ih, p.input_size, p.hidden_size, block);
+            const PackedColumns<T> w(p.w_ih, p.input_size, p.hidden_size, block);
             for (int r = 0; r < MR; ++r) a.pointer[r] = row[r].x;
-            accumulate<V, MR, NV>(sum, a, w.first + within, p.input_size, w.k_stride, LinearOffset<T>{w.group_stride},
+            accumulate<V, MR, NV>(sum, a, w.first + within, p.input_size, w.k_stride, ColumnOffset<T>{w.group_stride},
                                   SameAccumulator{});
         }
         const Index recurrent = p.recurrent_size();
-        const LinearPanel<T> w(p.w_hh, recurrent, p.hidden_size, block);
-        const LinearOffset<T> offset{w.group_stride};
+        const PackedColumns<T> w(p.w_hh, recurrent, p.hidden_size, block);
+        const ColumnOffset<T> offset{w.group_stride};
         for (int r = 0; r < MR; ++r) a.pointer[r] = row[r].h_prev;
-        bool interleaves = false;
-        if constexpr (MR == 1 && !narrow<T>)
-            if ((interleaves = p.overlapped))
-                interleaved(p).template accumulate_interleaved<NV>(sum, row[0].h_prev, w.first, recurrent, w.k_stride,
-                                                                   offset, SameAccumulator{});
-        if (!interleaves)
+        bool overlaps = false;
+        if constexpr (MR == 1 && interleaved<T>)
+            if ((overlaps = p.overlapped))
+                overlapped_tiles(p).template accumulate_overlapped<NV>(sum, row[0].h_prev, w.first, recurrent,
+                                                                       w.k_stride, offset, SameAccumulator{});
+        if (!overlaps)
             accumulate<V, MR, NV>(sum, a, w.first + within, recurrent, w.k_stride, offset, SameAccumulator{});
 
         alignas(cache_line) T buffer[MR * NV * V::width];
@@ -328,29 +330,31 @@ struct RnnForward {
 
     static Index run(const ForwardSpan<T>& p) {
         const Index taken = walk_forward(p, [&](bool down) FUSEDRNN_LAMBDA {
-            if constexpr (narrow<T>)
-                if (p.rows > 1) return Sliced::step(p, down, finish_block);
+            if constexpr (!interleaved<T>)
+                if (p.rows > 1) return Separate::step(p, down, finish_block);
             for_each_column_tile<T>(p.w_hh, p.recurrent_size(), p.hidden_size, p.block_begin, p.block_end, p.rows == 1,
-                                    down, [&](Index column, Index vectors, const LinearPanel<T>&) FUSEDRNN_LAMBDA {
+                                    down, [&](Index column, Index vectors, const PackedColumns<T>&) FUSEDRNN_LAMBDA {
                                         any_rows(p, column, vectors);
                                     });
         });
-        if constexpr (!narrow<T>)
-            if (p.overlapped && p.completes_overlapped && taken == p.steps) interleaved(p).complete();
+        if constexpr (interleaved<T>)
+            if (p.overlapped && p.completes_overlapped && taken == p.steps) overlapped_tiles(p).complete();
         return taken;
     }
 
     static void any_rows(const ForwardSpan<T>& p, Index column, Index vectors) {
         for_each_row_tile(p.rows, Blocking<T>::max_rows, [&](Index first, Index rows) FUSEDRNN_LAMBDA {
-            with_constant<narrow<T> ? 1 : Blocking<T>::max_rows>(rows, [&](auto r) FUSEDRNN_LAMBDA {
+            with_constant<interleaved<T> ? Blocking<T>::max_rows : 1>(rows, [&](auto r) FUSEDRNN_LAMBDA {
                 with_constant<Blocking<T>::template vectors_of_rows<r.value>>(
                     vectors, [&](auto n) FUSEDRNN_LAMBDA { tile<r.value, n.value>(p, p.row + first, column); });
             });
         });
     }
 
-    using Interleaved = InterleavedTiles<T, InputProducts<T, UnitColumns<T>, 1>>;
-    FUSEDRNN_INLINE static Interleaved interleaved(const ForwardSpan<T>& p) { return Interleaved({p}, *p.overlapped); }
+    using Overlapped = OverlappedTiles<T, InputProducts<T, UnitColumns<T>, 1>>;
+    FUSEDRNN_INLINE static Overlapped overlapped_tiles(const ForwardSpan<T>& p) {
+        return Overlapped({p}, *p.overlapped);
+    }
 
     // The single sum of a unit as a gate.
     struct OneGate {
@@ -358,7 +362,7 @@ struct RnnForward {
         static constexpr int input_accumulator(int) { return 0; }
         static constexpr int recurrent_accumulator(int) { return 0; }
     };
-    using Sliced = SlicedForward<T, OneGate>;
+    using Separate = SeparateForward<T, OneGate>;
 
     static void finish_block(const ForwardSpan<T>& p, const ForwardRow<T>* row, Index rows, Index block,
                              T* accumulators) {
@@ -368,8 +372,8 @@ struct RnnForward {
     }
 
     static void project(const ProjectArgs<T>& p) {
-        if constexpr (narrow<T>)
-            if (p.rows > 1) return Sliced::project(p);
+        if constexpr (!interleaved<T>)
+            if (p.rows > 1) return Separate::project(p);
         // The output rows are padded to whole blocks, so all columns count as true ones.
         for (Index first = 0; first < p.rows; first += reduction_block) {
             T* out[reduction_block];
