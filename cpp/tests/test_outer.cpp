@@ -126,7 +126,8 @@ void test_outer_shapes(Checks& checks) {
     for (Index rows : {block - 1, block, block + 1, 2 * block + 1}) shapes.push_back({rows, 7, 17});
     shapes.push_back({block, fusedrnn::outer_chunk<T> - 1, 3});  // the scratch is full, in uneven tiles
     shapes.push_back({9, fusedrnn::outer_chunk<T> + 14, 33});
-    constexpr Index at_once = fusedrnn::outer_panels * fusedrnn::outer_panel_blocks * fusedrnn::unit_block<T>;
+    constexpr Index at_once =
+        fusedrnn::tuning::outer_panels * fusedrnn::tuning::outer_panel_blocks * fusedrnn::unit_block<T>;
     for (Index columns : {at_once - 1, at_once, at_once + 1, 2 * at_once}) shapes.push_back({9, 7, columns});
     for (const OuterShape& shape : shapes)
         for (Numbers numbers : both_numbers) {

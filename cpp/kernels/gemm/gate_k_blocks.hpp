@@ -11,12 +11,13 @@ namespace {
 template <class T, int Gates>
 struct GateKBlocks {
     using V = Vec<T>;
-    static constexpr Index max_rows = 8 * Blocking<T>::max_rows;  // whose sums share the cache with the k-block
+    static constexpr Index max_rows =
+        tuning::k_block_tiles * Blocking<T>::max_rows;  // whose sums share the cache with the k-block
     static constexpr Index k_stride = Gates * unit_block<T>;
     static constexpr Index k_block = l2_bytes / (k_stride * static_cast<Index>(sizeof(T)));
 
     FUSEDRNN_INLINE static bool worth_it(Index rows, Index depth) {
-        return rows > Blocking<T>::max_rows && depth > 2 * k_block;
+        return rows > Blocking<T>::max_rows && depth > tuning::min_k_blocks * k_block;
     }
 
     // sum_rows[r][accumulator_of(gate)][unit of the block] += rows[r] * packed gates of the block.
@@ -26,10 +27,10 @@ struct GateKBlocks {
         static_assert(interleaved<T>);
         const T* gates = packed + block * depth * k_stride;
         for (Index k = 0; k < depth; k += k_block) {
-            const Index now = depth - k < k_block ? depth - k : k_block;
+            const Index terms = depth - k < k_block ? depth - k : k_block;
             for_each_row_tile(count, Blocking<T>::max_rows, [&](Index first, Index height) FUSEDRNN_LAMBDA {
                 with_constant<Blocking<T>::max_rows>(height, [&](auto n) FUSEDRNN_LAMBDA {
-                    tile<n.value>(sum_rows + first, rows + first, gates, k, now, accumulator_of);
+                    tile<n.value>(sum_rows + first, rows + first, gates, k, terms, accumulator_of);
                 });
             });
         }

@@ -45,7 +45,7 @@ template <class T, class Visit>
 FUSEDRNN_INLINE void for_each_gate_tile(Index rows, Index hidden, Index block_begin, Index block_end, bool down,
                                         Visit visit) {
     using V = Vec<T>;
-    constexpr int wide = 2;  // so that what is left over is one vector
+    constexpr int wide = tuning::single_row_units;
     const Index end_of_units = ceil_div(hidden, V::width);
     Index end = block_end * vectors_per_block<T>;
     if (end > end_of_units) end = end_of_units;

@@ -167,15 +167,12 @@ struct Linear {
                 const Index k_block = p.by_chains                      ? gradient_chain
                                       : p.rows > Blocking<T>::max_rows ? depth_of_k_block<T>(p.depth, b.k_stride)
                                                                        : p.depth;
-                Index k = 0;
-                do {
-                    const Index depth = p.depth - k < k_block ? p.depth - k : k_block;
+                for_each_k_block(p.depth, k_block, [&](Index k, Index terms) FUSEDRNN_LAMBDA {
                     for_each_row_tile(p.rows, Blocking<T>::max_rows, [&](Index first, Index rows) FUSEDRNN_LAMBDA {
-                        tile(p, first, rows, column, vectors, k, depth, b);
+                        tile(p, first, rows, column, vectors, k, terms, b);
                     });
-                    k += depth;
-                    b.first += depth * b.k_stride;
-                } while (k < p.depth);
+                    b.first += terms * b.k_stride;
+                });
             });
     }
 
@@ -199,12 +196,9 @@ struct Linear {
     static void by_micro_panels(const LinearArgs<T>& p) {
         const Index k_block = p.by_chains ? gradient_chain : p.depth;
         for_each_row_tile(p.rows, MicroPanels<T>::max_rows, [&](Index first, Index rows) FUSEDRNN_LAMBDA {
-            Index k = 0;
-            do {
-                const Index depth = p.depth - k < k_block ? p.depth - k : k_block;
-                partial_sum_by_micro_panels(p, first, rows, k, depth);
-                k += depth;
-            } while (k < p.depth);
+            for_each_k_block(p.depth, k_block, [&](Index k, Index terms) FUSEDRNN_LAMBDA {
+                partial_sum_by_micro_panels(p, first, rows, k, terms);
+            });
         });
     }
 

@@ -16,21 +16,22 @@ template <class T>
 struct MicroPanels {
     using V = Vec<T>;
     static constexpr Index line = unit_block<T>;
-    static constexpr Index tile_vectors = vectors_per_block<T> < 4 ? vectors_per_block<T> : 4;  // of one micro-panel
-    static constexpr Index max_rows = 48;   // whose sums share the L1 cache with the k-block
-    static constexpr Index k_block = 512;   // k: 32 KB of a micro-panel
-    static constexpr Index max_panels = 2;  // micro-panels that a tile takes at once
-    static constexpr int rows_of_k = 2;     // from one prefetch to the next: a line, where there are two tiles of rows
+    static constexpr Index tile_vectors =
+        vectors_per_block<T> < tuning::micro_panel_vectors ? vectors_per_block<T> : tuning::micro_panel_vectors;
+    static constexpr Index max_rows = tuning::micro_panel_rows;
+    static constexpr Index k_block = tuning::micro_panel_k_block;
+    static constexpr Index max_panels = tuning::micro_panels_at_once;
+    static constexpr int rows_of_k = tuning::k_per_prefetch;
     static constexpr Index width = max_panels * line;
     static_assert(k_block >= gradient_chain);
 
     // Whether a walk through weights of so many elements gains by prefetching the next k-block. One tile of rows reads
     // them in order, which the hardware prefetcher follows. With more tiles, weights in the L2 cache or in a near part
     // of the L3 cache arrive in time anyway, and a prefetched k-block only takes the room of the one in use. The more
-    // tiles there are, the fewer are the prefetches of each. (Measured on Zen 3.)
+    // tiles there are, the fewer are the prefetches of each.
     FUSEDRNN_INLINE static bool worth_prefetching(Index rows, Index elements) {
         const Index tiles = ceil_div(rows, Blocking<T>::max_rows), bytes = elements * static_cast<Index>(sizeof(T));
-        return tiles > 1 && bytes >= (tiles == 2 ? Index{4} << 20 : Index{2} << 20);
+        return tiles > 1 && bytes >= (tiles == 2 ? tuning::prefetch_bytes_of_two_tiles : tuning::prefetch_bytes);
     }
 
     // Edge: the last micro-panel of a matrix holds no more columns than half a line. Only that half is computed.
@@ -104,14 +105,14 @@ private:
                          const TilePrefetch& prefetch) {
         bool begun = false;
         for (const Product& product : products)
-            for (Index k = 0; k < product.depth; k += k_block) {
-                const Index now = product.depth - k < k_block ? product.depth - k : k_block;
+            for (Index k = 0, end; k < product.depth; k = end) {
+                end = end_of_k_block(k, product.depth, k_block);
                 const T* a[max_rows];
                 for (Index r = 0; r < rows; ++r) a[r] = product.a[r] + k;
                 const T* panel = product.panel + k * line;
-                const bool last = k + now >= product.depth || !product.prefetched;
+                const bool last = end == product.depth || !product.prefetched;
                 const Product one[] = {
-                    {a, panel, now, product.panel_stride, last ? product.prefetched : panel + now * line}};
+                    {a, panel, end - k, product.panel_stride, last ? product.prefetched : product.panel + end * line}};
                 if (begun)
                     tiles(rows, extent, one, sums, NoTilePrefetch{});
                 else

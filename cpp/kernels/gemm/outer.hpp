@@ -17,7 +17,7 @@ struct Outer {
     static constexpr Index padded_row = ceil_div(max_rows, V::width) * V::width;  // of a tile
     static_assert(padded_row <= unit_block<T>);
     static constexpr Index padded_sums = ceil_div(outer_chunk<T>, max_rows) * padded_row;
-    static constexpr Index panel_columns = outer_panel_blocks * unit_block<T>;
+    static constexpr Index panel_columns = tuning::outer_panel_blocks * unit_block<T>;
     static constexpr Index panel_size = reduction_block * panel_columns;
     static constexpr Index right_k_stride = interleaved<T> ? panel_columns : unit_block<T>;
 
@@ -71,7 +71,7 @@ struct Outer {
     // a cache line of `a` feeds up to three tiles, and rows a power of two apart must not push each other out. What
     // passes by is summed: sums[tile][row] += a[k][row of the tile], k in order; padded as the tiles' rows are written.
     static void pack_left(const T* const* a, Index column, Index depth, Index count, T* out, T* sums) {
-        constexpr Index rows_at_once = 8;
+        constexpr Index rows_at_once = tuning::outer_rows_packed_at_once;
         for (Index k = 0; k < depth; k += rows_at_once) {
             const Index now = depth - k < rows_at_once ? depth - k : rows_at_once;
             T *tile = out, *sum = sums;
@@ -133,7 +133,7 @@ struct Outer {
 
     static void block(const OuterArgs<T>& p, Index k, Index depth) {
         T* packed = align(p.scratch);
-        Panel panels[outer_panels];
+        Panel panels[tuning::outer_panels];
         Index count = 0;
         bool with_sums = true;
         for (int i = 0; i < p.right_count; ++i)
@@ -141,7 +141,7 @@ struct Outer {
                 const Index left = p.right[i].columns - n;
                 panels[count] = {i, n, left < panel_columns ? left : panel_columns, p.right[i].columns};
                 pack_right(p.right[i].b + k, n, panels[count].lanes, depth, packed + count * panel_size);
-                if (++count < outer_panels) continue;
+                if (++count < tuning::outer_panels) continue;
                 times_panels(p, k, depth, panels, count, with_sums);
                 count = 0;
                 with_sums = false;

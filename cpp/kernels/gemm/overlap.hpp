@@ -70,9 +70,7 @@ struct InputGradients {
     FUSEDRNN_INLINE Index begin() const { return p.block_begin; }
     FUSEDRNN_INLINE Index end() const { return p.block_end; }
     FUSEDRNN_INLINE Index depth() const { return p.depth; }
-    FUSEDRNN_INLINE Index end_of_chain(Index begin) const {
-        return p.depth - begin < gradient_chain ? p.depth : begin + gradient_chain;
-    }
+    FUSEDRNN_INLINE Index end_of_chain(Index begin) const { return end_of_k_block(begin, p.depth, gradient_chain); }
     FUSEDRNN_INLINE ColumnWeights<T> weights(Index column) const {
         return ColumnWeights<T>(PackedColumns<T>(p.panel, p.depth, p.columns, column));
     }
@@ -91,8 +89,8 @@ template <class T, class Product>
 class OverlappedTiles {
     using V = Vec<T>;
     static_assert(interleaved<T>);
-    static constexpr int rows = OverlappedProduct<T>::rows, half = rows / 2, vectors = 2;
-    static constexpr Index recurrent_rows = 2;  // of W_hh, to one row of W_ih
+    static constexpr int rows = OverlappedProduct<T>::rows, half = rows / 2, vectors = tuning::overlapped_vectors;
+    static constexpr Index recurrent_rows = tuning::recurrent_rows_per_row;  // of W_hh, to one row of W_ih
 
 public:
     FUSEDRNN_INLINE OverlappedTiles(const Product& product, OverlappedProduct<T>& work)

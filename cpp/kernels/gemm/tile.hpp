@@ -6,13 +6,12 @@
 #pragma once
 
 #include "kernel_table.hpp"
-#include "simd/registers.hpp"
 #include "simd/simd.hpp"
+#include "simd/target.hpp"
+#include "tuning.hpp"
 
 namespace fusedrnn::FUSEDRNN_ISA {
 namespace {
-
-#define FUSEDRNN_LAMBDA __attribute__((always_inline))
 
 template <class T>
 inline constexpr int vectors_per_block = static_cast<int>(unit_block<T> / Vec<T>::width);
@@ -23,21 +22,22 @@ inline constexpr int vectors_per_block = static_cast<int>(unit_block<T> / Vec<T>
 template <class T>
 inline constexpr bool interleaved = vectors_per_block<T> == 1;
 
-// Register blocks: rows times vectors of running sums that fill the register file, leaving room for the
-// vectors of weights. 6 rows take 4 vectors of 32 registers, or the 2 vectors of AVX2's cache line of 16 registers.
+// Register blocks: rows times vectors of running sums that fill the register file, leaving room for the vectors of
+// weights.
 template <class T>
 struct Blocking {
-    static constexpr int max_rows = FUSEDRNN_VECTOR_REGISTERS == 32 || vectors_per_block<T> == 2 ? 6 : 3;
-    static constexpr int enough_rows = interleaved<T> ? 2 : (2 * max_rows + 2) / 3;
-    static constexpr int columns_while_waiting = interleaved<T> ? 32 : 16;
-    static constexpr int linear_vectors = 4;
-    static constexpr int single_row_vectors = 8;  // one row alone needs 8 sums in flight to hide the latency of fma
+    static constexpr bool fits_all_rows = FUSEDRNN_VECTOR_REGISTERS == 32 || vectors_per_block<T> == 2;
+    static constexpr int max_rows = fits_all_rows ? tuning::tile_rows : tuning::tile_rows_of_few_registers;
+    static constexpr int enough_rows = interleaved<T> ? tuning::enough_rows_interleaved : (2 * max_rows + 2) / 3;
+    static constexpr int columns_while_waiting =
+        interleaved<T> ? tuning::columns_while_waiting_interleaved : tuning::columns_while_waiting_separate;
+    static constexpr int linear_vectors = tuning::tile_vectors;
+    static constexpr int single_row_vectors = tuning::single_row_vectors;
     template <int MR>
     static constexpr int vectors_of_rows = MR == 1 ? single_row_vectors : linear_vectors;
 };
 
-// Up to this many rows hide the latency of fma only with two micro-panels at once.
-inline constexpr int few_rows = 3;
+using tuning::few_rows;
 
 // Sums and one k of the weights leave no register over.
 template <int MR, int NV>
@@ -46,7 +46,7 @@ inline constexpr bool fills_registers = (MR + 1) * NV >= FUSEDRNN_VECTOR_REGISTE
 // Rows of a where they lie: one pointer each, k contiguous.
 template <class T>
 struct Rows {
-    const T* pointer[6];
+    const T* pointer[tuning::tile_rows];
     FUSEDRNN_INLINE T operator()(int row, Index k) const { return pointer[row][k]; }
 };
 
@@ -108,6 +108,22 @@ struct SameAccumulator {
 template <class Visit>
 FUSEDRNN_INLINE void for_each_serpentine(Index count, bool down, Visit visit) {
     for (Index i = 0; i < count; ++i) visit(down ? count - 1 - i : i);
+}
+
+// Where the k-block that begins at k ends: blocks of at most `block` of `depth` terms.
+FUSEDRNN_INLINE constexpr Index end_of_k_block(Index k, Index depth, Index block) {
+    return depth - k < block ? depth : k + block;
+}
+
+// Calls visit(k, terms) for one k-block after the other; once, without terms, if there are none.
+template <class Visit>
+FUSEDRNN_INLINE void for_each_k_block(Index depth, Index block, Visit visit) {
+    Index k = 0;
+    do {
+        const Index end = end_of_k_block(k, depth, block);
+        visit(k, end - k);
+        k = end;
+    } while (k < depth);
 }
 
 // A tile's size as a type, so that a visitor can be handed it.
