@@ -1,6 +1,7 @@
 // One ISA's kernels. Compiled once per entry of cmake/IsaTable.cmake, each time with that ISA's flags and FUSEDRNN_ISA
 // as its namespace; the table at the end is the only symbol that leaves the object.
 #include "ceilings.hpp"
+#include "cells/list.hpp"
 #include "denormals.hpp"
 #include "fingerprint.hpp"
 #include "gemm/linear.hpp"
@@ -44,25 +45,16 @@ void evaluate(MathFunction function, const T* x, T* y, Index n) {
     }
 }
 
-template <class T>
-constexpr Kernels<T> make_kernels() {
-    // The lists below are in the order of the kinds.
-    static_assert(Rnn<T>::kind == CellKind{0} && Lstm<T>::kind == CellKind{1} && Gru<T>::kind == CellKind{2} &&
-                  cell_kind_count == 3);
+template <class T, template <class> class... CellOf>
+constexpr Kernels<T> make_kernels(CellList<CellOf...>) {
     return {
         Blocking<T>::max_rows,
         Blocking<T>::enough_rows,
         Blocking<T>::columns_while_waiting,
         interleaved<T>,
-        {with_denormals_flushed<RnnForward<T>::run, ForwardSpan<T>>,
-         with_denormals_flushed<GatedForward<T, Lstm>::run, ForwardSpan<T>>,
-         with_denormals_flushed<GatedForward<T, Gru>::run, ForwardSpan<T>>},
-        {with_denormals_flushed<RnnForward<T>::project, ProjectArgs<T>>,
-         with_denormals_flushed<GatedForward<T, Lstm>::project, ProjectArgs<T>>,
-         with_denormals_flushed<GatedForward<T, Gru>::project, ProjectArgs<T>>},
-        {with_denormals_flushed<Backward<T, Rnn>::run, BackwardSpan<T>>,
-         with_denormals_flushed<Backward<T, Lstm>::run, BackwardSpan<T>>,
-         with_denormals_flushed<Backward<T, Gru>::run, BackwardSpan<T>>},
+        {with_denormals_flushed<Forward<T, CellOf>::run, ForwardSpan<T>>...},
+        {with_denormals_flushed<Forward<T, CellOf>::project, ProjectArgs<T>>...},
+        {with_denormals_flushed<Backward<T, CellOf>::run, BackwardSpan<T>>...},
         with_denormals_flushed<Linear<T>::run, LinearArgs<T>>,
         with_denormals_flushed<Outer<T>::run, OuterArgs<T>>,
         pack_micro_panel<T>,
@@ -81,8 +73,8 @@ constinit const KernelTable kernels = {
     interleaved<float>,
     FUSEDRNN_HAS_FMA,
     fingerprint,
-    make_kernels<float>(),
-    make_kernels<double>(),
+    make_kernels<float>(Cells{}),
+    make_kernels<double>(Cells{}),
 };
 
 }  // namespace fusedrnn::FUSEDRNN_ISA

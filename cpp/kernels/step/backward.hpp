@@ -2,9 +2,6 @@
 // gradient follows while the tile is in the L1 cache.
 #pragma once
 
-#include "cells/gru.hpp"
-#include "cells/lstm.hpp"
-#include "cells/rnn.hpp"
 #include "gemm/linear.hpp"
 #include "gemm/overlap.hpp"
 
@@ -32,7 +29,7 @@ struct Backward {
 
     // The rows' products with the columns of blocks [block_begin, block_end) of a packed matrix, handed to
     // finish(row, column, vectors, sums) tile by tile; a_of(row) is what a row is multiplied with. depth 0: all sums
-    // are zero.
+    // are zero. A sum of more than gradient_chain terms is made of partial sums, added in order.
     template <class AOf, class Finish>
     FUSEDRNN_INLINE static void product(const BackwardSpan<T>& p, const T* packed, Index packed_depth, Index depth,
                                         Index columns, Index block_begin, Index block_end, bool down, AOf a_of,
@@ -45,29 +42,26 @@ struct Backward {
         for_each_column_tile<T>(
             packed, packed_depth, columns, block_begin, block_end, p.rows == 1, down,
             [&](Index column, Index vectors, PackedColumns<T> b) FUSEDRNN_LAMBDA {
-                Index k = 0;
-                do {  // chain after chain (gradient_chain), their sums added in order
-                    const Index now = depth - k < gradient_chain ? depth - k : gradient_chain;
-                    const bool last = k + now >= depth;
+                for_each_k_block(depth, gradient_chain, [&](Index k, Index terms) FUSEDRNN_LAMBDA {
+                    const bool last = k + terms >= depth;
                     for_each_row_tile(p.rows, Blocking<T>::max_rows, [&](Index first, Index rows) FUSEDRNN_LAMBDA {
                         alignas(cache_line) T buffer[Blocking<T>::max_rows * tile_width];
                         Rows<T> a = {};
                         for (Index r = 0; r < rows; ++r) a.pointer[r] = a_of(p.row[first + r]) + k;
                         T* sums = p.scratch + first * tile_width;
                         if (prefetches && k == 0)
-                            multiply_and_prefetch(rows, vectors, a, b, now, sums, [&](Index i) FUSEDRNN_LAMBDA {
+                            multiply_and_prefetch(rows, vectors, a, b, terms, sums, [&](Index i) FUSEDRNN_LAMBDA {
                                 prefetch_for_cell(p, p.row[first + i / vectors], column + i % vectors * V::width);
                             });
                         else
-                            multiply(p, rows, vectors, a, b, now, k ? buffer : sums);
+                            multiply(p, rows, vectors, a, b, terms, k ? buffer : sums);
                         if (k) add_tile(buffer, rows, vectors, sums);
                         if (last)
                             for (Index r = 0; r < rows; ++r)
                                 finish(p.row[first + r], column, vectors, sums + r * tile_width);
                     });
-                    k += now;
-                    b.first += now * b.k_stride;
-                } while (k < depth);
+                    b.first += terms * b.k_stride;
+                });
             });
     }
 
@@ -84,19 +78,18 @@ struct Backward {
 
     // Whether to prefetch the lines that the cell will read and write. Those of many rows are more streams than the
     // hardware prefetcher follows. If a step has few of them, or the product is soon done, prefetching costs more than
-    // it saves (measured).
+    // it saves.
     FUSEDRNN_INLINE static bool worth_prefetching_for_cell(const BackwardSpan<T>& p, Index depth) {
-        constexpr Index min_rows = 16, min_bytes = 16 << 10, min_depth = 512;
-        return p.rows >= min_rows && depth >= min_depth &&
-               p.rows * p.hidden_size * static_cast<Index>(sizeof(T)) >= min_bytes;
+        return p.rows >= tuning::cell_prefetch_rows && depth >= tuning::cell_prefetch_depth &&
+               p.rows * p.hidden_size * static_cast<Index>(sizeof(T)) >= tuning::cell_prefetch_bytes;
     }
 
     // A tile's sums. prefetch(i) is called for each vector of each row, a part of them before each k-block of the
-    // product: all at once would fill the queue of misses.
+    // product.
     template <class Prefetch>
     FUSEDRNN_INLINE static void multiply_and_prefetch(Index rows, Index vectors, Rows<T> a, PackedColumns<T> b,
                                                       Index depth, T* out, Prefetch prefetch) {
-        constexpr Index k_blocks = 4;
+        constexpr Index k_blocks = tuning::cell_prefetch_parts;
         const auto tile = LinearTile<T>::choose(rows, vectors);
         Index k = 0, prefetched = 0;
         for (Index k_block = 1; k_block <= k_blocks; ++k_block) {
@@ -152,24 +145,21 @@ struct Backward {
             const typename M::Extent extent = {panels, M::is_edge(lanes)};
             for_each_row_tile(p.rows, M::max_rows, [&](Index first, Index rows) FUSEDRNN_LAMBDA {
                 alignas(cache_line) T sums[M::max_rows * tile_width], chain[M::max_rows * tile_width];
-                Index k = 0;
-                do {  // chain after chain (gradient_chain), their sums added in order
-                    const Index now = depth - k < gradient_chain ? depth - k : gradient_chain;
+                for_each_k_block(depth, gradient_chain, [&](Index k, Index terms) FUSEDRNN_LAMBDA {
                     const T* a[M::max_rows];
                     for (Index r = 0; r < rows; ++r) a[r] = a_of(p.row[first + r]) + k;
                     const T* panel = packed + block * stride + k * M::line;
-                    const T* prefetched = prefetches ? panel + now * M::line : nullptr;
+                    const T* prefetched = prefetches ? panel + terms * M::line : nullptr;
                     if (k == 0)
-                        M::multiply_from_zero(rows, extent, {{a, panel, now, stride, prefetched}}, sums, tile_width,
+                        M::multiply_from_zero(rows, extent, {{a, panel, terms, stride, prefetched}}, sums, tile_width,
                                               [&](Index from, Index count) FUSEDRNN_LAMBDA {
                                                   for (Index r = 0; r < count; ++r)
                                                       prefetch_for_cell(p, p.row[first + from + r], column);
                                               });
                     else
-                        M::multiply_from_zero(rows, extent, {{a, panel, now, stride, prefetched}}, chain, tile_width);
+                        M::multiply_from_zero(rows, extent, {{a, panel, terms, stride, prefetched}}, chain, tile_width);
                     if (k) add_tile(chain, rows, ceil_div(lanes, V::width), sums);
-                    k += now;
-                } while (k < depth);
+                });
                 for (Index r = 0; r < rows; ++r)
                     finish(p.row[first + r], column, ceil_div(lanes, V::width), sums + r * tile_width);
             });
