@@ -29,7 +29,8 @@ template <class T>
 struct Kernels {
     Index tile_rows;    // rows of a full register tile
     Index enough_rows;  // with fewer a tile waits for loads
-    // So many columns of x one row's step multiplies while it waits for the activations of the step before.
+    // So many columns of x cost one row's step nothing: it multiplies them while it waits for the activations of the
+    // step before.
     Index columns_while_waiting;
     bool overlaps_products;  // ForwardSpan::overlapped, BackwardSpan::overlapped
     // The steps taken, which are all but where the barrier ended the span.

@@ -9,7 +9,7 @@
 namespace fusedrnn {
 namespace {
 
-// What it takes to pack an element, in nanoseconds: about the time of reading and writing it in a far cache.
+// The time to pack an element, in nanoseconds: about that of reading and writing it in a far cache.
 constexpr Index time_of_element = 1;
 
 // Visits [0, items) on as many threads as the amount of work is worth.
@@ -69,7 +69,7 @@ void Packer<T>::for_each_micro_panel(Index columns, Index depth, Buffer<T>& out,
     const Index block = unit_block<T>, panels = ceil_div(columns, block);
     T* to = out.reserve(panels * block * depth);
     for_each_item(panels, columns * depth, [&](Index panel) {
-        const MicroPanelPlace place = micro_panel_place<T>(panel, panels, depth, interleaved_ ? linear_group : 1);
+        const MicroPanelPlace place = micro_panel_place<T>(panel, panels, depth, interleaved_ ? max_interleaved : 1);
         visit(panel * block, std::min(columns - panel * block, block), to + place.offset, place.k_stride);
     });
 }

@@ -53,7 +53,7 @@ struct Vec<Dual> {
 
 using DualVec = Vec<Dual>;
 
-// What no cell's forward needs today is there all the same.
+// All operations of a vector are here, also those that no forward needs today.
 DualVec of(double value, double slope) { return {Dual(value, slope)}; }
 
 DualVec operator+(DualVec a, DualVec b) { return of(a.v.value + b.v.value, a.v.slope + b.v.slope); }
@@ -117,7 +117,7 @@ struct Step {
     double dh, dc;
 };
 
-// What backward must say about it.
+// The gradients that backward must give for it.
 struct Gradients {
     double sum[max_accumulators], h_prev, c_prev;
 };
@@ -257,7 +257,7 @@ void test_cell(Checks& checks, Index hidden, Nonlinearity nonlinearity) {
     }
 }
 
-// Where the activation has a corner, backward takes the slope from the left, as the reference does.
+// At a corner of the activation backward takes the slope from the left, as the reference does.
 template <class T>
 void test_corner(Checks& checks) {
     using V = isa::Vec<T>;

@@ -1,5 +1,5 @@
-// Weight gradients' products of one ISA: sums over many rows, block by block, against loops that add one term at a
-// time. All operands end at a page without access rights, and the scratch starts out as NaN.
+// The products of weight gradients of one ISA: sums over many rows, block by block, against loops that add one term at
+// a time. All operands end at a page without access rights, and the scratch starts out as NaN.
 
 #include <algorithm>
 #include <vector>
@@ -13,8 +13,8 @@ namespace {
 namespace isa = fusedrnn::FUSEDRNN_ISA;
 using namespace fusedrnn_test;
 
-// What `was` becomes when the rows' products are added as kernel_table.hpp says: chains of a block of rows that start
-// at zero, added to it from the last block to the first.
+// The sum of `was` and the rows' products as args/reduce.hpp says: chains of a block of rows that start at zero, added
+// to it from the last block to the first.
 template <class T, class A, class B>
 T expected_block_sums(Numbers numbers, T was, Index rows, A a, B b) {
     constexpr Index block = fusedrnn::reduction_block;

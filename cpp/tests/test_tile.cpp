@@ -22,7 +22,7 @@ using namespace fusedrnn_test;
 
 // ---- accumulate: every tile size, rows by pointer and packed -----------------------------------------------------
 
-// What one tile is given, and its sums afterwards: all that depends on the tile's size as a type is the call itself.
+// The operands of one tile, and its sums afterwards. Only the call itself depends on the tile's size as a type.
 template <class T>
 struct TileProblem {
     int rows, vectors;
@@ -121,7 +121,7 @@ void test_row_tiles(Checks& checks) {
 template <class T>
 Guarded<T> packed_matrix(const Guarded<T>& matrix, Index depth, Index columns) {
     constexpr Index block = fusedrnn::unit_block<T>,
-                    group_width = isa::interleaved<T> ? fusedrnn::linear_group * block : block;
+                    group_width = isa::interleaved<T> ? fusedrnn::max_interleaved * block : block;
     const Index padded = fusedrnn::padded_units<T>(columns);
     Guarded<T> packed(padded * depth);
     Index at = 0;
@@ -139,7 +139,7 @@ struct LinearShape {
     Index rows, depth, columns;
 };
 
-// What one element of out must be.
+// The value that one element of out must have.
 template <class T, class A, class B>
 T expected_product(const fusedrnn::LinearArgs<T>& args, Numbers numbers, T was, T start, A a, B b) {
     if (!args.by_chains) return expected_sum(numbers, start, args.depth, a, b);
@@ -214,7 +214,7 @@ void test_linear_shapes(Checks& checks) {
     for (Index rows : {1, 2, 3, 4, 5, 6, 7, 13})
         for (Index columns : {1, 15, 16, 17, 31, 65, 97}) shapes.push_back({rows, 9, columns});
     // More than one group of blocks, the last one narrower.
-    for (Index rows : {1, 7}) shapes.push_back({rows, 33, (fusedrnn::linear_group + 2) * block + 3});
+    for (Index rows : {1, 7}) shapes.push_back({rows, 33, (fusedrnn::max_interleaved + 2) * block + 3});
     for (const LinearShape& shape : shapes)
         for (Numbers numbers : both_numbers)
             for (Begin begin : {Begin::zero, Begin::start, Begin::chains, Begin::chains_on_out}) {
@@ -223,10 +223,10 @@ void test_linear_shapes(Checks& checks) {
                 if (blocks > 2) test_linear<T>(checks, shape, numbers, begin, 1, blocks - 1);
             }
     // Deep enough to be walked in k-blocks: the chain goes on where the k-block before left it.
-    const LinearShape deep = {7, 2500, fusedrnn::linear_group * block};
+    const LinearShape deep = {7, 2500, fusedrnn::max_interleaved * block};
     for (Numbers numbers : both_numbers)
         for (Begin begin : {Begin::zero, Begin::start, Begin::chains, Begin::chains_on_out})
-            test_linear<T>(checks, deep, numbers, begin, 0, fusedrnn::linear_group);
+            test_linear<T>(checks, deep, numbers, begin, 0, fusedrnn::max_interleaved);
 }
 
 // ---- packed gates ------------------------------------------------------------------------------------------------

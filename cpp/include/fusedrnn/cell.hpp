@@ -77,14 +77,14 @@ struct GradientRuns {
             if (dgate >= run[i].dgate && dgate < run[i].dgate + run[i].count) return run[i].gate + dgate - run[i].dgate;
         return -1;
     }
-    // Whether gate gradients dgate - 1 and dgate belong to neighbouring gates, or both to none.
+    // True if gate gradients dgate - 1 and dgate belong to neighbouring gates, or both to none.
     constexpr bool goes_on_at(int dgate) const {
         const int before = gate_of(dgate - 1);
         return gate_of(dgate) == (before < 0 ? before : before + 1);
     }
 };
 
-// How the gate gradients map to the rows of W_hh (`recurrent`) or W_ih.
+// The map from gate gradients to the rows of W_hh (`recurrent`) or W_ih.
 constexpr GradientRuns gradient_runs(CellKind kind, bool recurrent) {
     const CellTraits& traits = cell_traits(kind);
     if (kind == CellKind::gru && !recurrent) return {{{0, 2, 1}, {1, 0, 2}}, 2};

@@ -28,9 +28,10 @@ inline constexpr Index unit_block = cache_line / static_cast<Index>(sizeof(T));
 inline constexpr Index reduction_block = 512;  // rows (time x batch) in one chain of a weight gradient
 inline constexpr Index gradient_chain = 512;   // gate gradients in one chain of dh and dx: all gates' would lose digits
 
-inline constexpr Index linear_group = tuning::interleaved_panels;
+inline constexpr Index max_interleaved = tuning::interleaved_panels;
 template <class T>
-inline constexpr Index linear_tile_columns = 2 * linear_group * unit_block<T>;  // of a packed matrix in a tile, at most
+inline constexpr Index linear_tile_columns =
+    2 * max_interleaved * unit_block<T>;  // of a packed matrix in a tile, at most
 
 [[gnu::always_inline]] constexpr Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
 template <class T>

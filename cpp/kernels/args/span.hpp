@@ -1,4 +1,4 @@
-// What forward and backward spans share.
+// Shared by forward and backward spans.
 //
 // A *span* is a run of time steps in which the set of active rows does not change and no row's carried state is
 // replaced; the kernels walk a whole span. Row structs describe a row at the span's first step. The kernel advances

@@ -26,7 +26,7 @@ struct GateKBlocks {
                     AccumulatorOf accumulator_of) {
         static_assert(interleaved<T>);
         const T* gates = packed + block * depth * k_stride;
-        for (Index k = 0; k < depth; k += k_block) {
+        for (Index k = 0; k < depth; k += k_block) {  // through for_each_k_block GCC 12 spills nine sums more
             const Index terms = depth - k < k_block ? depth - k : k_block;
             for_each_row_tile(count, Blocking<T>::max_rows, [&](Index first, Index height) FUSEDRNN_LAMBDA {
                 with_constant<Blocking<T>::max_rows>(height, [&](auto n) FUSEDRNN_LAMBDA {

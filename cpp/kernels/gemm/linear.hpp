@@ -10,9 +10,9 @@ namespace {
 
 // Micro-panels that are interleaved in a packed matrix.
 template <class T>
-inline constexpr Index panels_together = interleaved<T> ? linear_group : 1;
+inline constexpr Index panels_together = interleaved<T> ? max_interleaved : 1;
 
-// Where the columns of unit block `block` start in a packed matrix, and how far apart its rows are.
+// The place of the columns of a unit block in a packed matrix, and how far apart its rows are.
 template <class T>
 struct PackedColumns {
     const T* first;  // k = 0 of this block
@@ -127,14 +127,14 @@ FUSEDRNN_INLINE void for_each_column_tile(const T* packed, Index depth, Index co
         const Index whole_blocks = columns / unit_block<T>;
         // Groups from `first` on that one row takes at once.
         const auto is_wide = [&](Index first) FUSEDRNN_LAMBDA {
-            return single_row && first >= block_begin && first % linear_group == 0 && first + wide <= whole_blocks &&
+            return single_row && first >= block_begin && first % max_interleaved == 0 && first + wide <= whole_blocks &&
                    first + wide <= block_end;
         };
         while (block_begin < block_end) {
-            Index first = down ? (block_end - 1) / linear_group * linear_group : block_begin;
-            if (down && first + linear_group == block_end && is_wide(block_end - wide)) first = block_end - wide;
+            Index first = down ? (block_end - 1) / max_interleaved * max_interleaved : block_begin;
+            if (down && first + max_interleaved == block_end && is_wide(block_end - wide)) first = block_end - wide;
             if (first < block_begin) first = block_begin;
-            const Index end_of_group = (first / linear_group + 1) * linear_group;
+            const Index end_of_group = (first / max_interleaved + 1) * max_interleaved;
             const Index end = is_wide(first) ? first + wide : end_of_group < block_end ? end_of_group : block_end;
             visit(first * unit_block<T>, end - first, PackedColumns<T>(packed, depth, columns, first));
             (down ? block_end : block_begin) = down ? first : end;

@@ -25,7 +25,7 @@ struct MicroPanels {
     static constexpr Index width = max_panels * line;
     static_assert(k_block >= gradient_chain);
 
-    // Whether a walk through weights of so many elements gains by prefetching the next k-block. One tile of rows reads
+    // True if a walk through weights of so many elements gains by prefetching the next k-block. One tile of rows reads
     // them in order, which the hardware prefetcher follows. With more tiles, weights in the L2 cache or in a near part
     // of the L3 cache arrive in time anyway, and a prefetched k-block only takes the room of the one in use. The more
     // tiles there are, the fewer are the prefetches of each.

@@ -1,6 +1,7 @@
 // Weight gradients: out[m][n] += sum over rows of a[row][m] * b[row][n]. The rows are many (time x batch), so both
 // operands are packed and each sum is a chain over one reduction block, the blocks being added last to first. Of a
-// block, b is packed once; a in chunks small enough to be written and read in the L2 cache while b's panels pass by.
+// block, b is packed once; a in chunks small enough to be written and read in the L2 cache while the panels of b pass
+// by. A panel is up to four micro-panels.
 #pragma once
 
 #include "gemm/micro_panels.hpp"
@@ -67,9 +68,9 @@ struct Outer {
     // From a tile's packed rows to the next tile's: the last row is written in whole vectors too.
     FUSEDRNN_INLINE static Index packed_size(Index rows, Index depth) { return rows * depth + unit_block<T>; }
 
-    // `depth` rows of a, columns [column, column + count), as tiles [tile][k][rows of the tile]. A few rows at a time:
-    // a cache line of `a` feeds up to three tiles, and rows a power of two apart must not push each other out. What
-    // passes by is summed: sums[tile][row] += a[k][row of the tile], k in order; padded as the tiles' rows are written.
+    // Packs `depth` rows of a, columns [column, column + count), as tiles [tile][k][rows of the tile], a few rows at a
+    // time. The numbers are summed on the way: sums[tile][row] += a[k][row of the tile], k in order; padded as the
+    // tiles' rows are written.
     static void pack_left(const T* const* a, Index column, Index depth, Index count, T* out, T* sums) {
         constexpr Index rows_at_once = tuning::outer_rows_packed_at_once;
         for (Index k = 0; k < depth; k += rows_at_once) {
@@ -91,7 +92,7 @@ struct Outer {
         }
     }
 
-    // Rows of a tile in whole vectors: each covers what was too much of the one before.
+    // Writes the rows of a tile in whole vectors. Each row overwrites the surplus of the one before.
     template <class Load>
     FUSEDRNN_INLINE static void pack_rows(Index count, Index rows, T* to, T* sums, Load load) {
         V sum[padded_row / V::width];
@@ -115,7 +116,7 @@ struct Outer {
                 load_lanes<V>(b[k] + column + j, lanes - j).store(out + right_offset(j) + k * right_k_stride);
     }
 
-    // Where column `j` of the packed right operand begins: slices one after the other, or side by side.
+    // Where column j of a packed panel of b begins: its micro-panels lie side by side, or one after the other.
     FUSEDRNN_INLINE static Index right_offset(Index j) {
         return interleaved<T> ? j : j / unit_block<T> * (reduction_block * unit_block<T>)+j % unit_block<T>;
     }
@@ -125,7 +126,7 @@ struct Outer {
             block(p, k, p.rows - k < reduction_block ? p.rows - k : reduction_block);
     }
 
-    // Columns [first, first + lanes) of right operand `right`, whose rows of a result are `stride` long.
+    // Columns [first, first + lanes) of operand `right`. A row of its results is `stride` long.
     struct Panel {
         int right;
         Index first, lanes, stride;
@@ -138,8 +139,8 @@ struct Outer {
         bool with_sums = true;
         for (int i = 0; i < p.right_count; ++i)
             for (Index n = 0; n < p.right[i].columns; n += panel_columns) {
-                const Index left = p.right[i].columns - n;
-                panels[count] = {i, n, left < panel_columns ? left : panel_columns, p.right[i].columns};
+                const Index remaining = p.right[i].columns - n;
+                panels[count] = {i, n, remaining < panel_columns ? remaining : panel_columns, p.right[i].columns};
                 pack_right(p.right[i].b + k, n, panels[count].lanes, depth, packed + count * panel_size);
                 if (++count < tuning::outer_panels) continue;
                 times_panels(p, k, depth, panels, count, with_sums);

@@ -10,7 +10,7 @@
 namespace fusedrnn::FUSEDRNN_ISA {
 namespace {
 
-// Where the packed weights of a cache line of columns lie.
+// The place of the packed weights of a cache line of columns.
 template <class T>
 struct ColumnWeights {
     const T* first;

@@ -110,7 +110,7 @@ FUSEDRNN_INLINE void for_each_serpentine(Index count, bool down, Visit visit) {
     for (Index i = 0; i < count; ++i) visit(down ? count - 1 - i : i);
 }
 
-// Where the k-block that begins at k ends: blocks of at most `block` of `depth` terms.
+// The end of the k-block that begins at k, if k-blocks are `block` long and there are `depth` terms.
 FUSEDRNN_INLINE constexpr Index end_of_k_block(Index k, Index depth, Index block) {
     return depth - k < block ? depth : k + block;
 }

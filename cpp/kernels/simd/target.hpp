@@ -1,4 +1,4 @@
-// What kernel code needs to know of its compiler and its instruction set: attributes, and facts that sizes follow from.
+// Facts about the compiler and the instruction set that kernel code is compiled for: attributes, registers, fusing.
 #pragma once
 
 // Every function of the kernels carries one of these two: nothing may survive as a call or as a weak symbol.

@@ -76,9 +76,9 @@ struct Backward {
                                              tile_width);
     }
 
-    // Whether to prefetch the lines that the cell will read and write. Those of many rows are more streams than the
-    // hardware prefetcher follows. If a step has few of them, or the product is soon done, prefetching costs more than
-    // it saves.
+    // True if prefetching the lines that the cell will read and write pays. Those of many rows are more streams than
+    // the hardware prefetcher follows. If a step has few of them, or the product is soon done, prefetching costs more
+    // than it saves.
     FUSEDRNN_INLINE static bool worth_prefetching_for_cell(const BackwardSpan<T>& p, Index depth) {
         return p.rows >= tuning::cell_prefetch_rows && depth >= tuning::cell_prefetch_depth &&
                p.rows * p.hidden_size * static_cast<Index>(sizeof(T)) >= tuning::cell_prefetch_bytes;
@@ -180,8 +180,8 @@ struct Backward {
         return dh + load_lanes<V>(row.dy + unit, lanes);
     }
 
-    // A row's product, or nothing where no step after gives it a gradient: not zeros times weights, which may be
-    // infinite. Minus zero is what leaves every number that is added to it as it is.
+    // A row's product, or minus zeros if no step after gives the row a gradient: zeros times weights would not do,
+    // since weights may be infinite. Adding minus zero leaves every number as it is.
     FUSEDRNN_INLINE static const T* product_of(const BackwardSpan<T>& p, const BackwardRow<T>& row, const T* sums) {
         alignas(cache_line) static constexpr auto nothing = repeated<tile_width>(T(-0.0));
         return row.dgates_next == p.zeros ? nothing.value : sums;

@@ -145,7 +145,7 @@ private:
         }
     };
 
-    // Whether the accumulators of this gate and the next are neighbours, so that one tile can take both.
+    // True if the accumulators of this gate and the next are neighbours: one tile can take both.
     static constexpr bool is_paired(int gate) {
         return gate + 1 < Cell::gates && Cell::recurrent_accumulator(gate + 1) == gate + 1;
     }
