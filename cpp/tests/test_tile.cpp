@@ -180,7 +180,7 @@ template <class T>
     args.out = out_rows.data();
     args.depth = shape.depth;
     args.columns = shape.columns;
-    args.panel = packed.data();
+    args.b = packed.data();
     args.start = begin == Begin::start ? start.data() : nullptr;
     args.by_chains = begin == Begin::chains || begin == Begin::chains_on_out;
     args.add_to_out = begin == Begin::chains_on_out;
@@ -430,27 +430,28 @@ void test_pack_micro_panel(Checks& checks) {
 // ---- column tiles: every column of the blocks asked for once, up and down ------------------------------------------
 
 template <class T>
-void test_column_tiles(Checks& checks, Index columns, Index block_begin, Index block_end, bool single_row, bool down) {
+void test_column_tiles(Checks& checks, Index columns, Index block_begin, Index block_end, bool single_row,
+                       bool descending) {
     constexpr Index block = fusedrnn::unit_block<T>, width = isa::Vec<T>::width;
     Guarded<T> packed(fusedrnn::padded_units<T>(columns));
     const Index begin = block_begin * block, end = std::min(columns, block_end * block);
     std::vector<int> visits(static_cast<std::size_t>(fusedrnn::padded_units<T>(columns)));
-    Index before = down ? end : begin;
+    Index before = descending ? end : begin;
     bool in_order = true;
-    isa::for_each_column_tile<T>(packed.data(), 1, columns, block_begin, block_end, single_row, down,
+    isa::for_each_column_tile<T>(packed.data(), 1, columns, block_begin, block_end, single_row, descending,
                                  [&](Index column, Index vectors, isa::PackedColumns<T>) {
                                      const Index after = std::min(end, column + vectors * width);
-                                     in_order = in_order && (down ? after : column) == before;
-                                     before = down ? column : after;
+                                     in_order = in_order && (descending ? after : column) == before;
+                                     before = descending ? column : after;
                                      for (Index i = column; i < after; ++i) ++visits[static_cast<std::size_t>(i)];
                                  });
     for (Index i = 0; i < columns; ++i)
         checks.check(visits[static_cast<std::size_t>(i)] == (begin <= i && i < end),
                      "for_each_column_tile<%s>: column %td of blocks [%td, %td) of %td columns visited %d times, %s",
                      type_name<T>, i, block_begin, block_end, columns, visits[static_cast<std::size_t>(i)],
-                     down ? "down" : "up");
+                     descending ? "down" : "up");
     checks.check(in_order, "for_each_column_tile<%s>: blocks [%td, %td) of %td columns not in order, %s", type_name<T>,
-                 block_begin, block_end, columns, down ? "down" : "up");
+                 block_begin, block_end, columns, descending ? "down" : "up");
 }
 
 template <class T>
@@ -460,9 +461,9 @@ void test_column_tiles(Checks& checks) {
         for (Index end = 1; end <= fusedrnn::ceil_div(columns, block); ++end)
             for (Index begin = 0; begin < end; ++begin)
                 for (bool single_row : {false, true})
-                    for (bool down : {false, true})
+                    for (bool descending : {false, true})
                         if (single_row || isa::interleaved<T>)
-                            test_column_tiles<T>(checks, columns, begin, end, single_row, down);
+                            test_column_tiles<T>(checks, columns, begin, end, single_row, descending);
 }
 
 template <class T>

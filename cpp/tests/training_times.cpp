@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <vector>
 
+#include "cells/list.hpp"
 #include "check.hpp"
 #include "gemm/outer.hpp"
 #include "measure.hpp"
@@ -50,8 +51,8 @@ struct Layer {
     Array<T> x, y, c, saved, dgates, dx, dw_ih, dw_hh, db, w_ih, w_hh, bias, zeros, carry, sums, packed;
     std::vector<const T*> x_rows, y_rows, dgate_rows;
     std::vector<T*> dx_rows;
-    std::vector<fusedrnn::OuterLeft<T>> left;
-    fusedrnn::OuterRight<T> right[2];
+    std::vector<fusedrnn::OuterPartOfA<T>> left;
+    fusedrnn::OuterB<T> right[2];
 
     Layer(Index rows_, Index hidden_)
         : rows(rows_), hidden(hidden_), x(size(count * hidden), T(0.25)), y(x), c(x),
@@ -93,9 +94,9 @@ struct Layer {
         span.w_hh = w_hh.data();
         span.block_end = hidden / fusedrnn::unit_block<T>;
         if constexpr (CellOf<T>::kind == fusedrnn::CellKind::rnn)
-            isa::RnnForward<T>::run(span);
+            isa::Forward<T, isa::Rnn>::run(span);
         else
-            isa::GatedForward<T, CellOf>::run(span);
+            isa::Forward<T, CellOf>::run(span);
     }
 
     // The gate gradients overwrite those of the run before; the step after the last one is a row of zeros.
@@ -154,8 +155,8 @@ struct Layer {
             const Index depth = std::min(count - k, block);
             for (const auto& operand : right)
                 for (Index n = 0; n < hidden; n += panel)
-                    Outer::pack_right(operand.b + k, n, std::min(hidden - n, panel), depth, to);
-            for (const fusedrnn::OuterLeft<T>& part : left)
+                    Outer::pack_b(operand.b + k, n, std::min(hidden - n, panel), depth, to);
+            for (const fusedrnn::OuterPartOfA<T>& part : left)
                 for (Index m = 0; m < part.count; m += chunk)
                     Outer::pack_chunk(args.a + k, part, m, depth, std::min(part.count - m, chunk), to, true);
         }

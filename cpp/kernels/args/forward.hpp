@@ -38,7 +38,7 @@ struct ForwardSpan {
     const T* w_hr;                             // packed matrix, k = hidden; null without projection
     Index block_begin, block_end;              // the unit blocks this call computes
     Index proj_begin, proj_end;                // the projection's blocks this call computes
-    bool down;                                 // the first step goes downwards through the blocks, the next one upwards
+    bool descending;                           // the first step goes downwards through the blocks, the next one upwards
     OverlappedProduct<T>* overlapped;  // the input projection of steps after the span, as project() would store it, for
                                        // the span's blocks. Null: none
     bool completes_overlapped;         // it is complete at the end of this span, unless the barrier ended it

@@ -42,7 +42,7 @@ FUSEDRNN_INLINE void accumulate_gates(Vec<T> (&sum)[MR][U * Accumulators], const
 // Calls visit(tile size, first row, unit vector) over all row tiles and unit vectors of a block range, up or down. One
 // row alone takes several unit vectors at once, so that enough sums are in flight.
 template <class T, class Visit>
-FUSEDRNN_INLINE void for_each_gate_tile(Index rows, Index hidden, Index block_begin, Index block_end, bool down,
+FUSEDRNN_INLINE void for_each_gate_tile(Index rows, Index hidden, Index block_begin, Index block_end, bool descending,
                                         Visit visit) {
     using V = Vec<T>;
     constexpr int wide = tuning::single_row_units;
@@ -53,7 +53,7 @@ FUSEDRNN_INLINE void for_each_gate_tile(Index rows, Index hidden, Index block_be
     if (end <= begin) return;
     if (!interleaved<T> || rows == 1) {
         const Index wides = (end - begin) / wide;
-        return for_each_serpentine(ceil_div(end - begin, wide), down, [&](Index i) FUSEDRNN_LAMBDA {
+        return for_each_serpentine(ceil_div(end - begin, wide), descending, [&](Index i) FUSEDRNN_LAMBDA {
             if (i < wides)
                 visit(TileSize<1, wide>{}, Index{0}, begin + i * wide);
             else
@@ -61,7 +61,7 @@ FUSEDRNN_INLINE void for_each_gate_tile(Index rows, Index hidden, Index block_be
         });
     }
     if constexpr (interleaved<T>)
-        for_each_serpentine(end - begin, down, [&](Index i) FUSEDRNN_LAMBDA {
+        for_each_serpentine(end - begin, descending, [&](Index i) FUSEDRNN_LAMBDA {
             for_each_row_tile(rows, Blocking<T>::max_rows, [&](Index first, Index count) FUSEDRNN_LAMBDA {
                 with_constant<Blocking<T>::max_rows>(
                     count, [&](auto n) FUSEDRNN_LAMBDA { visit(TileSize<n.value, 1>{}, first, begin + i); });

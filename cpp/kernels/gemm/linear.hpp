@@ -98,13 +98,13 @@ struct LinearTile {
 // The columns of blocks [block_begin, block_end) for one row, which takes several separate micro-panels at once.
 template <class T, class Visit>
 FUSEDRNN_INLINE void for_each_separate_column_tile(const T* packed, Index depth, Index columns, Index block_begin,
-                                                   Index block_end, bool down, Visit visit) {
+                                                   Index block_end, bool descending, Visit visit) {
     constexpr Index width = Vec<T>::width, wide = Blocking<T>::single_row_vectors;
     static_assert(vectors_per_block<T> % wide == 0 || wide % vectors_per_block<T> == 0);
     const Index end = columns < block_end * unit_block<T> ? columns : block_end * unit_block<T>;
     const Index begin = block_begin * unit_block<T>;
     if (end <= begin) return;
-    for_each_serpentine(ceil_div(end - begin, wide * width), down, [&](Index i) FUSEDRNN_LAMBDA {
+    for_each_serpentine(ceil_div(end - begin, wide * width), descending, [&](Index i) FUSEDRNN_LAMBDA {
         const Index column = begin + i * wide * width;
         PackedColumns<T> b(packed, depth, columns, column / unit_block<T>);
         b.first += column % unit_block<T>;
@@ -118,11 +118,11 @@ FUSEDRNN_INLINE void for_each_separate_column_tile(const T* packed, Index depth,
 // interleaved micro-panels, all of them full.
 template <class T, class Visit>
 FUSEDRNN_INLINE void for_each_column_tile(const T* packed, Index depth, Index columns, Index block_begin,
-                                          Index block_end, bool single_row, bool down, Visit visit) {
+                                          Index block_end, bool single_row, bool descending, Visit visit) {
     constexpr Index wide = Blocking<T>::single_row_vectors;
     static_assert(wide * Vec<T>::width <= linear_tile_columns<T>);
     if constexpr (!interleaved<T>) {
-        for_each_separate_column_tile(packed, depth, columns, block_begin, block_end, down, visit);
+        for_each_separate_column_tile(packed, depth, columns, block_begin, block_end, descending, visit);
     } else {
         const Index whole_blocks = columns / unit_block<T>;
         // Groups from `first` on that one row takes at once.
@@ -131,13 +131,14 @@ FUSEDRNN_INLINE void for_each_column_tile(const T* packed, Index depth, Index co
                    first + wide <= block_end;
         };
         while (block_begin < block_end) {
-            Index first = down ? (block_end - 1) / max_interleaved * max_interleaved : block_begin;
-            if (down && first + max_interleaved == block_end && is_wide(block_end - wide)) first = block_end - wide;
+            Index first = descending ? (block_end - 1) / max_interleaved * max_interleaved : block_begin;
+            if (descending && first + max_interleaved == block_end && is_wide(block_end - wide))
+                first = block_end - wide;
             if (first < block_begin) first = block_begin;
             const Index end_of_group = (first / max_interleaved + 1) * max_interleaved;
             const Index end = is_wide(first) ? first + wide : end_of_group < block_end ? end_of_group : block_end;
             visit(first * unit_block<T>, end - first, PackedColumns<T>(packed, depth, columns, first));
-            (down ? block_end : block_begin) = down ? first : end;
+            (descending ? block_end : block_begin) = descending ? first : end;
         }
     }
 }
@@ -162,7 +163,7 @@ struct Linear {
             if (p.rows != 1) return by_micro_panels(p);
         const bool single = p.rows == 1;
         for_each_column_tile<T>(
-            p.panel, p.depth, p.columns, p.block_begin, p.block_end, single, false,
+            p.b, p.depth, p.columns, p.block_begin, p.block_end, single, false,
             [&](Index column, Index vectors, PackedColumns<T> b) FUSEDRNN_LAMBDA {
                 const Index k_block = p.by_chains                      ? gradient_chain
                                       : p.rows > Blocking<T>::max_rows ? depth_of_k_block<T>(p.depth, b.k_stride)
@@ -212,7 +213,7 @@ struct Linear {
         const bool prefetches = MicroPanels<T>::worth_prefetching(rows, (p.block_end - p.block_begin) * stride);
         for (Index block = p.block_begin; block < p.block_end;) {
             const Index panels = p.block_end - block < max_panels ? p.block_end - block : max_panels;
-            const T* panel = p.panel + block * stride + k * line;
+            const T* panel = p.b + block * stride + k * line;
             const T* prefetched = prefetches ? panel + panels * stride : nullptr;
             const typename MicroPanels<T>::Product products[] = {{a, panel, depth, stride, prefetched}};
             const Index lanes = p.columns - block * line < panels * line ? p.columns - block * line : panels * line;

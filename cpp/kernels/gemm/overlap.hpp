@@ -72,7 +72,7 @@ struct InputGradients {
     FUSEDRNN_INLINE Index depth() const { return p.depth; }
     FUSEDRNN_INLINE Index end_of_chain(Index begin) const { return end_of_k_block(begin, p.depth, gradient_chain); }
     FUSEDRNN_INLINE ColumnWeights<T> weights(Index column) const {
-        return ColumnWeights<T>(PackedColumns<T>(p.panel, p.depth, p.columns, column));
+        return ColumnWeights<T>(PackedColumns<T>(p.b, p.depth, p.columns, column));
     }
     FUSEDRNN_INLINE const T* start(Index) const {
         alignas(cache_line) static constexpr T zeros[unit_block<T>] = {};

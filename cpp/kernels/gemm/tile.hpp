@@ -106,8 +106,8 @@ struct SameAccumulator {
 // upwards and the next one downwards: each begins with the weights that the step before used last, which are still in
 // the L1 cache.
 template <class Visit>
-FUSEDRNN_INLINE void for_each_serpentine(Index count, bool down, Visit visit) {
-    for (Index i = 0; i < count; ++i) visit(down ? count - 1 - i : i);
+FUSEDRNN_INLINE void for_each_serpentine(Index count, bool descending, Visit visit) {
+    for (Index i = 0; i < count; ++i) visit(descending ? count - 1 - i : i);
 }
 
 // The end of the k-block that begins at k, if k-blocks are `block` long and there are `depth` terms.

@@ -32,15 +32,15 @@ struct Backward {
     // are zero. A sum of more than gradient_chain terms is made of partial sums, added in order.
     template <class AOf, class Finish>
     FUSEDRNN_INLINE static void product(const BackwardSpan<T>& p, const T* packed, Index packed_depth, Index depth,
-                                        Index columns, Index block_begin, Index block_end, bool down, AOf a_of,
+                                        Index columns, Index block_begin, Index block_end, bool descending, AOf a_of,
                                         Finish finish) {
         if constexpr (!interleaved<T>)
             if (p.rows > 1)
-                return separate_product(p, packed, packed_depth, depth, columns, block_begin, block_end, down, a_of,
-                                        finish);
+                return separate_product(p, packed, packed_depth, depth, columns, block_begin, block_end, descending,
+                                        a_of, finish);
         const bool prefetches = worth_prefetching_for_cell(p, depth);
         for_each_column_tile<T>(
-            packed, packed_depth, columns, block_begin, block_end, p.rows == 1, down,
+            packed, packed_depth, columns, block_begin, block_end, p.rows == 1, descending,
             [&](Index column, Index vectors, PackedColumns<T> b) FUSEDRNN_LAMBDA {
                 for_each_k_block(depth, gradient_chain, [&](Index k, Index terms) FUSEDRNN_LAMBDA {
                     const bool last = k + terms >= depth;
@@ -132,12 +132,12 @@ struct Backward {
     template <class AOf, class Finish>
     FUSEDRNN_INLINE static void separate_product(const BackwardSpan<T>& p, const T* packed, Index packed_depth,
                                                  Index depth, Index columns, Index block_begin, Index block_end,
-                                                 bool down, AOf a_of, Finish finish) {
+                                                 bool descending, AOf a_of, Finish finish) {
         using M = MicroPanels<T>;
         const Index stride = packed_depth * M::line;
         const Index max_panels = M::panels_at_once(p.rows, false);
         const bool prefetches = M::worth_prefetching(p.rows, (block_end - block_begin) * stride);
-        for_each_serpentine(ceil_div(block_end - block_begin, max_panels), down, [&](Index i) FUSEDRNN_LAMBDA {
+        for_each_serpentine(ceil_div(block_end - block_begin, max_panels), descending, [&](Index i) FUSEDRNN_LAMBDA {
             const Index block = block_begin + i * max_panels;
             const Index panels = block_end - block < max_panels ? block_end - block : max_panels,
                         column = block * M::line;
@@ -201,18 +201,18 @@ struct Backward {
         }
     }
 
-    static void step(const BackwardSpan<T>& p, bool has_next, bool earliest, bool down) {
+    static void step(const BackwardSpan<T>& p, bool has_next, bool earliest, bool descending) {
         const Index recurrent = p.recurrent_size();
         const Index full = recurrent_dgates * p.hidden_size, depth = has_next ? full : 0;
         const auto dgates = [](const BackwardRow<T>& row) FUSEDRNN_LAMBDA { return row.dgates_next; };
         if (!p.w_hr) {
-            product(p, p.w_hh, full, depth, recurrent, p.block_begin, p.block_end, down, dgates,
+            product(p, p.w_hh, full, depth, recurrent, p.block_begin, p.block_end, descending, dgates,
                     [&](const BackwardRow<T>& row, Index column, Index vectors, const T* sums) FUSEDRNN_LAMBDA {
                         pointwise<true>(p, row, earliest, column, vectors, product_of(p, row, sums));
                     });
             return;
         }
-        product(p, p.w_hh, full, depth, recurrent, p.proj_begin, p.proj_end, down, dgates,
+        product(p, p.w_hh, full, depth, recurrent, p.proj_begin, p.proj_end, descending, dgates,
                 [&](const BackwardRow<T>& row, Index column, Index vectors, const T* sums) FUSEDRNN_LAMBDA {
                     sums = product_of(p, row, sums);
                     for (Index j = 0; j < vectors; ++j) {
@@ -223,7 +223,7 @@ struct Backward {
                 });
         p.barrier.within_step();
         product(
-            p, p.w_hr, p.proj_size, p.proj_size, p.hidden_size, p.block_begin, p.block_end, down,
+            p, p.w_hr, p.proj_size, p.proj_size, p.hidden_size, p.block_begin, p.block_end, descending,
             [](const BackwardRow<T>& row) FUSEDRNN_LAMBDA { return static_cast<const T*>(row.dh_proj); },
             [&](const BackwardRow<T>& row, Index column, Index vectors, const T* sums)
                 FUSEDRNN_LAMBDA { pointwise<false>(p, row, earliest, column, vectors, sums); });

@@ -37,7 +37,7 @@ void project_output(const ForwardSpan<T>& p) {
                         .out = h,
                         .depth = p.hidden_size,
                         .columns = p.proj_size,
-                        .panel = p.w_hr,
+                        .b = p.w_hr,
                         .start = nullptr,
                         .by_chains = false,
                         .add_to_out = false,
@@ -55,7 +55,7 @@ struct Forward {
         bool goes_on = true;
         Index taken = 0;
         while (goes_on && taken < p.steps) {
-            Step::step(p, p.down != (taken % 2 == 1));
+            Step::step(p, p.descending != (taken % 2 == 1));
             ++taken;
             if (p.w_hr) {
                 p.barrier.within_step();

@@ -114,14 +114,14 @@ struct GatedForward {
     }
 
     // One step of all rows.
-    static void step(const ForwardSpan<T>& p, bool down) {
+    static void step(const ForwardSpan<T>& p, bool descending) {
         if constexpr (!interleaved<T>) {
-            if (p.rows > 1) return Separate::step(p, down, finish_block);
+            if (p.rows > 1) return Separate::step(p, descending, finish_block);
         } else if (KBlocks::worth_it(p.rows, p.recurrent_size() + (p.input_projected ? 0 : p.input_size))) {
-            return for_each_serpentine(p.block_end - p.block_begin, down,
+            return for_each_serpentine(p.block_end - p.block_begin, descending,
                                        [&](Index i) FUSEDRNN_LAMBDA { block_in_k_blocks(p, p.block_begin + i); });
         }
-        for_each_gate_tile<T>(p.rows, p.hidden_size, p.block_begin, p.block_end, down,
+        for_each_gate_tile<T>(p.rows, p.hidden_size, p.block_begin, p.block_end, descending,
                               [&](auto size, Index first, Index v)
                                   FUSEDRNN_LAMBDA { tile<size.rows, size.vectors>(p, p.row + first, v); });
     }

@@ -16,22 +16,22 @@ struct SeparateForward {
 
     // finish(p, row, rows, block, accumulators) takes a block's accumulators: [row][accumulator][unit].
     template <class Finish>
-    FUSEDRNN_INLINE static void step(const ForwardSpan<T>& p, bool down, Finish finish) {
+    FUSEDRNN_INLINE static void step(const ForwardSpan<T>& p, bool descending, Finish finish) {
         if constexpr (has_unpaired_accumulator())
-            if (M::panels_at_once(p.rows, false) == 2) return step_by<2>(p, down, finish);
-        step_by<1>(p, down, finish);
+            if (M::panels_at_once(p.rows, false) == 2) return step_by<2>(p, descending, finish);
+        step_by<1>(p, descending, finish);
     }
 
     // Several blocks at once are for few rows.
     template <Index Blocks, class Finish>
-    FUSEDRNN_INLINE static void step_by(const ForwardSpan<T>& p, bool down, Finish finish) {
-        for_each_serpentine(ceil_div(p.block_end - p.block_begin, Blocks), down, [&](Index i) FUSEDRNN_LAMBDA {
+    FUSEDRNN_INLINE static void step_by(const ForwardSpan<T>& p, bool descending, Finish finish) {
+        for_each_serpentine(ceil_div(p.block_end - p.block_begin, Blocks), descending, [&](Index i) FUSEDRNN_LAMBDA {
             const Index block = p.block_begin + i * Blocks;
             const Index remaining = p.block_end - block,
                         blocks = Blocks == 1 || remaining > Blocks ? Blocks : remaining;
             for_each_row_tile(p.rows, M::max_rows, [&](Index first, Index rows) FUSEDRNN_LAMBDA {
                 alignas(cache_line) T accumulators[M::max_rows * row_size];
-                products<Blocks>(p, p.row + first, rows, block, blocks, down, accumulators);
+                products<Blocks>(p, p.row + first, rows, block, blocks, descending, accumulators);
                 for (Index b = 0; b < blocks; ++b)
                     finish(p, p.row + first, rows, block + b, accumulators + b * rows * row_size);
             });
@@ -56,7 +56,7 @@ struct SeparateForward {
     // All accumulators of `blocks` unit blocks: [block][row][accumulator][unit].
     template <Index Blocks>
     [[gnu::noinline]] static void products(const ForwardSpan<T>& p, const ForwardRow<T>* row, Index rows,
-                                           Index first_block, Index blocks, bool down, T* accumulators) {
+                                           Index first_block, Index blocks, bool descending, T* accumulators) {
         if (Blocks == 1) blocks = 1;  // known when compiled
         const T *x[M::max_rows], *h[M::max_rows];
         for (Index r = 0; r < rows; ++r) {
@@ -71,7 +71,7 @@ struct SeparateForward {
             const typename M::Extent extent = {at.panels, at.edge};
             const Index input = Cell::input_accumulator(at.gate) * line,
                         own = Cell::recurrent_accumulator(at.gate) * line;
-            const Index prefetched = prefetches ? at.next_panel(down) : none;
+            const Index prefetched = prefetches ? at.next_panel(descending) : none;
             const auto from_x = [&]() FUSEDRNN_LAMBDA { return product(x, p.w_ih, p.input_size, at, prefetched); };
             const auto from_h = [&]() FUSEDRNN_LAMBDA { return product(h, p.w_hh, recurrent, at, prefetched); };
             const T* bias = p.bias + at.block * row_size;
@@ -139,8 +139,8 @@ private:
 
         // The micro-panel after a set of one block. It belongs to the next block after a block's last gate, or to the
         // one before on the way down.
-        FUSEDRNN_INLINE Index next_panel(bool down) const {
-            const bool back = down && gate + panels == Cell::gates;
+        FUSEDRNN_INLINE Index next_panel(bool descending) const {
+            const bool back = descending && gate + panels == Cell::gates;
             return back ? first_panel() + panels - 2 * Cell::gates : first_panel() + panels;
         }
     };

@@ -68,11 +68,11 @@ struct SingleSumForward {
     }
 
     // One step of all rows.
-    static void step(const ForwardSpan<T>& p, bool down) {
+    static void step(const ForwardSpan<T>& p, bool descending) {
         if constexpr (!interleaved<T>)
-            if (p.rows > 1) return Separate::step(p, down, finish_block);
+            if (p.rows > 1) return Separate::step(p, descending, finish_block);
         for_each_column_tile<T>(p.w_hh, p.recurrent_size(), p.hidden_size, p.block_begin, p.block_end, p.rows == 1,
-                                down, [&](Index column, Index vectors, const PackedColumns<T>&) FUSEDRNN_LAMBDA {
+                                descending, [&](Index column, Index vectors, const PackedColumns<T>&) FUSEDRNN_LAMBDA {
                                     any_rows(p, column, vectors);
                                 });
     }
@@ -113,7 +113,7 @@ struct SingleSumForward {
                             .out = out,
                             .depth = p.input_size,
                             .columns = p.hidden_size,
-                            .panel = p.w_ih,
+                            .b = p.w_ih,
                             .start = p.bias,
                             .by_chains = false,
                             .add_to_out = false,

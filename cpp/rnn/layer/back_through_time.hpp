@@ -32,7 +32,7 @@ LinearArgs<T> input_gradient(const DirectionBackward<T>& d) {
     LinearArgs<T> args = {};
     args.depth = d.spec.traits().gates * d.hidden;
     args.columns = d.call.input_size;
-    args.panel = d.weights.w_ih_backward.data();
+    args.b = d.weights.w_ih_backward.data();
     args.by_chains = true;
     args.add_to_out = d.direction > 0;
     args.block_end = ceil_div(d.call.input_size, unit_block<T>);
@@ -219,7 +219,7 @@ void initial_state_gradient(const DirectionBackward<T>& d, ThreadScratch<T>& scr
     args.depth = d.spec.traits().gates * d.hidden;
     args.columns = d.recurrent;
     args.by_chains = true;
-    args.panel = d.weights.w_hh_backward.data();
+    args.b = d.weights.w_hh_backward.data();
     args.block_end = ceil_div(d.recurrent, unit_block<T>);
     d.kernels.linear(args);
     if (!d.spec.traits().carries_dh) return;

@@ -50,15 +50,15 @@ public:
                [&](Index s, Index row) { return d_.h_before(s, row); });
         gather(scratch_.left_rows, pending_ ? pending_->dgates.data() : nullptr, d_.dgates_width,
                [&](Index s, Index row) { return d_.dgates_at(s, row); });
-        const OuterRight<T> both[] = {{scratch_.right_rows[0].data(), d_.call.input_size},
-                                      {scratch_.right_rows[1].data(), d_.recurrent}};
+        const OuterB<T> both[] = {{scratch_.right_rows[0].data(), d_.call.input_size},
+                                  {scratch_.right_rows[1].data(), d_.recurrent}};
         outer(parts(out), both, 2);
         if (!out.w_hr) return;
         gather(scratch_.right_rows[0], pending_ ? pending_->unprojected.data() : nullptr, d_.hidden,
                [&](Index s, Index row) { return d_.unprojected_at(s, row); });
         gather(scratch_.left_rows, pending_ ? pending_->dh_proj.data() : nullptr, d_.spec.proj_size,
                [&](Index s, Index row) { return d_.dh_proj_at(s, row); });
-        const OuterRight<T> unprojected = {scratch_.right_rows[0].data(), d_.hidden};
+        const OuterB<T> unprojected = {scratch_.right_rows[0].data(), d_.hidden};
         outer({{0, d_.spec.proj_size, {out.w_hr, nullptr}, {}}}, &unprojected, 1);
     }
 
@@ -74,9 +74,9 @@ private:
     }
 
     // Gate gradients in the longest runs that are neighbours in every parameter that sees them.
-    std::vector<OuterLeft<T>> parts(const LayerGradients<T>& out) const {
+    std::vector<OuterPartOfA<T>> parts(const LayerGradients<T>& out) const {
         const GradientRuns input = gradient_runs(d_.spec.cell, false), recurrent = gradient_runs(d_.spec.cell, true);
-        std::vector<OuterLeft<T>> parts;
+        std::vector<OuterPartOfA<T>> parts;
         for (int dgate = 0; dgate < d_.spec.traits().gate_gradients; ++dgate) {
             if (dgate > 0 && input.goes_on_at(dgate) && recurrent.goes_on_at(dgate)) {
                 parts.back().count += d_.hidden;
@@ -89,7 +89,7 @@ private:
         return parts;
     }
 
-    void enters(OuterLeft<T>& part, int right, int gate, T* w, Index columns, T* b) const {
+    void enters(OuterPartOfA<T>& part, int right, int gate, T* w, Index columns, T* b) const {
         if (gate < 0) return;
         const Index row = gate * d_.hidden;
         part.out[right] = w + row * columns;
@@ -97,8 +97,8 @@ private:
     }
 
     // Each thread takes its share of every part.
-    void outer(std::vector<OuterLeft<T>> left, const OuterRight<T>* right, int right_count) {
-        for (OuterLeft<T>& part : left) {
+    void outer(std::vector<OuterPartOfA<T>> left, const OuterB<T>* right, int right_count) {
+        for (OuterPartOfA<T>& part : left) {
             const Part share = part_of(part.count, team_.index, team_.size);
             part.first += share.begin;
             part.count = share.end - share.begin;
@@ -110,10 +110,10 @@ private:
         OuterArgs<T> args = {};
         args.rows = ready_.count();
         args.a = scratch_.left_rows.data();
-        args.left = left.data();
-        args.left_count = static_cast<int>(left.size());
-        args.right = right;
-        args.right_count = right_count;
+        args.a_parts = left.data();
+        args.a_part_count = static_cast<int>(left.size());
+        args.b = right;
+        args.b_count = right_count;
         args.scratch = scratch_.sums.reserve(outer_scratch(right, right_count));
         d_.kernels.outer(args);
     }

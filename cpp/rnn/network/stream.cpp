@@ -56,7 +56,7 @@ public:
             x = next.h.data() + at;
             x_width = width;
         }
-        span_.down = !span_.down;
+        span_.descending = !span_.descending;
         std::copy_n(next.h.data() + (spec_.layers - 1) * rows_ * width, rows_ * width, y);
         // Release: whoever sees the new number in the memory of a forked child sees the state it stands for there.
         current_.store(1 - current_.load(std::memory_order_relaxed), std::memory_order_release);
