@@ -9,7 +9,7 @@
 namespace fusedrnn {
 
 // Bytes. The share of a core's L2 cache that a k-block of weights may take. A constant, though machines differ (512 KB,
-// 1 MB and 2 MB): the kernels ask no system, and k-blocks whose size is known to the compiler need no division.
+// 1 MB and 2 MB): the kernels ask no system, and the compiler knows the length of the gates' k-blocks.
 inline constexpr std::ptrdiff_t l2_bytes = 512 * 1024;
 
 namespace tuning {
@@ -29,8 +29,8 @@ inline constexpr int few_rows = 3;
 // Rows with which a tile of interleaved micro-panels does not wait for loads (Zen 4, T 100, by turns in one process:
 // e3ec6d4). Otherwise it takes two thirds of a full tile.
 inline constexpr int enough_rows_interleaved = 2;
-// Columns of x that one row's step multiplies while it waits for the activations of the step before. (Zen 3 and Zen 4,
-// one row of 16 values, T 100: e3ec6d4.)
+// Columns of x that one row's step multiplies while it waits for the activations of the step before. (Zen 4,
+// one row, T 100: e3ec6d4.)
 inline constexpr int columns_while_waiting_interleaved = 32, columns_while_waiting_separate = 16;
 
 // Packed matrices (args/layout.hpp).
@@ -66,11 +66,13 @@ inline constexpr std::ptrdiff_t min_k_blocks = 2;
 inline constexpr int overlapped_rows = 8, overlapped_vectors = 2;
 inline constexpr std::ptrdiff_t recurrent_rows_per_row = 2;
 
-// Sums over rows (gemm/outer.hpp). (Zen 3, dW alone, and training by turns of six processes: 3af91c4.)
+// Sums over rows (gemm/outer.hpp).
 
 // Unit blocks of columns of a that are packed at a time: with reduction_block rows 192 KB, which stay in the L2 cache.
+// (Zen 3, dW alone, and training, by turns of six processes: 3af91c4.)
 inline constexpr std::ptrdiff_t outer_chunk_blocks = 6;
-// Unit blocks of b in a packed panel, and panels that are packed at a time, at most.
+// Unit blocks of b in a packed panel: on AVX-512 the columns of a tile. Panels that are packed at a time, at most
+// (3af91c4).
 inline constexpr std::ptrdiff_t outer_panel_blocks = 4, outer_panels = 16;
 // Rows of a that are packed at once: a cache line of them feeds up to three tiles, and rows a power of two apart must
 // not push each other out of the L1 cache. (Zen 4: 748e1ad.)

@@ -10,7 +10,7 @@ namespace fusedrnn {
 // One row at one step; `dgates` are gate gradients, [gate gradient][hidden_size].
 template <class T>
 struct BackwardRow {
-    const T* dgates_next;  // the recurrent ones of the step after, read; the span's `zeros` where none come back
+    const T* dgates_next;  // the recurrent ones of the step after, read; the span's `zeros` if that step gives none
     const T* dy;           // (recurrent_size), read
     T* dh_carry;  // (recurrent_size): past the product; read, and for GRU written. Null: zero. LSTM and RNN take it at
                   // the span's first step only

@@ -144,7 +144,7 @@ struct Backward {
             const Index lanes = columns - column < panels * M::line ? columns - column : panels * M::line;
             const typename M::Extent extent = {panels, M::is_edge(lanes)};
             for_each_row_tile(p.rows, M::max_rows, [&](Index first, Index rows) FUSEDRNN_LAMBDA {
-                alignas(cache_line) T sums[M::max_rows * tile_width], chain[M::max_rows * tile_width];
+                alignas(cache_line) T sums[M::max_rows * tile_width], partial_sums[M::max_rows * tile_width];
                 for_each_k_block(depth, gradient_chain, [&](Index k, Index terms) FUSEDRNN_LAMBDA {
                     const T* a[M::max_rows];
                     for (Index r = 0; r < rows; ++r) a[r] = a_of(p.row[first + r]) + k;
@@ -157,8 +157,8 @@ struct Backward {
                                                       prefetch_for_cell(p, p.row[first + from + r], column);
                                               });
                     else
-                        M::multiply_from_zero(rows, extent, {{a, panel, terms, stride, prefetched}}, chain, tile_width);
-                    if (k) add_tile(chain, rows, ceil_div(lanes, V::width), sums);
+                        M::multiply_from_zero(rows, extent, {{a, panel, terms, stride, prefetched}}, partial_sums, tile_width);
+                    if (k) add_tile(partial_sums, rows, ceil_div(lanes, V::width), sums);
                 });
                 for (Index r = 0; r < rows; ++r)
                     finish(p.row[first + r], column, ceil_div(lanes, V::width), sums + r * tile_width);
