@@ -127,8 +127,8 @@ public:
             row.saved = saved_.data() + (last + r) * traits_.saved * hidden;
             row.h = h_.data() + (last + r) * recurrent_;
             row.c = c_.data() + (last + r) * hidden;
-            row.h_prev_last = h0_.data() + r * recurrent_;
-            row.c_prev_last = c0_.data() + r * hidden;
+            row.h_entering = h0_.data() + r * recurrent_;
+            row.c_entering = c0_.data() + r * hidden;
             row.dgates = dgates_.data() + (last + r) * width;
             row.dh_proj = dh_proj_.data() + (last + r) * shape_.proj;
         }
@@ -139,7 +139,7 @@ public:
         span.stride = {-shape_.rows * recurrent_, -shape_.rows * traits_.saved * hidden,
                        -shape_.rows * recurrent_, -shape_.rows * hidden,
                        -shape_.rows * width,      -shape_.rows * shape_.proj};
-        span.enters_at_end = true;
+        span.no_step_after = true;
         span.hidden_size = hidden;
         span.proj_size = shape_.proj;
         span.nonlinearity = nonlinearity_;

@@ -111,7 +111,7 @@ struct Layer {
             to.saved = at(saved, steps - 1, r, traits.saved * hidden);
             to.h = at(y, steps - 1, r, hidden);
             to.c = traits.has_cell_state ? at(c, steps - 1, r, hidden) : nullptr;
-            to.h_prev_last = to.c_prev_last = zeros.data();
+            to.h_entering = to.c_entering = zeros.data();
             to.dgates = at(dgates, steps - 1, r, width);
         }
         fusedrnn::BackwardSpan<T> span = {};

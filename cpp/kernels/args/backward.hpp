@@ -19,8 +19,8 @@ struct BackwardRow {
     const T* h;      // (recurrent_size), the step's output, read
     const T* c;      // (hidden_size), read. Null: the cell has no c
     // h_{t-1} and c_{t-1} of the span's earliest step. Those of the other steps are the neighbours of h and c.
-    const T* h_prev_last;
-    const T* c_prev_last;
+    const T* h_entering;
+    const T* c_entering;
     T* dgates;   // gate gradients of this step, written; may be where `saved` is: a unit's values are read first
     T* dh_proj;  // (proj_size), written: gradient of the projected output, kept for dW_hr. Null without projection
 };
@@ -35,7 +35,7 @@ struct BackwardSpan {
     Index steps, rows;
     BackwardRow<T>* row;  // (rows), advanced by the kernel
     BackwardStrides<T> stride;
-    bool enters_at_end;  // no row has a step after: the first product is skipped
+    bool no_step_after;  // no row has a step after: the first product is skipped
     const T* zeros;      // as many as a row has gate gradients; `dgates_next` that is this pointer means none
     Index hidden_size, proj_size;
     Nonlinearity nonlinearity;         // simple RNN only

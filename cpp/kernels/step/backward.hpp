@@ -157,7 +157,8 @@ struct Backward {
                                                       prefetch_for_cell(p, p.row[first + from + r], column);
                                               });
                     else
-                        M::multiply_from_zero(rows, extent, {{a, panel, terms, stride, prefetched}}, partial_sums, tile_width);
+                        M::multiply_from_zero(rows, extent, {{a, panel, terms, stride, prefetched}}, partial_sums,
+                                              tile_width);
                     if (k) add_tile(partial_sums, rows, ceil_div(lanes, V::width), sums);
                 });
                 for (Index r = 0; r < rows; ++r)
@@ -190,8 +191,8 @@ struct Backward {
     template <bool Direct>
     FUSEDRNN_INLINE static void pointwise(const BackwardSpan<T>& p, const BackwardRow<T>& row, bool earliest,
                                           Index column, Index vectors, const T* sums) {
-        const T* h_prev = earliest ? row.h_prev_last : row.h + p.stride.h;
-        const T* c_prev = earliest ? row.c_prev_last : row.c + p.stride.c;
+        const T* h_prev = earliest ? row.h_entering : row.h + p.stride.h;
+        const T* c_prev = earliest ? row.c_entering : row.c + p.stride.c;
 #pragma GCC unroll 1
         for (Index j = 0; j < vectors; ++j) {
             const Index unit = column + j * V::width, lanes = p.hidden_size - unit;
@@ -234,7 +235,7 @@ struct Backward {
         Index taken = 0;
         while (goes_on && taken < p.steps) {
             const Index t = taken++;
-            step(p, t > 0 || !p.enters_at_end, t + 1 == p.steps, t % 2 == 1);
+            step(p, t > 0 || !p.no_step_after, t + 1 == p.steps, t % 2 == 1);
             goes_on = p.barrier.after_step();
             for (Index r = 0; r < p.rows; ++r) {
                 BackwardRow<T>& row = p.row[r];

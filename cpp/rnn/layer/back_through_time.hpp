@@ -108,13 +108,13 @@ private:
         const Index active = d_.schedule.active(range.begin), rows = share_.rows(active);
         if (rows == 0) return range.end - range.begin;
         BackwardSpan<T> span = {};
-        span.enters_at_end = true;
+        span.no_step_after = true;
         span.zeros = d_.zeros();
         scratch_.backward_rows.resize(static_cast<std::size_t>(rows));
         for (Index i = 0; i < rows; ++i) {
             const Index row = share_.row(i);
             const bool comes_back = d_.schedule.length(row) > range.end && !d_.cut(range.end, row);
-            if (comes_back) span.enters_at_end = false;
+            if (comes_back) span.no_step_after = false;
             scratch_.backward_rows[static_cast<std::size_t>(i)] = row_at(range, row, comes_back);
         }
         span.steps = range.end - range.begin;
@@ -158,8 +158,8 @@ private:
         if (d_.spec.traits().saved) at.saved = d_.tape.saved.data() + packed * d_.spec.traits().saved * d_.hidden;
         at.h = d_.y(last, row);
         if (d_.spec.traits().has_cell_state) at.c = d_.tape.c.data() + packed * d_.hidden;
-        at.h_prev_last = d_.h_before(range.begin, row);
-        at.c_prev_last = d_.c_before(range.begin, row);
+        at.h_entering = d_.h_before(range.begin, row);
+        at.c_entering = d_.c_before(range.begin, row);
         at.dgates = d_.dgates_at(last, row);
         if (d_.dh_proj) at.dh_proj = d_.dh_proj_at(last, row);
         return at;
