@@ -1,5 +1,4 @@
-// Packs a matrix into the layouts that the kernels read (kernels/kernel_table.hpp), on several threads where it is
-// large.
+// Packs a matrix into the layouts that the kernels read (kernels/args/layout.hpp), on several threads if it is large.
 #pragma once
 
 #include <span>
