@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <vector>
 
+#include "cells/list.hpp"
 #include "measure.hpp"
 #include "rnn/layer/kernel_spans.hpp"
 #include "step/forward.hpp"
@@ -25,12 +26,12 @@ using fusedrnn_test::size;
 template <class T, template <class> class CellOf>
 struct Bare : CellOf<T> {
     using V = isa::Vec<T>;
-    static V first_half(const V* sum, const ForwardRow<T>& row, Index unit, Index lanes, Index) {
+    static V update_state(const V* sum, const ForwardRow<T>& row, Index unit, Index lanes, Index) {
         if (row.c) isa::store_lanes(sum[0] + sum[1] + sum[2], row.c + unit, lanes);
         return sum[2];
     }
-    static void second_half(V before, V sum, const ForwardRow<T>& row, Index unit, Index lanes, Index) {
-        isa::store_lanes(before + sum, row.unprojected + unit, lanes);
+    static void emit_output(V tanh_argument, V sum, const ForwardRow<T>& row, Index unit, Index lanes, Index) {
+        isa::store_lanes(tanh_argument + sum, row.unprojected + unit, lanes);
     }
 };
 template <class T>
@@ -141,15 +142,15 @@ void report_all(const char* type) {
     const auto rnn = [](fusedrnn::Nonlinearity nonlinearity) {
         return [nonlinearity](ForwardSpan<T>& span) {
             span.nonlinearity = nonlinearity;
-            isa::RnnForward<T>::run(span);
+            isa::Forward<T, isa::Rnn>::run(span);
         };
     };
     std::puts(type);
-    report<T>(CellKind::lstm, isa::GatedForward<T, isa::Lstm>::run, isa::GatedForward<T, BareLstm>::run);
-    report<T>(CellKind::gru, isa::GatedForward<T, isa::Gru>::run, isa::GatedForward<T, BareGru>::run);
+    report<T>(CellKind::lstm, isa::Forward<T, isa::Lstm>::run, isa::Forward<T, BareLstm>::run);
+    report<T>(CellKind::gru, isa::Forward<T, isa::Gru>::run, isa::Forward<T, BareGru>::run);
     report<T>(CellKind::rnn, rnn(fusedrnn::Nonlinearity::tanh), rnn(fusedrnn::Nonlinearity::identity));
-    report_row<T>(CellKind::lstm, isa::GatedForward<T, isa::Lstm>::run);
-    report_row<T>(CellKind::gru, isa::GatedForward<T, isa::Gru>::run);
+    report_row<T>(CellKind::lstm, isa::Forward<T, isa::Lstm>::run);
+    report_row<T>(CellKind::gru, isa::Forward<T, isa::Gru>::run);
 }
 
 [[gnu::noinline]] int run() {

@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <vector>
 
+#include "cells/list.hpp"
 #include "gemm/outer.hpp"
 #include "measure.hpp"
 #include "rnn/layer/kernel_spans.hpp"
@@ -53,8 +54,8 @@ struct Layer {
     Array<T> x, y, c, saved, dgates, dx, dw_ih, dw_hh, db, zeros, carry, sums, packed;
     std::vector<const T*> x_rows, y_rows, dgate_rows;
     std::vector<T*> dx_rows;
-    std::vector<fusedrnn::OuterLeft<T>> left;
-    fusedrnn::OuterRight<T> right[2];
+    std::vector<fusedrnn::OuterPartOfA<T>> left;
+    fusedrnn::OuterB<T> right[2];
 
     Layer(Index rows_, Index hidden_)
         : rows(rows_), hidden(hidden_), weights(fusedrnn_test::layer_of(CellOf<T>::kind, hidden, hidden, T(1e-3))),
@@ -96,9 +97,9 @@ struct Layer {
                                        .saved = rows * traits.saved * hidden,
                                    });
         if constexpr (CellOf<T>::kind == fusedrnn::CellKind::rnn)
-            isa::RnnForward<T>::run(span);
+            isa::Forward<T, isa::Rnn>::run(span);
         else
-            isa::GatedForward<T, CellOf>::run(span);
+            isa::Forward<T, CellOf>::run(span);
     }
 
     // The gate gradients overwrite those of the run before; the step after the last one is a row of zeros.
@@ -113,7 +114,7 @@ struct Layer {
             to.saved = at(saved, steps - 1, r, traits.saved * hidden);
             to.h = at(y, steps - 1, r, hidden);
             to.c = traits.has_cell_state ? at(c, steps - 1, r, hidden) : nullptr;
-            to.h_prev_last = to.c_prev_last = zeros.data();
+            to.h_entering = to.c_entering = zeros.data();
             to.dgates = at(dgates, steps - 1, r, width);
         }
         const fusedrnn::BackwardSpan<T> span =
@@ -158,8 +159,8 @@ struct Layer {
             const Index depth = std::min(count - k, block);
             for (const auto& operand : right)
                 for (Index n = 0; n < hidden; n += panel)
-                    Outer::pack_right(operand.b + k, n, std::min(hidden - n, panel), depth, to);
-            for (const fusedrnn::OuterLeft<T>& part : left)
+                    Outer::pack_b(operand.b + k, n, std::min(hidden - n, panel), depth, to);
+            for (const fusedrnn::OuterPartOfA<T>& part : left)
                 for (Index m = 0; m < part.count; m += chunk)
                     Outer::pack_chunk(args.a + k, part, m, depth, std::min(part.count - m, chunk), to, true);
         }

@@ -119,8 +119,8 @@ public:
             row.saved = saved_.data() + (last + r) * traits_.saved * hidden;
             row.h = h_.data() + (last + r) * recurrent_;
             row.c = c_.data() + (last + r) * hidden;
-            row.h_prev_last = h0_.data() + r * recurrent_;
-            row.c_prev_last = c0_.data() + r * hidden;
+            row.h_entering = h0_.data() + r * recurrent_;
+            row.c_entering = c0_.data() + r * hidden;
             row.dgates = dgates_.data() + (last + r) * width;
             row.dh_proj = dh_proj_.data() + (last + r) * shape_.proj;
         }
@@ -182,8 +182,8 @@ private:
         }
         kernels_.linear({count, left.data(), out.data(), gates, shape_.input, packed_->layer(0, 0).w_ih_backward.data(),
                          nullptr, true, false, 0, ceil_div(shape_.input, unit_block<T>)});
-        const OuterRight<T> right[] = {{x.data(), shape_.input}, {h.data(), recurrent_}};
-        const OuterLeft<T> whole = {0, gates, {dw_ih.data(), dw_hh.data()}, {db.data(), nullptr}};
+        const OuterB<T> right[] = {{x.data(), shape_.input}, {h.data(), recurrent_}};
+        const OuterPartOfA<T> whole = {0, gates, {dw_ih.data(), dw_hh.data()}, {db.data(), nullptr}};
         std::vector<T> scratch = nan(outer_scratch(right, 2));
         kernels_.outer({count, left.data(), &whole, 1, right, 2, scratch.data()});
         for (const std::vector<T>* result : {&dx, &dw_ih, &dw_hh, &db}) digest.add(*result);

@@ -28,7 +28,7 @@ LinearArgs<T> input_gradient(const DirectionBackward<T>& d) {
     LinearArgs<T> args = {};
     args.depth = d.traits().gates * d.hidden;
     args.columns = d.call.input_size;
-    args.panel = d.weights.w_ih_backward.data();
+    args.b = d.weights.w_ih_backward.data();
     args.by_chains = true;
     args.add_to_out = d.direction > 0;
     args.block_end = ceil_div(d.call.input_size, unit_block<T>);
@@ -114,8 +114,8 @@ BackwardRow<T> BackThroughTime<T>::row_at(StepRange range, Index row) {
         .saved = traits.saved ? d_.saved_at(last, row) : nullptr,
         .h = d_.h(last, row),
         .c = d_.c(last, row),
-        .h_prev_last = d_.h_before(range.begin, row),
-        .c_prev_last = d_.c_before(range.begin, row),
+        .h_entering = d_.h_before(range.begin, row),
+        .c_entering = d_.c_before(range.begin, row),
         .dgates = d_.dgates_at(last, row),
         .dh_proj = d_.dh_proj ? d_.dh_proj_at(last, row) : nullptr,
     };
@@ -169,7 +169,7 @@ void initial_state_gradient(const DirectionBackward<T>& d, ThreadScratch<T>& scr
     args.depth = d.traits().gates * d.hidden;
     args.columns = d.recurrent;
     args.by_chains = true;
-    args.panel = d.weights.w_hh_backward.data();
+    args.b = d.weights.w_hh_backward.data();
     args.block_end = ceil_div(d.recurrent, unit_block<T>);
     d.call.kernels.linear(args);
     if (!d.traits().carries_dh) return;

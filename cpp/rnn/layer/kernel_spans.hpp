@@ -32,24 +32,24 @@ ForwardSpan<T> forward_span(const NetworkSpec& spec, Index input_size, const Pac
         .block_end = share.block_end,
         .proj_begin = share.proj_begin,
         .proj_end = share.proj_end,
-        .down = false,
+        .descending = false,
         .overlapped = nullptr,
         .completes_overlapped = false,
         .barrier = share.barrier,
     };
 }
 
-// `enters_at_end`: no row has a step after the span. `scratch` has room for linear_tile_columns<T> values of each row.
+// `no_step_after`: no row has a step after the span. `scratch` has room for linear_tile_columns<T> values of each row.
 template <class T>
 BackwardSpan<T> backward_span(const NetworkSpec& spec, const PackedLayer<T>& weights, const ThreadShare& share,
                               Index steps, std::vector<BackwardRow<T>>& rows, const BackwardStrides<T>& stride,
-                              bool enters_at_end, const T* zeros, T* scratch) {
+                              bool no_step_after, const T* zeros, T* scratch) {
     return {
         .steps = steps,
         .rows = static_cast<Index>(rows.size()),
         .row = rows.data(),
         .stride = stride,
-        .enters_at_end = enters_at_end,
+        .no_step_after = no_step_after,
         .zeros = zeros,
         .hidden_size = spec.hidden_size,
         .proj_size = spec.proj_size,

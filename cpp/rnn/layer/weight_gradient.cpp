@@ -35,15 +35,15 @@ void WeightGradient<T>::run() {
            [&](Index s, Index row) { return d_.h_before(s, row); });
     gather(scratch_.left_rows, &LeftoverRows<T>::dgates, d_.dgates_width,
            [&](Index s, Index row) { return d_.dgates_at(s, row); });
-    const OuterRight<T> both[] = {{scratch_.right_rows[0].data(), d_.call.input_size},
-                                  {scratch_.right_rows[1].data(), d_.recurrent}};
+    const OuterB<T> both[] = {{scratch_.right_rows[0].data(), d_.call.input_size},
+                              {scratch_.right_rows[1].data(), d_.recurrent}};
     outer(parts(out), both, 2);
     if (!out.w_hr) return;
     gather(scratch_.right_rows[0], &LeftoverRows<T>::unprojected, d_.hidden,
            [&](Index s, Index row) { return d_.unprojected_at(s, row); });
     gather(scratch_.left_rows, &LeftoverRows<T>::dh_proj, d_.spec.proj_size,
            [&](Index s, Index row) { return d_.dh_proj_at(s, row); });
-    const OuterRight<T> unprojected = {scratch_.right_rows[0].data(), d_.hidden};
+    const OuterB<T> unprojected = {scratch_.right_rows[0].data(), d_.hidden};
     outer({{0, d_.spec.proj_size, {out.w_hr, nullptr}, {}}}, &unprojected, 1);
 }
 
@@ -61,9 +61,9 @@ void WeightGradient<T>::gather(std::vector<const T*>& rows, const Buffer<T> Left
 
 // Gate gradients in the longest runs that are neighbours in every parameter that sees them.
 template <class T>
-std::vector<OuterLeft<T>> WeightGradient<T>::parts(const LayerGradients<T>& out) const {
+std::vector<OuterPartOfA<T>> WeightGradient<T>::parts(const LayerGradients<T>& out) const {
     const GradientRuns input = gradient_runs(d_.spec.cell, false), recurrent = gradient_runs(d_.spec.cell, true);
-    std::vector<OuterLeft<T>> parts;
+    std::vector<OuterPartOfA<T>> parts;
     for (int dgate = 0; dgate < d_.traits().gate_gradients; ++dgate) {
         if (dgate > 0 && input.goes_on_at(dgate) && recurrent.goes_on_at(dgate)) {
             parts.back().count += d_.hidden;
@@ -77,7 +77,7 @@ std::vector<OuterLeft<T>> WeightGradient<T>::parts(const LayerGradients<T>& out)
 }
 
 template <class T>
-void WeightGradient<T>::add_output(OuterLeft<T>& part, int right, int gate, T* w, Index columns, T* b) const {
+void WeightGradient<T>::add_output(OuterPartOfA<T>& part, int right, int gate, T* w, Index columns, T* b) const {
     if (gate < 0) return;
     const Index row = gate * d_.hidden;
     part.out[right] = w + row * columns;
@@ -86,8 +86,8 @@ void WeightGradient<T>::add_output(OuterLeft<T>& part, int right, int gate, T* w
 
 // Each thread takes its share of every part.
 template <class T>
-void WeightGradient<T>::outer(std::vector<OuterLeft<T>> left, const OuterRight<T>* right, int right_count) {
-    for (OuterLeft<T>& part : left) {
+void WeightGradient<T>::outer(std::vector<OuterPartOfA<T>> left, const OuterB<T>* right, int right_count) {
+    for (OuterPartOfA<T>& part : left) {
         const Part share = part_of(part.count, team_.index, team_.size);
         part.first += share.begin;
         part.count = share.end - share.begin;
@@ -99,10 +99,10 @@ void WeightGradient<T>::outer(std::vector<OuterLeft<T>> left, const OuterRight<T
     d_.call.kernels.outer({
         .rows = ready_.count(),
         .a = scratch_.left_rows.data(),
-        .left = left.data(),
-        .left_count = static_cast<int>(left.size()),
-        .right = right,
-        .right_count = right_count,
+        .a_parts = left.data(),
+        .a_part_count = static_cast<int>(left.size()),
+        .b = right,
+        .b_count = right_count,
         .scratch = scratch_.sums.reserve(outer_scratch(right, right_count)),
     });
 }

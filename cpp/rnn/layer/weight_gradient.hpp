@@ -34,9 +34,9 @@ public:
 private:
     template <class RowOf>
     void gather(std::vector<const T*>& rows, const Buffer<T> LeftoverRows<T>::* leftover, Index width, RowOf row_of);
-    std::vector<OuterLeft<T>> parts(const LayerGradients<T>& out) const;
-    void add_output(OuterLeft<T>& part, int right, int gate, T* w, Index columns, T* b) const;
-    void outer(std::vector<OuterLeft<T>> left, const OuterRight<T>* right, int right_count);
+    std::vector<OuterPartOfA<T>> parts(const LayerGradients<T>& out) const;
+    void add_output(OuterPartOfA<T>& part, int right, int gate, T* w, Index columns, T* b) const;
+    void outer(std::vector<OuterPartOfA<T>> left, const OuterB<T>* right, int right_count);
 
     const DirectionBackward<T>& d_;
     const Team& team_;

@@ -46,7 +46,7 @@ public:
                 row.saved = nullptr;
             }
             ForwardSpan<T> span = forward_span(spec_, spec_.layer_input(l), packed_->layer(l, 0), share_, 1, row_, {});
-            span.down = down_;
+            span.descending = down_;
             packed_->kernels().forward[static_cast<int>(spec_.cell)](span);
             x = next.h.data() + at;
             x_width = width;

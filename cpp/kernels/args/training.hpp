@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "../kernel_table.hpp"
+#include "layout.hpp"
 
 namespace fusedrnn {
 
@@ -40,6 +40,7 @@ struct SumRowsArgs {
     T* out;
 };
 
+inline constexpr int optimiser_count = 3;
 enum class Optimiser : int { sgd, rmsprop, adam };
 inline constexpr const char* optimiser_names[optimiser_count] = {"sgd", "rmsprop", "adam"};
 
