@@ -1,4 +1,4 @@
-"""The Python API around the core: what goes into a call, and how.
+"""The Python API around the core: the arguments of a call in every form they may have.
 
 What the numbers must be is tested elsewhere over the whole grid; here a quick check of each entry point against the
 reference, and otherwise equality to the bit between two ways to say the same thing.

@@ -27,7 +27,7 @@ MODULES: dict[str, Any] = {
 every_module = pytest.mark.parametrize("name", MODULES)
 
 ASSIGNABLE = {"rng", "batch_first", "dropout"}
-"""What takes effect when it is assigned. (Of the reference: batch_first and params; dropout has no effect there.)"""
+"""These take effect when they are assigned. (Of the reference: batch_first and params; dropout has no effect there.)"""
 
 
 def public_attributes(module: Any) -> set[str]:

@@ -1,4 +1,4 @@
-"""The commands of `python -m fusedrnn`: what they print, and what they refuse."""
+"""The commands of `python -m fusedrnn` print what they should, and refuse what they should."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ NONE = {**NO_NUMBERS, **NOT_FINITE, **HUGE}
 NO_SIZES = {**NONE, "1.5": 1.5, "np.float64 3": np.float64(3), "Fraction": Fraction(3), "-1": -1}
 NO_PROBABILITIES = {**NONE, "1.5": 1.5, "np.float16": np.float16(-0.5), "Fraction": Fraction(1, 2)}
 UNBOUNDED = {"10**400", "10**5000", "np.uint64", "2**63"}
-"""What a seed may be; and a batch of so many steps is just the whole sequence."""
+"""A seed may be one of these; and as a number of steps they are just the whole sequence."""
 
 
 def layer(kind: Any = fr.LSTM, **options: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What a layer is made of: its options, its parameters, and copies of it."""
+"""A layer's options and parameters, and copies of it."""
 
 from __future__ import annotations
 
@@ -304,7 +304,7 @@ def test_copies_are_equal_and_independent(kind: str, clone: Callable[[Any], Any]
 @every_layer
 @pytest.mark.parametrize("change", ["shape", "dtype", "readonly"])
 def test_load_params_after_an_array_was_changed_in_place(kind: str, change: str) -> None:
-    """What an array has become since it was a parameter is no hindrance: a fresh one takes its place."""
+    """An array whose shape was set in place since it became a parameter is replaced by a fresh one."""
     layer = LAYERS[kind](I, H, rng=0)
     array = layer.params["weight_hh_l0"]
     held = {name: value for name, value in layer.params.items() if name != "weight_hh_l0"}

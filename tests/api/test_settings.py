@@ -1,4 +1,4 @@
-"""Many callers at once, and the settings of the process."""
+"""The settings of the process: threads, instruction set; and what build_info says of them."""
 
 from __future__ import annotations
 

@@ -176,7 +176,7 @@ def test_threads(problem: Problem, dtype: Any, isa: str) -> None:
         check_all_same_bits(theirs, gradients, f"on {threads} threads, {mode}")
 
 
-# Cuts of a sequence
+# Cuts of a sequence. What a stream's methods do is shown by test_stepping.py.
 
 
 def in_pieces(problem: Problem, dtype: Any, layer: Any, cuts: list[int]) -> Arrays:
@@ -246,7 +246,7 @@ def test_pieces_of_a_ragged_batch(kind: str, dtype: Any, isa: str) -> None:
         check_all_same_bits(pieces, whole, f"cut at {cut}")
 
 
-# Checkpoints
+# Checkpoints. Those with dropout, for every cell, are in test_tape.py.
 
 CHECKPOINTED = [
     Problem("rnn tanh", steps=11, batch=7, inputs=5, hidden=17, layers=2, reset=True, truncate=3),

@@ -18,7 +18,7 @@ CLASSES = sorted(name for name, value in vars(_core).items() if inspect.isclass(
 core: Any = _core
 
 # Every callable of the module and of its classes, with each of the values below and many lists of them. It may
-# be fine or raise, and prints what it tried last when the process dies.
+# be fine or raise, and shows what it tried last when the process dies.
 WALK = """
 import inspect, itertools, random, sys, warnings
 import numpy as np

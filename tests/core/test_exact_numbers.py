@@ -79,19 +79,19 @@ def integer_rnn(
     for layer in reversed(range(problem.layers)):
         dx = np.zeros_like(inputs[layer])
         for direction in range(directions):
-            slot = layer * directions + direction
+            index = layer * directions + direction
             w_ih, w_hh, _ = integer_weights(weights, layer, direction)
-            y, carry = outputs[layer][direction], dh[slot]
+            y, carry = outputs[layer][direction], dh[index]
             d_ih, d_hh, d_bias = np.zeros_like(w_ih), np.zeros_like(w_hh), np.zeros(hidden, np.int64)
             walk = order(steps, direction)
             for n, t in reversed(list(enumerate(walk))):
                 delta = carry + dlayer[t][:, direction * hidden : (direction + 1) * hidden]
                 delta = delta * (y[t] > 0) if relu else delta
-                before = y[walk[n - 1]] if n else h0[slot]
+                before = y[walk[n - 1]] if n else h0[index]
                 d_ih, d_hh, d_bias = d_ih + delta.T @ inputs[layer][t], d_hh + delta.T @ before, d_bias + delta.sum(0)
                 dx[t] += delta @ w_ih
                 carry = delta @ w_hh
-            dh0[slot] = carry
+            dh0[index] = carry
             suffix = f"_l{layer}_reverse" if direction else f"_l{layer}"
             values = {"weight_ih": d_ih, "weight_hh": d_hh, "bias_ih": d_bias, "bias_hh": d_bias}
             gradients |= {name + suffix: value for name, value in values.items()}

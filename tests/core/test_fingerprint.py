@@ -1,4 +1,4 @@
-"""What tells a layer that its parameters changed, and a tape that its x did.
+"""Fingerprints tell a layer that its parameters changed, and a tape that its x did.
 
 A change of one word is never missed, nor what training and its users do to several.
 """
@@ -59,8 +59,8 @@ def test_two_powers_of_two(isa: str) -> None:
 
 def test_what_stands_where_counts(isa: str) -> None:
     data = np.arange(1, 301, dtype=np.float32)
-    prints = {fingerprint(np.roll(data, shift)) for shift in range(data.size)}
-    assert len(prints) == data.size
+    found = {fingerprint(np.roll(data, shift)) for shift in range(data.size)}
+    assert len(found) == data.size
 
 
 def test_zeros_count(isa: str) -> None:
@@ -78,14 +78,14 @@ def test_scaled_and_shifted(isa: str) -> None:
 def test_the_same_everywhere(size: int) -> None:
     """On every ISA, and wherever the bytes lie."""
     data = some_bytes(size)
-    prints = set()
+    found = set()
     for name in fr.available_isas():
         with use_isa(name):
             for offset in (0, 1, 7):
                 moved = np.zeros(size + offset, np.uint8)[offset:]
                 moved[:] = data
-                prints.add(fingerprint(moved))
-    assert len(prints) == 1
+                found.add(fingerprint(moved))
+    assert len(found) == 1
 
 
 def test_two_bits_of_one_lane(isa: str) -> None:

@@ -1,4 +1,4 @@
-"""Memory: what a large call leaves behind, and what a call does that gets none."""
+"""Memory: a large call gives back what it took, and a call that gets none fails cleanly."""
 
 from __future__ import annotations
 

@@ -134,7 +134,7 @@ def test_gradient_is_the_slope(problem: Problem, seed: int, isa: str) -> None:
 
 
 def spread(a: np.ndarray, axis: int, step: int) -> np.ndarray:
-    """Every `step`th element of an axis of a larger array of NaN, backwards where negative."""
+    """Every `step`th element of an axis of a larger array of NaN, in reverse where negative."""
     if not a.ndim:
         return a
     axis %= a.ndim
@@ -239,7 +239,7 @@ def test_any_cut_is_the_whole(problem: Problem, dtype: Any, isa: str, data: st.D
 
 @given(one_way, isas, st.data())
 def test_gradients_chain_over_a_cut(problem: Problem, isa: str, data: st.DataObject) -> None:
-    """The second piece's gradient of its initial state is what enters the first piece."""
+    """The second call's gradient of its initial state is the first call's of its final state."""
     problem = replace(problem, gradient="both")
     cut = data.draw(st.integers(0, problem.steps))
     x, arguments = problem.x(np.float64), problem.arguments(np.float64)
@@ -263,7 +263,7 @@ def test_gradients_chain_over_a_cut(problem: Problem, isa: str, data: st.DataObj
 
 @given(one_way, isas, st.integers(1, 13))
 def test_truncation_is_separate_calls(problem: Problem, isa: str, window: int) -> None:
-    """What one gets by calling window by window, counted from the end, with the state carried as a constant."""
+    """Separate calls, one a truncation window, counted from the end, with the state carried as a constant."""
     problem = replace(problem, gradient="both")
     x, arguments = problem.x(np.float64), problem.arguments(np.float64)
     dy, dstate = problem.gradients(np.float64)
@@ -278,16 +278,17 @@ def test_truncation_is_separate_calls(problem: Problem, isa: str, window: int) -
             _, state, tape = layer.record(x[begin:end], state, reset=reset[begin:end])
             found.append(tape.backward(dy[begin:end], dstate if end == problem.steps else None))
     if problem.layers == 1:  # in a stack each layer is cut by itself, separate calls cut all at once
-        check_same_numbers("d x", np.concatenate([piece.x for piece in found]), whole.x)
+        check_same_numbers("d x", np.concatenate([one.x for one in found]), whole.x)
         for name, theirs in whole.params.items():
-            pieces = [piece.params[name] for piece in found]
-            assert np.abs(sum(pieces) - theirs).max(initial=0) <= FLOAT64 * max(map(scale_of, (*pieces, theirs)))
+            each = [one.params[name] for one in found]
+            assert np.abs(sum(each) - theirs).max(initial=0) <= FLOAT64 * max(map(scale_of, (*each, theirs)))
     for ours, theirs in zip(parts(found[0].state), parts(whole.state), strict=True):
         check_same_numbers("d state", ours, theirs)
 
 
 @given(problems(layout="time first", dropout=False, gradient="both"), dtypes, isas)
 def test_truncation_beyond_the_end_is_none(problem: Problem, dtype: Any, isa: str) -> None:
+    """At T exactly: test_tape.py."""
     with use_isa(isa):
         layer = problem.fused(dtype)
         full = record(replace(problem, truncate=None), layer, dtype)[1]
@@ -303,14 +304,14 @@ def test_the_second_direction_is_the_first_of_the_flipped(problem: Problem, dtyp
         turned = {name: array for name, array in layer.params.items() if name.endswith("_reverse")}
         other.load_params({name.removesuffix("_reverse"): array for name, array in turned.items()})
         y, last = layer(x, state)
-        ours = other(np.ascontiguousarray(x[::-1]), rows_of_slots(state, [1]))
+        ours = other(np.ascontiguousarray(x[::-1]), states_of_directions(state, [1]))
     check_same_bits("y", ours[0], np.ascontiguousarray(y[::-1, :, problem.output :]))
     for mine, theirs in zip(parts(ours[1]), parts(last), strict=True):
         check_same_bits("state", mine, theirs[1:])
 
 
-def rows_of_slots(state: Any, slots: list[int]) -> Any:
-    return state_like(state, [np.ascontiguousarray(part[slots]) for part in parts(state)])
+def states_of_directions(state: Any, indices: list[int]) -> Any:
+    return state_like(state, [np.ascontiguousarray(part[indices]) for part in parts(state)])
 
 
 @given(one_way, dtypes, isas, st.data())

@@ -75,6 +75,7 @@ def test_lstm_cell_unpacks() -> None:
     "options", [{}, {"num_layers": 2}, {"batch_first": True}], ids=["plain", "deep", "batch first"]
 )
 def test_stream_equals_call(kind: str, dtype: Any, options: dict[str, Any]) -> None:
+    """Through every method of a stream. test_bitwise.py has the sizes, threads and instruction sets."""
     layer = LAYERS[kind](I, H, rng=0, dtype=dtype, **options)
     x, state = normal(T, B, I, dtype=dtype), state_of(layer, B)
     y, last = layer(x.swapaxes(0, 1) if layer.batch_first else x, state)

@@ -59,6 +59,7 @@ def test_gradients_are_named_and_frozen(kind: str) -> None:
 
 @every_layer
 def test_truncation_at_the_whole_length_is_none(kind: str) -> None:
+    """At T exactly, the border. test_properties.py goes beyond it, with networks of every form."""
     layer, x = LAYERS[kind](I, H, rng=0), normal(T, B, I)
     y, _, tape = layer.record(x)
     assert_same(tape.backward(y, truncate=T), layer.record(x)[-1].backward(y))
@@ -88,6 +89,7 @@ def test_a_tape_with_checkpoints_sees_that_x_has_changed(rows: int, cut: Any) ->
 @every_layer
 @pytest.mark.parametrize("checkpoint", [1, 2, 3, 100, sys.maxsize])
 def test_checkpoints_change_nothing(kind: str, checkpoint: int) -> None:
+    """Every cell with dropout, and the largest k there is. test_bitwise.py has lengths, resets and threads."""
     layer = LAYERS[kind](I, H, num_layers=2, dropout=0.5, rng=0)
     twin = copy.deepcopy(layer)
     x, state = normal(T, B, I), state_of(layer, B)
@@ -119,7 +121,7 @@ def test_where_no_gradient_comes_back_nothing_is_multiplied(
 
 
 def test_checkpoints_keep_the_sign_of_zero() -> None:
-    """What underflows on its way back is flushed to a zero that has a sign, also where a piece begins."""
+    """A gradient that underflows is flushed to a zero that keeps its sign, also where a checkpoint begins."""
     tiny = np.finfo(np.float32).tiny
     layer, x = fr.RNN(1, 2, nonlinearity="identity", bias=False), np.zeros((2, 1, 1), np.float32)
     layer.load_params({"weight_ih_l0": np.full((2, 1), 0.1), "weight_hh_l0": 0.1 * np.eye(2)})

@@ -8,17 +8,14 @@ import importlib.util
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 import fusedrnn as fr
-from interpreter import python, run
+from interpreter import needs_proc, python, run
 from problems import Problem, check_all_same_bits, record, teams
 from splits import SPLITS
-
-needs_proc = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="counts threads in /proc")
 
 
 @needs_proc

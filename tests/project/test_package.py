@@ -151,6 +151,8 @@ def test_every_public_name_is_there_and_documented() -> None:
     for name in fr.__all__:
         assert name in dir(fr)
         assert getattr(fr, name).__doc__
+    for function in (fr.LSTM.__call__, fr.GRU.__call__, fr.functional.lstm, fr.functional.gru, fr.functional.rnn):
+        assert re.search(r"^ +lengths: .*\n( +.*\n)+ +reset: ", function.__doc__ or "", re.MULTILINE)
     assert fr.reference is sys.modules["fusedrnn.reference"]
     with pytest.raises(AttributeError, match="nonsense"):
         _ = fr.nonsense  # type: ignore[attr-defined]

@@ -158,7 +158,7 @@ def test_a_deep_bidirectional_stack_is_its_single_layers(kind: str, truncate: in
     stack = [[single(p, depth, suffix, bool(suffix)) for suffix in ("", "_reverse")] for depth in range(2)]
     x, tapes, finals = p.x, [], []
     for depth, pair in enumerate(stack):
-        runs = [layer.record(x, rows_of_slot(p.state, 2 * depth + d), LENGTHS, RESET) for d, layer in enumerate(pair)]
+        runs = [layer.record(x, state_at(p.state, 2 * depth + d), LENGTHS, RESET) for d, layer in enumerate(pair)]
         tapes.append([run[2] for run in runs])
         finals += [run[1] for run in runs]
         x = np.concatenate([run[0] for run in runs], axis=2)
@@ -166,17 +166,17 @@ def test_a_deep_bidirectional_stack_is_its_single_layers(kind: str, truncate: in
             x = x * p.masks[0]
     close(y, x)
     dy, width = p.dy, y.shape[2] // 2
-    for slot, want in enumerate(finals):
-        close(rows_of_slot(final, slot), want)
+    for index, want in enumerate(finals):
+        close(state_at(final, index), want)
     for depth in (1, 0):
         gs = [
             tapes[depth][d].backward(
-                dy[:, :, d * width : (d + 1) * width], rows_of_slot(p.dstate, 2 * depth + d), truncate
+                dy[:, :, d * width : (d + 1) * width], state_at(p.dstate, 2 * depth + d), truncate
             )
             for d in range(2)
         ]
         for d, suffix in enumerate(("", "_reverse")):
-            close(rows_of_slot(got.state, 2 * depth + d), gs[d].state)
+            close(state_at(got.state, 2 * depth + d), gs[d].state)
             for name, value in gs[d].params.items():
                 close(got.params[name.replace("_l0", f"_l{depth}{suffix}")], value, name)
         dy = gs[0].x + gs[1].x
@@ -185,8 +185,8 @@ def test_a_deep_bidirectional_stack_is_its_single_layers(kind: str, truncate: in
     close(got.x, dy)
 
 
-def rows_of_slot(state: Any, slot: int) -> Any:
-    return state_like(state, (a[slot : slot + 1] for a in parts(state)))
+def state_at(state: Any, index: int) -> Any:
+    return state_like(state, (a[index : index + 1] for a in parts(state)))
 
 
 def test_dropout_masks_multiply_all_layers_but_the_last() -> None:

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 PRELUDE = """
 import os, sys
 import numpy as np
@@ -16,6 +18,8 @@ threads = lambda: len(os.listdir("/proc/self/task"))
 """
 ONE_THREAD_OF_OTHERS = {"OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 """So that the threads that are counted are ours."""
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="counts threads in /proc")
 
 
 def python(*arguments: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -150,8 +150,8 @@ class Problem:
         if self.lengths not in ("ragged", "one long"):
             return np.full(self.batch, self.steps, np.int64)
         generator = np.random.default_rng([self.seed, self.steps, self.batch])
-        most = self.steps if self.lengths == "ragged" else self.steps // 16
-        lengths = generator.integers(0, most + 1, self.batch)
+        longest = self.steps if self.lengths == "ragged" else self.steps // 16
+        lengths = generator.integers(0, longest + 1, self.batch)
         given = [self.steps, 0, min(1, self.steps)][: self.batch]
         lengths[generator.permutation(self.batch)[: len(given)]] = given
         return lengths
