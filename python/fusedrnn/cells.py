@@ -41,7 +41,7 @@ class _Cell(Module, Generic[State]):
     def _add_axes(
         self, x: Array, h: Array | None, c: Array | None
     ) -> tuple[Array, Array | None, Array | None, Axes]:
-        """x, h0 and c0 as the core takes them, and the axes that its results have too many."""
+        """x, h0 and c0 as the core takes them, and the axes to remove from its results."""
         if not isinstance(x, np.ndarray):  # _checks.array without the call
             raise TypeError(f"x: expected a numpy.ndarray, got {type(x).__name__}")
         rows = x.shape[:-1]

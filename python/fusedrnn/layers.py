@@ -150,8 +150,8 @@ class _Layer(Module, Generic[State]):
         if x.ndim != 3:
             x, h0, c0, mask = self._add_batch(x, h0, c0, lengths, reset)
             y, h, c, cells = self._network.forward(x, h0, c0, reset=mask, return_cell=return_cell)
-            y, h, c, cells = BATCH.remove_from(y, h, c, cells)
-            return y, h, c, cells
+            one = BATCH.remove
+            return y[one], h[one], None if c is None else c[one], None if cells is None else cells[one]
         if lengths is None and reset is None and not self.batch_first and not return_cell:
             return self._network.forward(x, h0, c0)
         return self._network.forward(

@@ -54,6 +54,7 @@ def run(code: str) -> list[str]:
     return interpreter.run(SIGNALS + code).split()
 
 
+# The third signal ends the call. On a busy machine a few more are handled before `Signals` ignores them.
 INTERRUPTING = """
 def on_signal(count):
     if count == 3: signal.default_int_handler(signal.SIGINT, None)
@@ -87,10 +88,10 @@ def test_recording_is_interrupted() -> None:
 try:
     with Signals(): layer.record(x, checkpoint=100)
 except KeyboardInterrupt:
-    print(len(seen))
+    print(3 <= len(seen) < 10)
 usable()
 """
-    assert run(INTERRUPTING + code) == ["3", "usable"]
+    assert run(INTERRUPTING + code) == ["True", "usable"]
 
 
 def test_backward_is_interrupted() -> None:
@@ -100,14 +101,14 @@ last = np.ones((1, 1, 512), np.float32)
 try:
     with Signals(): tape.backward(None, (last, last))
 except KeyboardInterrupt:
-    print(len(seen))
+    print(3 <= len(seen) < 10)
 try:
     tape.backward(None, (last, last))
 except ValueError as error:
     print(str(error).split(":")[0])
 usable()
 """
-    assert run(INTERRUPTING + code) == ["3", "tape", "usable"]
+    assert run(INTERRUPTING + code) == ["True", "tape", "usable"]
 
 
 def test_what_a_handler_raises_comes_out() -> None:
