@@ -16,6 +16,7 @@ from fusedrnn._tape import Gradients
 from fusedrnn.layers import GRU, LSTM, RNN
 from fusedrnn.nn import losses
 from fusedrnn.nn._part import Part, PartTape, load_into
+from fusedrnn.nn.embedding import Embedding
 from fusedrnn.nn.linear import Linear
 from fusedrnn.nn.pooling import Pooling
 
@@ -121,10 +122,7 @@ class Sequential(Model):
             ValueError, TypeError: what the part raises that refuses its argument.
         """
         run = _Run(self, state, lengths, reset)
-        y: Any = x
-        for part in self.parts:
-            y = run.call(part, y)
-        return y, run.after
+        return run.call_all(self.parts, x), run.after
 
     def record(
         self,
@@ -136,10 +134,7 @@ class Sequential(Model):
     ) -> tuple[Array, States, SequentialTape]:
         """As a call, in training (dropout acts), and the tape for the backward pass."""
         run = _Run(self, state, lengths, reset)
-        y: Any = x
-        for part in self.parts:
-            y = run.record(part, y)
-        return y, run.after, SequentialTape(run.tapes, self.recurrent)
+        return run.record_all(self.parts, x), run.after, SequentialTape(run.tapes, self.recurrent)
 
     def loss(
         self,
@@ -158,10 +153,8 @@ class Sequential(Model):
             targets, loss: `loss(y, targets)` is one of `fusedrnn.nn`, or any function that returns (value, dy).
         """
         run = _Run(self, state, lengths, reset)
-        y: Any = x
         head = self._fused_head(loss)
-        for part in self.parts[:-1] if head else self.parts:
-            y = run.call(part, y)
+        y = run.call_all(self.parts[:-1] if head else self.parts, x)
         if head is None:
             return loss(y, targets, **run.loss_options())[0], run.after
         return _HeadLoss(head, y, targets, loss, run.loss_options()).value(), run.after
@@ -182,10 +175,8 @@ class Sequential(Model):
         no array of all logits is made.
         """
         run = _Run(self, state, lengths, reset)
-        y: Any = x
         head = self._fused_head(loss)
-        for part in self.parts[:-1] if head else self.parts:
-            y = run.record(part, y)
+        y = run.record_all(self.parts[:-1] if head else self.parts, x)
         if head is None:
             value, dy = loss(y, targets, **run.loss_options())
             return value, run.after, LossTape(SequentialTape(run.tapes, self.recurrent), dy, {})
@@ -238,21 +229,34 @@ class _Run:
         self.after: States = ()
         self.tapes: list[Any] = []
 
-    def call(self, part: Any, x: Any) -> Any:
-        if isinstance(part, Part):
-            return part(x, **self._part_options(part))
-        y, state = part(x, next(self._before), lengths=self._lengths, reset=self._reset)
-        self.after += (state,)
-        return y
+    def call_all(self, parts: Sequence[Any], x: Any) -> Any:
+        for index, part in enumerate(parts):
+            if _is_folded(parts, index):
+                x = part.tokens(x)
+            elif isinstance(part, Part):
+                x = part(x, **self._part_options(part))
+            else:
+                x, state = part(x, next(self._before), **self._layer_options(parts, index))
+                self.after += (state,)
+        return x
 
-    def record(self, part: Any, x: Any) -> Any:
-        if isinstance(part, Part):
-            y, tape = part.record(x, **self._part_options(part))
-        else:
-            y, state, tape = part.record(x, next(self._before), lengths=self._lengths, reset=self._reset)
-            self.after += (state,)
-        self.tapes.append(tape)
-        return y
+    def record_all(self, parts: Sequence[Any], x: Any) -> Any:
+        for index, part in enumerate(parts):
+            if _is_folded(parts, index):
+                x, tape = part.tokens(x), part
+            elif isinstance(part, Part):
+                x, tape = part.record(x, **self._part_options(part))
+            else:
+                x, state, tape = part.record(x, next(self._before), **self._layer_options(parts, index))
+                self.after += (state,)
+            self.tapes.append(tape)
+        return x
+
+    def _layer_options(self, parts: Sequence[Any], index: int) -> dict[str, Any]:
+        options: dict[str, Any] = {"lengths": self._lengths, "reset": self._reset}
+        if index > 0 and _is_folded(parts, index - 1):
+            options["embedding"] = parts[index - 1].params["weight"]
+        return options
 
     def _part_options(self, part: Part) -> dict[str, Any]:
         if not isinstance(part, Pooling):
@@ -263,6 +267,15 @@ class _Run:
     def loss_options(self) -> dict[str, Any]:
         """Keyword arguments of a loss, which sees steps where the output has them."""
         return {} if self._lengths is None else {"lengths": self._lengths, "batch_first": self._batch_first}
+
+
+def _is_folded(parts: Sequence[Any], index: int) -> bool:
+    """Whether this part is an Embedding whose tokens the layer after it takes as they are."""
+    return (
+        isinstance(parts[index], Embedding)
+        and index + 1 < len(parts)
+        and isinstance(parts[index + 1], (RNN, LSTM, GRU))
+    )
 
 
 class _HeadLoss:
@@ -328,10 +341,14 @@ class SequentialTape:
         coming = list(dstate if dstate is not None else (None,) * count)
         params: dict[str, Array] = {}
         states: States = ()
+        table: Array | None = None
         for index in reversed(range(len(tapes))):
             if self._recurrent[index]:
                 found = tapes[index].backward(dy, coming.pop(), truncate=truncate)
                 states = (found.state, *states)
+                table = found.embedding
+            elif isinstance(tapes[index], Embedding):  # folded into the layer after it
+                found = tapes[index].folded_gradients(table)
             else:
                 found = tapes[index].backward(dy)
             dy = found.x
