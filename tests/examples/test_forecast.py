@@ -27,11 +27,11 @@ def test_threads_do_not_matter() -> None:
     found = []
     for threads in (1, 2):
         with fr.threads(threads):
-            found.append(forecast.run(epochs=4)["free"])
+            found.append(forecast.run()["free"])
     np.testing.assert_array_equal(*found)
 
 
 def test_picture(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="matplotlib comes with the extra `examples`")
-    forecast.draw(forecast.run(epochs=1), str(tmp_path / "forecast.png"))
+    forecast.draw(forecast.run(), str(tmp_path / "forecast.png"))
     assert (tmp_path / "forecast.png").stat().st_size > 10_000
