@@ -75,11 +75,11 @@ def unsure(found: dict[str, Any], count: int = 5) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Digits read row by row.")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=None)
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     if options.threads is not None:
         fr.set_num_threads(options.threads)
     found = run(seed=options.seed, progress=True)

@@ -125,12 +125,12 @@ def draw(found: dict[str, Any], path: str) -> None:
     figure.savefig(path)
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Forecast the yearly numbers of sunspots.")
     parser.add_argument("--plot", metavar="FILE", help="draw it (needs matplotlib)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=None)
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     if options.threads is not None:
         fr.set_num_threads(options.threads)
     found = run(options.seed)

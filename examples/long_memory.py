@@ -196,14 +196,14 @@ def draw(found: dict[str, Any], path: str) -> None:
     figure.savefig(path)
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Three tasks of memory, by length and cell.")
     parser.add_argument("--plot", metavar="FILE", help="draw it (needs matplotlib)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=None)
     parser.add_argument("--lengths", type=int, nargs="+", default=(10, 30, 60), metavar="T", help="at least 10")
     parser.add_argument("--steps", type=int, default=800, help="updates for each (default 800)")
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     if min(options.lengths) < 10 or options.steps < 1:
         parser.error("--lengths: expected lengths of at least 10, --steps: at least 1")
     if options.threads is not None:

@@ -77,13 +77,9 @@ VOCABULARY = len(WORDS) + 1
 """With the padding, which is 0."""
 
 
-def padded(sentences: list[list[str]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def padded(sentences: list[list[str]]) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """(T, B) numbers of words, and the length of each column."""
-    lengths = np.array([len(words) for words in sentences])
-    tokens = np.zeros((lengths.max(), len(sentences)), np.int64)
-    for row, words in enumerate(sentences):
-        tokens[: len(words), row] = [NUMBERS[word] for word in words]
-    return tokens, lengths
+    return fr.nn.pad([[NUMBERS[word] for word in words] for words in sentences])
 
 
 Encoding = tuple[Callable[[NDArray[np.int64]], NDArray[Any]], Callable[[int], list[Any]], int]
@@ -169,12 +165,12 @@ EXAMPLES = (
 )
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Praise or complaint?")
     parser.add_argument("sentence", nargs="?", help="another sentence, of the words of the grammar")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=None)
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     wanted = [*EXAMPLES, options.sentence] if options.sentence else EXAMPLES
     unknown = [word for text in wanted for word in text.split() if word not in NUMBERS]
     if unknown or "" in (text.strip() for text in wanted):

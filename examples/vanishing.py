@@ -141,11 +141,11 @@ def draw(found: dict[str, Any], path: str) -> None:
     figure.savefig(path)
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="How much of a gradient arrives how many steps further back.")
     parser.add_argument("--plot", metavar="FILE", help="draw it (needs matplotlib)")
     parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     found = run(options.seed)
     print(f"{'part of the gradient at distance':34}" + "".join(f"{distance:>10}" for distance in DISTANCES))
     for name, norms in found["norms"].items():

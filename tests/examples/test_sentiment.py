@@ -71,10 +71,7 @@ def test_threads_do_not_matter() -> None:
     np.testing.assert_array_equal(*said)
 
 
-def test_a_word_outside_the_grammar_is_refused(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["sentiment.py", "the pudding was good"])
+def test_a_word_outside_the_grammar_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        sentiment.main()
+        sentiment.main(["the pudding was good"])
     assert "got pudding" in capsys.readouterr().err
