@@ -190,7 +190,7 @@ def run(seed: int = 0, training: int = 2000, test: int = 500, epochs: int = 6) -
 def marked(words: list[str], tags: list[int]) -> str:
     """The sentence with its names in brackets."""
     found = {first: (last, kind) for first, last, kind in spans(tags)}
-    ends = {last: kind for last, kind in found.values()}
+    ends = dict(found.values())
     kinds = {"P": "person", "L": "place", "O": "organisation"}
     return " ".join(
         "[" * (at in found) + word + (f" {kinds[ends[at]]}]" if at in ends else "") for at, word in enumerate(words)
