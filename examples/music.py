@@ -13,8 +13,11 @@ the first of them goes into a file that any player plays.
 from __future__ import annotations
 
 import argparse
+import math
 import struct
 from collections import Counter
+from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -93,14 +96,10 @@ def tokens(tune: list[Note]) -> list[int]:
     return [*(NOTES.index(note) for note in tune), END]
 
 
-def batch(tunes: list[list[Note]]) -> tuple[np.ndarray, np.ndarray, list[int]]:
+def batch(tunes: list[list[Note]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Inputs, targets and lengths of several tunes, padded with zeros."""
-    lengths = [len(tune) + 1 for tune in tunes]
-    x = np.zeros((max(lengths), len(tunes), features([]).shape[1]), np.float32)
-    targets = np.zeros(x.shape[:2], np.int64)
-    for row, tune in enumerate(tunes):
-        x[: lengths[row], row], targets[: lengths[row], row] = features(tune), tokens(tune)
-    return x, targets, lengths
+    x, lengths = fr.nn.pad([features(tune) for tune in tunes])
+    return x, fr.nn.pad([tokens(tune) for tune in tunes])[0], lengths
 
 
 def train(tunes: list[list[Note]], steps: int, seed: int, units: int = 32) -> fr.nn.Sequential:
@@ -119,7 +118,7 @@ def train(tunes: list[list[Note]], steps: int, seed: int, units: int = 32) -> fr
 def bits(model: fr.nn.Sequential, held_out: list[list[Note]]) -> float:
     """The bits that the held-out tunes take, given all before each note."""
     x, targets, lengths = batch(held_out)
-    return model.loss(x, targets, lengths=lengths)[0] * sum(lengths) / float(np.log(2))
+    return model.loss(x, targets, lengths=lengths)[0] * sum(lengths) / math.log(2)
 
 
 def compose(model: fr.nn.Sequential, first: Note, temperature: float, seed: int, longest: int = 64) -> list[Note]:
@@ -138,18 +137,23 @@ def compose(model: fr.nn.Sequential, first: Note, temperature: float, seed: int,
     return tune
 
 
-def markov(tunes: list[list[Note]], held_out: list[list[Note]]) -> float:
-    """The baseline's bits of the held-out tunes: a first-order Markov chain, smoothed as Witten and Bell do."""
-    pairs = Counter((a, b) for tune in tunes for a, b in zip([END, *tokens(tune)], tokens(tune), strict=False))
-    before = Counter(a for a, _ in pairs.elements())
+def markov(tunes: list[list[Note]]) -> Callable[[int, int], float]:
+    """The baseline: the probability of a token after another (END before the first), smoothed as Witten and Bell do."""
+    pairs = Counter(pair for tune in tunes for pair in pairwise([END, *tokens(tune)]))
+    before, alone = Counter(a for a, _ in pairs.elements()), Counter(b for _, b in pairs.elements())
     kinds = Counter(a for a, _ in pairs)
-    alone = Counter(b for _, b in pairs.elements())
-    bits = 0.0
-    for tune in held_out:
-        for a, b in zip([END, *tokens(tune)], tokens(tune), strict=False):
-            share = (alone[b] + len(alone) / (END + 1)) / (alone.total() + len(alone))
-            bits -= np.log2((pairs[a, b] + kinds[a] * share) / (before[a] + kinds[a]) if before[a] else share)
-    return float(bits)
+
+    def probability(a: int, b: int) -> float:
+        share = (alone[b] + len(alone) / (END + 1)) / (alone.total() + len(alone))
+        return (pairs[a, b] + kinds[a] * share) / (before[a] + kinds[a]) if before[a] else share
+
+    return probability
+
+
+def markov_bits(tunes: list[list[Note]], held_out: list[list[Note]]) -> float:
+    """The bits that the held-out tunes take by the chain."""
+    probability = markov(tunes)
+    return -sum(math.log2(probability(a, b)) for tune in held_out for a, b in pairwise([END, *tokens(tune)]))
 
 
 def abc(tune: list[Note]) -> str:
@@ -190,7 +194,7 @@ def run(seed: int = 0, temperature: float = 0.7, folds: int = 10, steps: int = 8
     for fold in range(folds):
         training = [tune for at, tune in enumerate(ALL) if at % folds != fold]
         found += bits(train(training, steps, seed), ALL[fold::folds])
-        chain += markov(training, ALL[fold::folds])
+        chain += markov_bits(training, ALL[fold::folds])
     count = sum(len(tune) + 1 for tune in ALL)
     composer = train(ALL, 5 * steps // 2, seed, units=64)
     tunes = [compose(composer, ("G", 2), temperature, seed + at) for at in range(3)]

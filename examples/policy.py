@@ -57,11 +57,6 @@ class Mazes:
         return reward
 
 
-def softmax(logits: np.ndarray) -> np.ndarray:
-    p = np.exp(logits - logits.max(-1, keepdims=True))
-    return p / p.sum(-1, keepdims=True)
-
-
 class Policy:
     """Probabilities of actions by a GRU; without memory its state is reset at every step."""
 
@@ -79,8 +74,8 @@ class Policy:
             begins.append(mazes.begins | (not self.memory))
             seen.append(mazes.look())
             stream.reset(begins[-1])
-            p = softmax(head(stream.step(seen[-1])))
-            done.append((self.rng.random((len(p), 1)) > p.cumsum(-1)[:, :-1]).sum(-1))
+            logits = head(stream.step(seen[-1]))
+            done.append((logits + self.rng.gumbel(size=logits.shape)).argmax(-1))  # drawn from their softmax
             rewards.append(mazes.step(done[-1]))
         return np.array(seen), np.array(done), np.array(rewards), np.array(begins)
 
@@ -98,13 +93,6 @@ class Policy:
             fr.optim.clip_grad_norm(gradients, 1.0)
             optimiser.step(gradients)
 
-    def success(self, length: int, rows: int = 200) -> float:
-        """The share of right turns among first turns, in corridors of one length."""
-        _, _, rewards, _ = self.play(Mazes(rows, (length, length), self.rng), 3 * length + 10)
-        turns = np.where(np.abs(rewards) == 1, rewards, 0)
-        first = turns[(turns != 0).argmax(0), np.arange(rows)]
-        return float((first == 1).mean())
-
 
 def returns(rewards: np.ndarray, begins: np.ndarray, discount: float = 0.95) -> np.ndarray:
     """The discounted sum of the rewards from each step to the end of its episode."""
@@ -114,6 +102,14 @@ def returns(rewards: np.ndarray, begins: np.ndarray, discount: float = 0.95) -> 
         total[t] = rewards[t] + discount * after
         after = np.where(begins[t], 0, total[t])
     return total
+
+
+def success(policy: Policy, length: int, rows: int = 200) -> float:
+    """The share of right turns among first turns, in corridors of one length."""
+    rewards = policy.play(Mazes(rows, (length, length), policy.rng), 3 * length + 10)[2]
+    turns = np.where(np.abs(rewards) == 1, rewards, 0)
+    first = turns[(turns != 0).argmax(0), np.arange(rows)]
+    return float((first == 1).mean())
 
 
 def walk(policy: Policy, length: int) -> str:
@@ -128,14 +124,14 @@ def walk(policy: Policy, length: int) -> str:
 
 def run(seed: int = 0, updates: int = 150) -> dict:
     """Train a policy with memory and one without; the share of right turns by length of the corridor."""
-    success = {}
+    right = {}
     for name, memory in (("without memory", False), ("with memory", True)):
         policy = Policy(memory, seed)
         policy.train(updates)
-        success[name] = {length: policy.success(length) for length in (4, 6, 12, 24)}
+        right[name] = {length: success(policy, length) for length in (4, 6, 12, 24)}
     return {
-        "metric": "right turns", "value": success["with memory"][12], "baseline": success["without memory"][12],
-        "success": success, "policy": policy,
+        "metric": "right turns", "value": right["with memory"][12], "baseline": right["without memory"][12],
+        "right": right, "policy": policy,
     }  # fmt: skip
 
 
@@ -149,7 +145,7 @@ def main(argv: list[str] | None = None) -> None:
         for _ in range(3):
             print(walk(found["policy"], 6))
     print("\nright turns by length of the corridor (2 to 6 in training)")
-    for name, row in found["success"].items():
+    for name, row in found["right"].items():
         print(f"  {name:<16}" + "".join(f"{length:>5}: {100 * share:5.1f} %" for length, share in row.items()))
 
 

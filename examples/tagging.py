@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -123,14 +124,6 @@ def vocabulary(training: list[Sentence]) -> dict[str, int]:
     return {word: 1 + at for at, word in enumerate(sorted({word for words, _ in training for word in words}))}
 
 
-def pad(rows: list[list[int]]) -> np.ndarray:
-    """Rows of different lengths as an array (T, B), zeros after their ends."""
-    table = np.zeros((max(map(len, rows)), len(rows)), np.int64)
-    for at, row in enumerate(rows):
-        table[: len(row), at] = row
-    return table
-
-
 def make_model(words: int, bidirectional: bool, seed: int, units: int = 48) -> fr.nn.Sequential:
     rng = np.random.default_rng(seed)
     lstm = fr.LSTM(32, units, bidirectional=bidirectional, rng=rng)
@@ -151,23 +144,20 @@ def from_torch(state: dict, units: int = 48) -> fr.nn.Sequential:
 def train(model: fr.nn.Sequential, training: list[Sentence], index: dict[str, int], epochs: int, seed: int) -> None:
     """Every word is replaced by the unknown word now and then, so that the network learns to do without it."""
 
-    def batches(epoch: int) -> list[tuple[np.ndarray, np.ndarray, list[int]]]:
+    def batches(epoch: int) -> Iterator[dict]:
         rng = np.random.default_rng([seed, epoch])
         order = rng.permutation(len(training))
-        chosen = [[training[i] for i in order[at : at + 32]] for at in range(0, len(order), 32)]
-        return [
-            (pad([[index[word] * (rng.random() > 0.15) for word in words] for words, _ in rows]),
-             pad([tags for _, tags in rows]), [len(tags) for _, tags in rows])
-            for rows in chosen
-        ]  # fmt: skip
+        for rows in np.array_split(order, -(-len(order) // 32)):
+            x, lengths = fr.nn.pad([[index[w] * (rng.random() > 0.15) for w in training[i][0]] for i in rows])
+            yield {"x": x, "lengths": lengths, "targets": fr.nn.pad([training[i][1] for i in rows])[0]}
 
     fr.fit(model, batches, fr.optim.Adam(model.params, lr=5e-3), epochs=epochs, clip_norm=1.0)
 
 
 def tag(model: fr.nn.Sequential, index: dict[str, int], sentences: list[list[str]]) -> list[list[int]]:
     """The tags of the words of each sentence."""
-    lengths = [len(words) for words in sentences]
-    logits, _ = model(pad([[index.get(word, 0) for word in words] for words in sentences]), lengths=lengths)
+    tokens, lengths = fr.nn.pad([[index.get(word, 0) for word in words] for words in sentences])
+    logits, _ = model(tokens, lengths=lengths)
     return [logits[:length, row].argmax(-1).tolist() for row, length in enumerate(lengths)]
 
 
