@@ -33,8 +33,11 @@ def lines_of_code(path: Path, roots: tuple[str, ...], shared: set[str]) -> dict[
         if name in definitions and name not in reached and name not in shared:
             reached.append(name)
             waiting += [node.id for node in ast.walk(definitions[name]) if isinstance(node, ast.Name)]
-    code = _lines_with_code(source)
-    return {name: len(code & _span(definitions[name])) for name in reached}
+    code, counts = _lines_with_code(source), {}
+    for name in reached:
+        counts[name] = len(code & _span(definitions[name]))
+        code -= _span(definitions[name])  # one statement may define several names
+    return counts
 
 
 def _definitions(module: ast.Module) -> list[tuple[str, ast.stmt]]:
@@ -44,6 +47,8 @@ def _definitions(module: ast.Module) -> list[tuple[str, ast.stmt]]:
             found.append((node.name, node))
         elif isinstance(node, ast.Assign):
             found += [(n.id, node) for target in node.targets for n in ast.walk(target) if isinstance(n, ast.Name)]
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            found.append((node.target.id, node))
     return found
 
 

@@ -30,9 +30,9 @@ class Job:
 
 
 JOBS = (
-    Job("forecast", "forecast.py", ("train", "forecast"), ("train", "forecast")),
+    Job("forecast", "forecast.py", ("Forecaster",), ("Forecaster",)),
     Job("recurrent policy", "policy.py", ("Policy",), ("Policy",)),
-    Job("sentiment", "sentiment.py", ("train", "predict"), ("train", "predict")),
+    Job("sentiment", "sentiment.py", ("Judge",), ("Judge",)),
     Job("encoder-decoder", "translate.py", ("Translator",), ("Translator",)),
     Job("tagger", "tagging.py", ("make_model", "train", "tag"), ("Tagger", "train", "tag")),
     Job("tagger from a state_dict", "tagging.py", ("from_torch", "tag"), ("from_state", "tag")),
@@ -54,11 +54,14 @@ def test_no_more_lines_than_pytorch(job: Job) -> None:
 def test_what_counts(tmp_path: Path) -> None:
     file = tmp_path / "file.py"
     file.write_text(
-        '"""Docs."""\n\nimport os\nfrom data import CASES\n\nSIZE = 3\nOTHER = 4\n\n\n'
-        'def used(x):\n    """Docs\n    of it."""\n    # why\n    return (\n        x + SIZE\n    )\n\n\n'
+        '"""Docs."""\n\nimport os\nfrom data import CASES\n\nSIZE, SHAPE = 3, (4,)\nOTHER = 4\nMORE: int = 5\n\n\n'
+        'def used(x):\n    """Docs\n    of it."""\n    # why\n'
+        "    return (\n        x + SIZE + MORE + len(SHAPE)\n    )\n\n\n"
         "@os.wraps\ndef root():\n    return [used(case) for case in CASES]\n\n\ndef unused():\n    return 1\n",
         encoding="utf-8",
     )
     assert imported_from(file, "data") == {"CASES"}
-    assert lines_of_code(file, ("root",), set()) == {"root": 3, "used": 4, "SIZE": 1}
-    assert lines_of_code(file, ("root",), {"SIZE"}) == {"root": 3, "used": 4}
+    everything = lines_of_code(file, ("root",), set())
+    assert set(everything) == {"root", "used", "SIZE", "SHAPE", "MORE"}
+    assert sum(everything.values()) == 3 + 4 + 1 + 1
+    assert lines_of_code(file, ("root",), {"SIZE", "SHAPE", "MORE"}) == {"root": 3, "used": 4}

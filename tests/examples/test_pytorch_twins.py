@@ -100,18 +100,23 @@ def test_policy() -> None:
 
 
 def test_sentiment() -> None:
-    """Whether the number of ones in a row of twos and ones is even in its last two places."""
+    pytest.importorskip("sklearn", reason="scikit-learn, which examples/sentiment.py compares with, is not installed")
+    sentiment = pytest.importorskip("sentiment")
     theirs = twin("sentiment")
     rng = np.random.default_rng(0)
-    rows = [rng.integers(1, 3, rng.integers(2, 8)).tolist() for _ in range(400)]
-    labels = [int(row[-1] == row[-2]) for row in rows]
-    model = theirs.train(rows, labels, 3, 12, 0)
-    assert (theirs.predict(model, rows) == np.array(labels, bool)).mean() > 0.9
+    sentences = [sentiment.sentence(rng, held_out=False) for _ in range(320)]
+    truth = np.array([praise for _, praise in sentences])
+    for encoding, share in (("embeddings", 0.7), ("one-hot", 0.7), ("numbers", 0.5)):
+        judge = theirs.Judge(encoding, 0)
+        judge.learn(sentences, 0)
+        said = judge.praise([words for words, _ in sentences])
+        assert ((said > 0.5) == truth).mean() > share, encoding
 
 
 def test_forecast() -> None:
-    theirs = twin("forecast")
-    series = np.sin(np.arange(400) / 5)
-    model = theirs.train(series[:250], series[250:300], 30, 8, 0)
-    found = theirs.forecast(model, series[:300], 25)
-    assert np.abs(found - series[300:325]).mean() < 0.5 * np.abs(series[299] - series[300:325]).mean()
+    series = torch.sin(torch.arange(300) / 5)[:, None, None]
+    forecaster = twin("forecast").Forecaster(0)
+    forecaster.learn(series[:250], 150)
+    wanted = series[250:270]
+    for found in (forecaster.next_values(series[:271])[249:269], forecaster.go_on(series[:250], 20)):
+        assert (found - wanted).abs().mean() < 0.5 * (series[249] - wanted).abs().mean()

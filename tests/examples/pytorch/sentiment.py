@@ -1,6 +1,4 @@
-"""A classifier of sentences in PyTorch: an embedding, an LSTM over rows of different lengths, its last state, a
-probability. The job of `examples/sentiment.py`.
-"""
+"""The judge of `examples/sentiment.py` in PyTorch."""
 
 from __future__ import annotations
 
@@ -10,39 +8,49 @@ import torch.nn.functional as F  # noqa: N812
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_sequence
 
+from sentiment import BATCH, EPOCHS, NUMBERS, UNITS, VOCABULARY, WIDTH, Sentence
 
-class Classifier(nn.Module):
-    def __init__(self, words: int, units: int = 32) -> None:
+ENCODINGS = {
+    "embeddings": (lambda: nn.Embedding(VOCABULARY, WIDTH, padding_idx=0), WIDTH),
+    "one-hot": (lambda: lambda tokens: F.one_hot(tokens, VOCABULARY).float(), VOCABULARY),
+    "numbers": (lambda: lambda tokens: tokens[..., None] / VOCABULARY, 1),
+}
+"""The part before the LSTM, and how wide that one's input is."""
+
+
+class Judge(nn.Module):
+    """An LSTM that says of sentences how likely they are praise."""
+
+    def __init__(self, encoding: str, seed: int) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(words, 16)
-        self.lstm = nn.LSTM(16, units)
-        self.head = nn.Linear(units, 1)
+        torch.manual_seed(seed)
+        first, width = ENCODINGS[encoding]
+        self.encode = first()
+        self.lstm = nn.LSTM(width, UNITS)
+        self.head = nn.Linear(UNITS, 2)
 
-    def forward(self, rows: list[torch.Tensor]) -> torch.Tensor:
-        embedded = self.embedding(pad_sequence(rows))
-        packed = pack_padded_sequence(embedded, [len(row) for row in rows], enforce_sorted=False)
+    def forward(self, sentences: list[list[str]]) -> torch.Tensor:
+        rows = [torch.tensor([NUMBERS[word] for word in words]) for words in sentences]
+        lengths = [len(row) for row in rows]
+        packed = pack_padded_sequence(self.encode(pad_sequence(rows)), lengths, enforce_sorted=False)
         _, (h, _) = self.lstm(packed)
-        return self.head(h[-1]).squeeze(-1)
+        return self.head(h[-1])
 
+    def learn(self, sentences: list[Sentence], seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        batches = len(sentences) // BATCH
+        optimiser = torch.optim.Adam(self.parameters(), lr=1e-2)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, EPOCHS * batches)
+        for _ in range(EPOCHS):
+            for rows in np.array_split(rng.permutation(len(sentences)), batches):
+                targets = torch.tensor([sentences[row][1] for row in rows])
+                loss = F.cross_entropy(self([sentences[row][0] for row in rows]), targets)
+                optimiser.zero_grad()
+                loss.backward()
+                nn.utils.clip_grad_norm_(self.parameters(), 1.0)
+                optimiser.step()
+                schedule.step()
 
-def train(rows: list[list[int]], labels: list[int], words: int, epochs: int, seed: int) -> Classifier:
-    """Sentences as tokens, and whether each is positive."""
-    torch.manual_seed(seed)
-    rng = np.random.default_rng(seed)
-    model = Classifier(words)
-    optimiser = torch.optim.Adam(model.parameters(), lr=5e-3)
-    for _ in range(epochs):
-        for chosen in np.array_split(rng.permutation(len(rows)), -(-len(rows) // 32)):
-            logits = model([torch.tensor(rows[i]) for i in chosen])
-            loss = F.binary_cross_entropy_with_logits(logits, torch.tensor([float(labels[i]) for i in chosen]))
-            optimiser.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimiser.step()
-    return model
-
-
-@torch.no_grad()
-def predict(model: Classifier, rows: list[list[int]]) -> np.ndarray:
-    """Which of the sentences are positive."""
-    return (model([torch.tensor(row) for row in rows]) > 0).numpy()
+    @torch.no_grad()
+    def praise(self, sentences: list[list[str]]) -> np.ndarray:
+        return self(sentences).softmax(-1)[:, 1].numpy()
