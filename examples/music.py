@@ -208,6 +208,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--midi", type=Path, help="a file to write the first melody to")
     parser.add_argument("--threads", type=int, default=fr.get_num_threads())
     options = parser.parse_args(argv)
+    if options.seed < 0 or options.threads < 1:
+        parser.error("expected a seed of at least 0 and at least one thread")
     if not options.temperature > 0:
         parser.error("argument --temperature: expected a number above 0")
     with fr.threads(options.threads):

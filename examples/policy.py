@@ -79,7 +79,7 @@ class Policy:
             rewards.append(mazes.step(done[-1]))
         return np.array(seen), np.array(done), np.array(rewards), np.array(begins)
 
-    def train(self, updates: int, rows: int = 64, steps: int = 32, lengths: tuple[int, int] = (2, 6)) -> None:
+    def train(self, updates: int, rows: int = 64, steps: int = 32, lengths: tuple[int, int] = (1, 6)) -> None:
         """REINFORCE (Williams 1992): what was done becomes likelier by what it brought, less the mean of that."""
         optimiser = fr.optim.Adam(self.model.params, lr=1e-2)
         for _ in range(updates):
@@ -140,11 +140,13 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=fr.get_num_threads())
     options = parser.parse_args(argv)
+    if options.seed < 0 or options.threads < 1:
+        parser.error("expected a seed of at least 0 and at least one thread")
     with fr.threads(options.threads):
         found = run(options.seed)
         for _ in range(3):
             print(walk(found["policy"], 6))
-    print("\nright turns by length of the corridor (2 to 6 in training)")
+    print("\nright turns by length of the corridor (1 to 6 in training)")
     for name, row in found["right"].items():
         print(f"  {name:<16}" + "".join(f"{length:>5}: {100 * share:5.1f} %" for length, share in row.items()))
 

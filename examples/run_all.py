@@ -48,6 +48,8 @@ def main(argv: list[str] | None = None) -> int:
     unknown = [name for name in options.names if name not in names()]
     if unknown:
         parser.error(f"no such example: {', '.join(unknown)}; there are {', '.join(names())}")
+    if options.threads < 1:
+        parser.error("argument --threads: expected at least one")
     sys.path.insert(0, str(FOLDER))
     rows = [("example", "metric", "value", "baseline", "seconds")]
     failed = 0

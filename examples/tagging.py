@@ -5,7 +5,8 @@
 "Jordan" is a person, a country or a club: "Jordan , as reporters wrote , said …", "Jordan , as reporters wrote , lies
 on …", "Jordan , as reporters wrote , sold its shares …". Only what comes later tells which, so a network that reads
 from left to right has to guess; one that reads in both directions does not. The sentences are made by the grammar
-below. Those of the test have forms that are not in the training sentences, and half of their names are new.
+below. Those of the test have forms that are not in the training sentences, and four in ten of their names have a word
+that is new.
 
 It prints the F1 of whole names, right in their words and their kind, for a bidirectional LSTM, for an LSTM that reads
 forward only, and for the baseline: the tag that each word had most often in training.
@@ -192,6 +193,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=fr.get_num_threads())
     options = parser.parse_args(argv)
+    if options.seed < 0 or options.threads < 1:
+        parser.error("expected a seed of at least 0 and at least one thread")
     with fr.threads(options.threads):
         found = run(options.seed)
     shown = 0

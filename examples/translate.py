@@ -196,6 +196,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=fr.get_num_threads())
     options = parser.parse_args(argv)
+    if options.seed < 0 or options.threads < 1:
+        parser.error("expected a seed of at least 0 and at least one thread")
     with fr.threads(options.threads):
         found = run(options.seed)
         for at, (english, german) in enumerate(found["pairs"][:6]):

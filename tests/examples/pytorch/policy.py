@@ -37,7 +37,7 @@ class Policy(nn.Module):
             rewards.append(mazes.step(done.numpy()))
         return np.array(seen), torch.stack(log_probabilities), np.array(rewards), np.array(begins)
 
-    def train_on(self, updates: int, rows: int = 64, steps: int = 32, lengths: tuple[int, int] = (2, 6)) -> None:
+    def train_on(self, updates: int, rows: int = 64, steps: int = 32, lengths: tuple[int, int] = (1, 6)) -> None:
         """REINFORCE (Williams 1992): what was done becomes likelier by what it brought, less the mean of that."""
         optimiser = torch.optim.Adam(self.parameters(), lr=1e-2)
         for _ in range(updates):
