@@ -85,6 +85,10 @@ class Params(MutableMapping[str, Array]):
         array = as_parameter(name, value, shape, self._dtype)
         self._network.bind_one(list(self._shapes).index(name), array)
 
+    def touch(self) -> None:
+        """Tell streams of the layer that the arrays have been changed in place."""
+        self._network.touch()
+
     def __delitem__(self, name: str) -> None:
         raise TypeError(f"params: {name!r} cannot be deleted; a layer's parameters are fixed")
 

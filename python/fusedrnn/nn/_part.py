@@ -31,6 +31,9 @@ class PartParams(MutableMapping[str, Array]):
             raise ValueError(f"params: no parameter named {name!r}; the names are {known}")
         self._arrays[name] = as_parameter(name, value, self._arrays[name].shape, self._dtype)
 
+    def touch(self) -> None:
+        """The arrays have been changed in place. Nothing holds a copy of them."""
+
     def __delitem__(self, name: str) -> None:
         raise TypeError(f"params: {name!r} cannot be deleted; a part's parameters are fixed")
 

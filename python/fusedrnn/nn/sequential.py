@@ -405,6 +405,11 @@ class _FlatParams(MutableMapping[str, Array]):
             raise ValueError(f"params: no parameter named {name!r}; the names are {', '.join(self)}") from None
         params[own] = value
 
+    def touch(self) -> None:
+        """Tell streams of the parts that the arrays have been changed in place."""
+        for part in self._parts:
+            part.params.touch()
+
     def __delitem__(self, name: str) -> None:
         raise TypeError(f"params: {name!r} cannot be deleted; a model's parameters are fixed")
 
