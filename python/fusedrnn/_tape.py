@@ -44,7 +44,8 @@ class Gradients(Generic[State]):
         return Gradients, (self.x, self.state, self.params)
 
     def __repr__(self) -> str:
-        return f"Gradients(x: {self.x.shape}, params: {', '.join(self.params)})"
+        x = None if self.x is None else self.x.shape  # a model that takes tokens has none
+        return f"Gradients(x: {x}, params: {', '.join(self.params)})"
 
 
 def output_gradients(name: str, dstate: object, is_pair: bool) -> tuple[Array | None, Array | None]:

@@ -62,7 +62,7 @@ class Embedding(Part):
 
     def record(self, x: ArrayLike) -> tuple[Array, EmbeddingTape]:
         """y of x, and the tape; its gradient of x is None."""
-        tokens = integers("x", x)
+        tokens = integers("x", x).copy()  # the tape's own
         return self(tokens), EmbeddingTape(self, tokens)
 
     def _check_range(self, tokens: Array) -> None:
@@ -71,8 +71,8 @@ class Embedding(Part):
             raise ValueError(f"x: expected tokens from 0 to {self.num_embeddings - 1}, got {wrong}")
 
     def __repr__(self) -> str:
-        padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
-        return f"Embedding({self.num_embeddings}, {self.embedding_dim}{padding})"
+        padding = "" if self.padding_idx is None else f"padding_idx={self.padding_idx}"
+        return self._repr(str(self.num_embeddings), str(self.embedding_dim), padding)
 
 
 class EmbeddingTape(PartTape):
