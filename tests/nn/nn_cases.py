@@ -113,7 +113,8 @@ def check_slopes(what: str, function: Callable[[], float], array: np.ndarray, gr
         below = function()
         flat[place] = value
         slope = (above - below) / (2 * step)
-        assert abs(slope - expected[place]) <= 1e-7 * max(1.0, abs(slope)), f"{what}[{place}]: {slope} {expected[place]}"
+        error = abs(slope - expected[place])
+        assert error <= 1e-7 * max(1.0, abs(slope)), f"{what}[{place}]: slope {slope}, gradient {expected[place]}"
 
 
 def leaves(value: Any) -> list[np.ndarray]:

@@ -150,11 +150,11 @@ def test_gradients_of_an_optimiser(how: str, dtype: Any) -> None:
 
 def test_float_arrays_in_foreign_byte_order_are_refused() -> None:
     x = draw(2, WIDTH, dtype=np.float32).astype(">f4")
-    for name, part in PARTS.items():
+    for name, make in PARTS.items():
         if name not in POOLINGS:
             with pytest.raises(TypeError, match=r"^x: expected dtype float32, got >f4; \.astype"):
-                PARTS[name](np.float32).record(x)
-    with pytest.raises(TypeError, match="^y: "):
+                make(np.float32).record(x)
+    with pytest.raises(TypeError, match=r"^y: "):
         nn.mse(x, x)
-    with pytest.raises(TypeError, match="^params: "):
+    with pytest.raises(TypeError, match=r"^params: "):
         fr.optim.SGD({"a": x})

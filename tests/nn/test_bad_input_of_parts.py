@@ -76,7 +76,8 @@ def inputs() -> list[tuple[str, Call]]:
             wrong.append(X[..., 1:])
         found += [("x", lambda p=part, x=x, r=r: (p.record if r else p)(x)) for x in wrong for r in (False, True)]
         if name in POOLINGS:
-            for lengths in ([1, 2], [1, 2, 3, 9], [1, 2, 3, -1], [1.0] * 4, "abcd", [[1]] * 4, [True] * 4, [[1], [1, 2]]):
+            short, values = ([1, 2], [[1]] * 4), ([1, 2, 3, 9], [1, 2, 3, -1])
+            for lengths in (*short, *values, [1.0] * 4, "abcd", [True] * 4, [[1], [1, 2]]):
                 found.append(("lengths", lambda p=part, n=lengths: p.record(X, lengths=n)))
             found.append(("lengths", lambda p=part: p(X[:, 0], lengths=[3])))
     embedding = nn.Embedding(3, 2)
@@ -103,7 +104,8 @@ def models() -> list[tuple[str, Call]]:
     for reset in (T, np.zeros((3, 4), bool), "a"):
         found.append(("reset", lambda r=reset: model.record_loss(X, T, reset=r)))
     for targets in (T[1:], T + 1, T.astype(float), "a", None, [[1], [1, 2]]):
-        found += [("targets", lambda t=targets: model.record_loss(X, t)), ("targets", lambda t=targets: model.loss(X, t))]
+        found += [("targets", lambda t=targets: model.record_loss(X, t))]
+        found += [("targets", lambda t=targets: model.loss(X, t))]
     found += [("loss", lambda: model.record_loss(X, T, "mse")), ("loss", lambda: alone.loss(X, T, None))]
     return found
 
@@ -137,12 +139,14 @@ def initial_values() -> list[tuple[str, Call]]:
     every = (init.orthogonal, init.glorot_uniform, init.glorot_normal, init.identity)
     wrong: tuple[Any, ...] = (None, [[1.0]], np.zeros((4, 4), int), np.zeros(4), np.zeros((0, 4)), fixed)
     found: list[tuple[str, Call]] = [("weight", lambda f=f, w=w: f(w)) for f in every for w in wrong]
-    found += [("weight", lambda: init.identity(np.zeros((4, 3)))), ("weight", lambda: init.orthogonal(np.zeros((4, 3)), gates=3))]
+    found += [("weight", lambda: init.identity(np.zeros((4, 3))))]
+    found += [("weight", lambda: init.orthogonal(np.zeros((4, 3)), gates=3))]
     found += [("gates", lambda f=f, g=g: f(np.zeros((4, 4)), gates=g)) for f in every[:3] for g in (0, 1.5, "a")]
     found += [("gain", lambda f=f, g=g: f(np.zeros((4, 4)), g)) for f in (every[0], every[3]) for g in NUMBERS]
     found += [("rng", lambda f=f: f(np.zeros((4, 4)), rng="a")) for f in every[:3]]
     lstm = fr.LSTM(2, 3)
-    found += [("layer", lambda: init.forget_bias(fr.GRU(2, 3))), ("layer", lambda: init.forget_bias(fr.LSTM(2, 3, bias=False)))]
+    for layer in (fr.GRU(2, 3), fr.LSTM(2, 3, bias=False), None):
+        found.append(("layer", lambda layer=layer: init.forget_bias(layer)))
     found += [("value", lambda v=v: init.forget_bias(lstm, v)) for v in NUMBERS if v != -1.0]
     return found
 

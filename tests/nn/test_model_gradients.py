@@ -70,7 +70,7 @@ def test_slopes(name: str, batch_first: bool) -> None:
 @pytest.mark.parametrize("name", [*MODELS, *POOLED_MODELS])
 def test_slopes_with_lengths(name: str) -> None:
     model, x, state = case(name, False)
-    y, after, tape = model.record(x, state, lengths=LENGTHS)
+    y, _, tape = model.record(x, state, lengths=LENGTHS)
     if name in MODELS:  # what lies beyond is no output of a layer alone: Linear and the sums go over all steps
         weight = (np.arange(STEPS)[:, np.newaxis] < LENGTHS)[..., np.newaxis].astype(float)
     else:
@@ -127,7 +127,7 @@ def test_no_gradient_of_y_is_zeros(name: str) -> None:
     model, x, state = case(name, False)
     y, after, tape = model.record(x, state)
     if not leaves(after):
-        with pytest.raises(ValueError, match="^dy: "):
+        with pytest.raises(ValueError, match=r"^dy: "):
             tape.backward()
         return
     dstate = like_state(after, 2)

@@ -94,7 +94,7 @@ def test_what_is_refused_changes_nothing(kind: str) -> None:
     optimiser.step(gradients())
     before = copy.deepcopy((arrays, optimiser.state(), optimiser.lr))
     for k, (name, call) in enumerate(refused(optimiser)):
-        with pytest.raises((ValueError, TypeError), match=f"^{name}: "):
+        with pytest.raises((ValueError, TypeError), match=rf"^{name}: "):
             call()
         check_same_bits(arrays, before[0])
         check_same_bits(optimiser.state(), before[1])
@@ -110,7 +110,7 @@ def test_parameters_that_do_not_fit(kind: str) -> None:
         None, [1], {}, {"a": [1.0]}, {"a": np.zeros(3, int)}, {"a": np.zeros(3, np.float16)}, {"a": fixed},
         {"a": draw(4, 4, dtype=np.float32).T}, {"a": shared, "b": shared}, {"a": shared[:6], "b": shared[5:]},
     ):  # fmt: skip
-        with pytest.raises((ValueError, TypeError), match="^params: "):
+        with pytest.raises((ValueError, TypeError), match=r"^params: "):
             KINDS[kind](wrong)
     KINDS[kind]({"a": shared[:5], "b": shared[5:]})
 
@@ -128,7 +128,7 @@ def test_parameters_that_stop_fitting(kind: str) -> None:
     ):  # fmt: skip
         arrays.update(change)
         before = copy.deepcopy((arrays, optimiser.state()))
-        with pytest.raises((ValueError, TypeError), match="^(params|gradients): "):
+        with pytest.raises((ValueError, TypeError), match=r"^(params|gradients): "):
             optimiser.step({name: np.ones(array.shape, np.float32) for name, array in arrays.items()})
         check_same_bits(arrays, before[0])
         check_same_bits(optimiser.state(), before[1])
@@ -150,15 +150,15 @@ def test_options_out_of_range() -> None:
     }.items():
         for option in options:
             for value in numbers:
-                with pytest.raises((ValueError, TypeError), match=f"^{option}: "):
+                with pytest.raises((ValueError, TypeError), match=rf"^{option}: "):
                     getattr(optim, kind)(params(), **{option: value})
     for betas in (None, 0.9, [0.9, 0.9], (0.9,), (0.9, 1.0), (-0.1, 0.9), ("a", 0.9), (0.9, np.nan)):
-        with pytest.raises((ValueError, TypeError), match="^betas: "):
+        with pytest.raises((ValueError, TypeError), match=r"^betas: "):
             optim.Adam(params(), betas=betas)
-    with pytest.raises(ValueError, match="^alpha: "):
+    with pytest.raises(ValueError, match=r"^alpha: "):
         optim.RMSprop(params(), alpha=1.0)
     for options in ({"nesterov": 1}, {"nesterov": True}, {"nesterov": True, "momentum": 0.9, "dampening": 0.1}):
-        with pytest.raises((ValueError, TypeError), match="^nesterov: "):
+        with pytest.raises((ValueError, TypeError), match=r"^nesterov: "):
             optim.SGD(params(), **options)
 
 
@@ -215,12 +215,12 @@ def test_clipping_what_cannot_be() -> None:
     for clip, bound in ((optim.clip_grad_norm, "max_norm"), (optim.clip_grad_value, "max_value")):
         for wrong in (None, [1], {"a": 1}, {"a": [1.0]}, {"a": np.ones(2, int)}, {"a": np.ones(2, np.float16)}, fixed):
             before = copy.deepcopy(wrong)
-            with pytest.raises((ValueError, TypeError), match="^gradients: "):
+            with pytest.raises((ValueError, TypeError), match=r"^gradients: "):
                 clip(wrong, 1e-3)
             if wrong is fixed:
                 check_same_bits(fixed, before)
         for wrong in (None, "a", True, np.nan, -1, np.inf):
-            with pytest.raises((ValueError, TypeError), match=f"^{bound}: "):
+            with pytest.raises((ValueError, TypeError), match=rf"^{bound}: "):
                 clip(gradients(), wrong)
     for wrong in (np.nan, np.inf):
         found = gradients()
@@ -249,12 +249,12 @@ def test_schedules() -> None:
 def test_schedules_of_wrong_numbers() -> None:
     for wrong in (0, -1, 1.5, None, "a", True):
         for name, make in (("every", optim.step_decay), ("steps", optim.cosine), ("steps", optim.warmup)):
-            with pytest.raises((ValueError, TypeError), match=f"^{name}: "):
+            with pytest.raises((ValueError, TypeError), match=rf"^{name}: "):
                 make(wrong)
     for wrong in (None, "a", -1, np.nan, np.inf, True):
-        with pytest.raises((ValueError, TypeError), match="^factor: "):
+        with pytest.raises((ValueError, TypeError), match=r"^factor: "):
             optim.step_decay(2, wrong)
-        with pytest.raises((ValueError, TypeError), match="^final: "):
+        with pytest.raises((ValueError, TypeError), match=r"^final: "):
             optim.cosine(2, wrong)
-    with pytest.raises(TypeError, match="^then: "):
+    with pytest.raises(TypeError, match=r"^then: "):
         optim.warmup(2, 0.5)

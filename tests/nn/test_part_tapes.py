@@ -1,4 +1,4 @@
-"""A tape of a part or model is good for one backward pass, of the call as it was, and an argument refused costs none."""
+"""A tape is good for one backward pass, of the call as it was, and an argument that is refused does not use it up."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def tapes() -> dict[str, tuple[Any, Any]]:
 def test_used_once(name: str) -> None:
     tape, arguments = tapes()[name]
     tape.backward(*arguments)
-    with pytest.raises(ValueError, match="^tape: expected one not used yet"):
+    with pytest.raises(ValueError, match=r"^tape: expected one not used yet"):
         tape.backward(*arguments)
 
 
@@ -49,7 +49,7 @@ def test_an_argument_refused_leaves_it_unused(name: str) -> None:
         (np.concatenate([dy, dy], -1), ValueError),
         (dy[:-1], ValueError),
     ):
-        with pytest.raises(error, match="^dy: "):
+        with pytest.raises(error, match=r"^dy: "):
             tape.backward(wrong)
     check_same_bits(arrays_of(tape.backward(dy)), arrays_of(other.backward(dy)))
 
@@ -87,9 +87,9 @@ def test_gradients_are_of_the_tokens_at_the_call() -> None:
 def test_states_of_another_structure_are_refused(dstate: Any) -> None:
     model = MODELS["lstm"](np.float64)
     y, state, tape = model.record(X)
-    with pytest.raises(ValueError, match="^dstate: "):
+    with pytest.raises(ValueError, match=r"^dstate: "):
         tape.backward(np.ones_like(y), dstate)
-    with pytest.raises(ValueError, match="^truncate: "):
+    with pytest.raises(ValueError, match=r"^truncate: "):
         tape.backward(np.ones_like(y), truncate=0)
     tape.backward(np.ones_like(y), like_state(state, 1))
 

@@ -42,11 +42,11 @@ def check(ours: Any, theirs: Any, x: np.ndarray, dtype: Any) -> None:
 
 
 @every_dtype
-@pytest.mark.parametrize("shape", [(WIDTH,), (1, WIDTH), (STEPS, ROWS, WIDTH), (0, ROWS, WIDTH), (2, 3, 4, WIDTH)], ids=str)
+@pytest.mark.parametrize("shape", [(), (1,), (STEPS, ROWS), (0, 4), (2, 3, 4)], ids=str)
 @pytest.mark.parametrize("name", MODULES)
 def test_parts(name: str, shape: tuple[int, ...], dtype: Any, isa: str) -> None:
     ours, theirs = MODULES[name]
-    check(ours(dtype), theirs(torch_dtype(dtype)), 2 * draw(*shape, dtype=dtype), dtype)
+    check(ours(dtype), theirs(torch_dtype(dtype)), 2 * draw(*shape, WIDTH, dtype=dtype), dtype)
 
 
 @every_dtype
