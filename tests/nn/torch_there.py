@@ -13,6 +13,8 @@ if os.environ.get("CI"):
 else:
     torch = pytest.importorskip("torch", reason="torch is not installed: no parity with it is shown")
 
+torch.set_num_threads(1)  # the problems are small
+
 __all__ = ["tensor", "torch", "torch_dtype"]
 
 

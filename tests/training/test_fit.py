@@ -149,6 +149,11 @@ def test_validation_is_a_mean_over_targets() -> None:
     history = fr.fit(model, batches[1:], fr.optim.SGD(model.params, lr=0.0), steps=1, validation=batches)
     parts = [model.loss(x, targets, lengths=lengths)[0] * 11, model.loss(x[:2], targets[:2])[0] * 6]
     np.testing.assert_allclose(history.validation[0][1], sum(parts) / 17, rtol=1e-12)
+    some = partial(fr.nn.cross_entropy, ignore=0)
+    history = fr.fit(model, batches[1:], fr.optim.SGD(model.params, lr=0.0), some, steps=1, validation=batches)
+    counts = [int(((np.arange(7)[:, None] < lengths) & (targets != 0)).sum()), np.count_nonzero(targets[:2])]
+    parts = [model.loss(x, targets, some, lengths=lengths)[0], model.loss(x[:2], targets[:2], some)[0]]
+    np.testing.assert_allclose(history.validation[0][1], np.average(parts, weights=counts), rtol=1e-12)
     pooled = fr.nn.Sequential(fr.nn.Embedding(CLASSES, 3), fr.nn.LastStep(), fr.nn.Linear(3, 2))
     batches = [(x, np.array([0, 1, 1]), lengths), (x[:, :1], np.array([1]))]
     history = fr.fit(pooled, batches, fr.optim.SGD(pooled.params, lr=0.0), steps=1, validation=batches)
@@ -182,8 +187,10 @@ def test_the_bar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
     fr.fit(model, make_batches(2), fr.optim.SGD(model.params), epochs=1)
     assert capsys.readouterr().err == "", "no terminal, no bar"
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    fr.fit(model, make_batches(2), fr.optim.SGD(model.params), steps=2, validation=make_batches(1))
-    assert "loss" in capsys.readouterr().err
+    monkeypatch.setenv("COLUMNS", "200")
+    fr.fit(model, make_batches(2), fr.optim.SGD(model.params), steps=3, validation=make_batches(1), validate_every=1)
+    shown = capsys.readouterr().err
+    assert all(part in shown for part in ("loss ", "validation ", "row-steps/s"))
     fr.fit(model, make_batches(2), fr.optim.SGD(model.params), steps=2, progress=False)
     assert capsys.readouterr().err == ""
 

@@ -21,6 +21,7 @@ else:
 @pytest.mark.parametrize("window", [6, 10])
 def test_windows(window: int, dtype: Any) -> None:
     torch.manual_seed(0)
+    torch.set_num_threads(1)  # the problem is small
     kind = torch.float32 if dtype is np.float32 else torch.float64
     theirs = torch.nn.ModuleList([torch.nn.LSTM(3, 9, dtype=kind), torch.nn.Linear(9, 2, dtype=kind)])
     model = fr.nn.Sequential(fr.LSTM(3, 9, dtype=dtype), fr.nn.Linear(9, 2, dtype=dtype))

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -271,14 +272,14 @@ class _Run:
             self._save()
 
     def _validation_loss(self) -> float:
-        """The mean over all validation batches, each counting as many times as it has targets within lengths."""
+        """The mean over all validation batches, each counting as many times as it has targets that count."""
         total, count, state = 0.0, 0, None
         for batch in self.validation or ():
             named = _named(batch)
             options = {name: named[name] for name in ("lengths", "reset") if named.get(name) is not None}
             value, after = self.model.loss(named["x"], named["targets"], self.loss, state, **options)
             state = after if self.carry_state else None
-            weight = _targets_in(named, self.model.batch_first)
+            weight = _targets_in(named, self.loss, self.model.batch_first)
             total, count = total + value * weight, count + weight
         return total / max(count, 1)
 
@@ -357,12 +358,14 @@ def _named(batch: Batch) -> Mapping[str, Any]:
     return dict(zip(("x", "targets", "lengths"), batch, strict=False))
 
 
-def _targets_in(batch: Mapping[str, Any], batch_first: bool) -> int:
-    """How many targets there are, without those beyond lengths."""
-    shape = np.shape(batch["targets"])
-    if batch.get("lengths") is None or shape[:2] != np.shape(batch["x"])[:2]:  # not a target for every step
-        return math.prod(shape)
-    return int(losses.counted(shape, batch["lengths"], batch_first).sum())
+def _targets_in(batch: Mapping[str, Any], loss: Loss, batch_first: bool) -> int:
+    """How many targets there are, without those beyond lengths and those that the loss was told to ignore."""
+    targets, lengths = np.asarray(batch["targets"]), batch.get("lengths")
+    if targets.shape[:2] != np.shape(batch["x"])[:2]:  # not a target for every step
+        lengths = None
+    counts = losses.counted(targets.shape, lengths, batch_first)
+    ignored = loss.keywords.get("ignore") if isinstance(loss, partial) else None
+    return int(counts.sum() if ignored is None else (counts & (targets != ignored)).sum())
 
 
 def _require_finite(value: Any, name: str, lengths: Any, batch_first: bool) -> None:
@@ -402,19 +405,21 @@ def _interruptible() -> Iterator[threading.Event]:
 
 @contextmanager
 def _bar(wanted: bool, run: _Run) -> Iterator[Callable[[float, int], None]]:
-    """A function that shows one step more: its loss, and how many elements it read."""
+    """A function that shows one step more: its loss, and how many steps of how many rows it read."""
     tqdm = _tqdm() if wanted and sys.stderr.isatty() else None
     if tqdm is None:
         yield lambda loss, count: None
         return
     with tqdm(total=run.last_step, initial=run.position.step, unit="step", dynamic_ncols=True) as bar:
-        mean = math.nan
+        mean, read, began = math.nan, 0, time.perf_counter()
 
         def show(loss: float, count: int) -> None:
-            nonlocal mean
+            nonlocal mean, read
+            read += count
             mean = loss if math.isnan(mean) else mean + (loss - mean) / 30
             looked = run.history.validation
             text = f"loss {mean:.4g}" + (f", validation {looked[-1][1]:.4g}" if looked else "")
+            text += f", {read / (time.perf_counter() - began):,.0f} row-steps/s"
             bar.set_postfix_str(text, refresh=False)
             bar.update(1)
 
