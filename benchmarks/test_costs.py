@@ -15,8 +15,8 @@ import pytest
 from numpy.typing import NDArray
 
 import fusedrnn as fr
+from fusedrnn.bench.problem import CELLS, layer_class
 
-CELLS = {"lstm": fr.LSTM, "gru": fr.GRU, "rnn": fr.RNN}
 Layer = fr.LSTM | fr.GRU | fr.RNN
 
 
@@ -36,7 +36,7 @@ def train(layer: Layer, x: NDArray[np.float32], dy: NDArray[np.float32], checkpo
 @pytest.mark.parametrize("cell", CELLS)
 def test_checkpoint(benchmark: Callable[..., object], cell: str, every: int | None) -> None:
     """T = 10 000: time, and in extra_info the bytes that the tape keeps."""
-    layer = CELLS[cell](64, 64, rng=0)
+    layer = layer_class(fr, cell)(64, 64, rng=0)
     x, dy = numbers(10_000, 4, 64), numbers(10_000, 4, 64, seed=1)
     benchmark.group = f"checkpoint {cell} 4×10000×64×64"
     with fr.threads(1):
@@ -48,7 +48,7 @@ def test_checkpoint(benchmark: Callable[..., object], cell: str, every: int | No
 @pytest.mark.parametrize("cell", CELLS)
 def test_denormal_input(benchmark: Callable[..., object], cell: str, scale: float) -> None:
     """Every input is below the smallest normal number."""
-    layer = CELLS[cell](128, 128, rng=0)
+    layer = layer_class(fr, cell)(128, 128, rng=0)
     x, dy = numbers(50, 8, 128) * np.float32(scale), numbers(50, 8, 128, seed=1)
     benchmark.group = f"denormal input, training {cell} 8×50×128×128"
     with fr.threads(1):
@@ -61,7 +61,7 @@ def test_denormal_input(benchmark: Callable[..., object], cell: str, scale: floa
 def test_packing(benchmark: Callable[..., object], cell: str, size: tuple[int, int, int], changes: bool) -> None:
     """A training step whose weights have changed packs them anew, forward and backward."""
     batch, steps, hidden = size
-    layer = CELLS[cell](hidden, hidden, rng=0)
+    layer = layer_class(fr, cell)(hidden, hidden, rng=0)
     x, dy = numbers(steps, batch, hidden), numbers(steps, batch, hidden, seed=1)
     weights = list(layer.params.values())
 
@@ -86,7 +86,7 @@ def test_layers_on_two_threads(
     if len(os.sched_getaffinity(0)) < 2:
         pytest.skip("one CPU only: FUSEDRNN_BENCH_THREADS=2")
     layers, steps, hidden = size
-    layer = CELLS[cell](hidden, hidden, num_layers=layers, rng=0)
+    layer = layer_class(fr, cell)(hidden, hidden, num_layers=layers, rng=0)
     x = numbers(steps, 1, hidden)
     benchmark.group = f"two threads, forward {cell}, {layers} layers, 1×{steps}×{hidden}×{hidden}"
     with fr.threads(threads):

@@ -1,4 +1,4 @@
-"""The lists that cpp/tests/stage_times and training_times print, as a file of tables."""
+"""The lists that cpp/bench/stage_times and training_times print, as a file of tables."""
 
 from __future__ import annotations
 

@@ -29,8 +29,7 @@ void bind_parameter(Binding<T>& binding, const std::vector<Parameter>& described
 }
 
 template <class T>
-std::shared_ptr<const Binding<T>> make_binding(const NetworkSpec& spec, const py::sequence& arrays) {
-    const std::vector<Parameter> described = parameters(spec);
+std::shared_ptr<const Binding<T>> make_binding(const std::vector<Parameter>& described, const py::sequence& arrays) {
     if (arrays.size() != described.size())
         throw py::value_error("params: expected " + std::to_string(described.size()) + " arrays, got " +
                               std::to_string(arrays.size()));

@@ -1,6 +1,8 @@
 // How the bindings run the core: short work with the interpreter's lock, long work without.
 #pragma once
 
+#include <vector>
+
 #include "bindings/arrays.hpp"
 #include "bindings/released_gil.hpp"
 #include "fusedrnn/interrupt.hpp"
@@ -37,9 +39,9 @@ inline double backward_work(const NetworkSpec& spec, Index steps, Index rows) {
 }
 
 // A call reads every parameter to see whether it has changed, and may pack it.
-inline double parameter_work(const NetworkSpec& spec) {
+inline double parameter_work(const std::vector<Parameter>& parameters) {
     double elements = 0;
-    for (const Parameter& parameter : parameters(spec)) elements += static_cast<double>(parameter.size());
+    for (const Parameter& parameter : parameters) elements += static_cast<double>(parameter.size());
     return elements;
 }
 

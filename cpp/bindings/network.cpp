@@ -30,22 +30,26 @@ public:
                              const CallOptions& options, const py::object& masks, Index checkpoint) = 0;
     virtual py::object stream(Index batch_size) = 0;
     virtual const NetworkSpec& spec() const = 0;
+    virtual const std::vector<Parameter>& parameters() const = 0;
 };
 
 template <class T>
 class TypedNetwork final : public PyNetwork {
 public:
-    explicit TypedNetwork(const NetworkSpec& spec) : network_(spec), parameter_work_(parameter_work(spec)) {}
+    explicit TypedNetwork(const NetworkSpec& spec)
+        : network_(spec), parameters_(std::make_shared<const std::vector<Parameter>>(fusedrnn::parameters(spec))),
+          parameter_work_(parameter_work(*parameters_)) {}
 
     const NetworkSpec& spec() const override { return network_.spec(); }
+    const std::vector<Parameter>& parameters() const override { return *parameters_; }
 
-    void bind(const py::sequence& params) override { binding_ = make_binding<T>(spec(), params); }
+    void bind(const py::sequence& params) override { binding_ = make_binding<T>(parameters(), params); }
     void bind_one(std::size_t index, const py::object& param) override {
         auto binding = std::make_shared<Binding<T>>(*bound());
         if (index >= binding->arrays.size())
             throw py::value_error("index: expected less than " + std::to_string(binding->arrays.size()) + ", got " +
                                   std::to_string(index));
-        bind_parameter(*binding, parameters(spec()), index, param);
+        bind_parameter(*binding, parameters(), index, param);
         binding_ = std::move(binding);
     }
     py::list bound_arrays() const override {
@@ -74,8 +78,9 @@ public:
         compute(work(arguments.in.shape),
                 [&] { tape = network_.record(binding->pointers, arguments.in, record_options, results.out); });
         if (!checkpoint) arguments.kept_alive.clear();  // a whole tape has copies of its own
-        std::unique_ptr<PyTape> recorded = std::make_unique<TypedTape<T>>(
-            spec(), arguments.in.shape, options.batch_first, std::move(tape), std::move(arguments.kept_alive));
+        std::unique_ptr<PyTape> recorded =
+            std::make_unique<TypedTape<T>>(spec(), parameters_, arguments.in.shape, options.batch_first,
+                                           std::move(tape), std::move(arguments.kept_alive));
         return py::make_tuple(results.y, results.h_n, results.c_n, results.cell_states, to_python(std::move(recorded)));
     }
 
@@ -128,6 +133,7 @@ private:
     }
 
     Network<T> network_;
+    const std::shared_ptr<const std::vector<Parameter>> parameters_;  // shared with tapes, which may outlive it
     const double parameter_work_;
     std::shared_ptr<const Binding<T>> binding_;
 };
@@ -183,7 +189,7 @@ std::unique_ptr<PyNetwork> make_network(const std::string& cell, Index input_siz
 
 py::list param_shapes(const PyNetwork& network) {
     py::list shapes;
-    for (const Parameter& parameter : parameters(network.spec())) {
+    for (const Parameter& parameter : network.parameters()) {
         shapes.append(py::make_tuple(parameter.name, py::tuple(py::cast(parameter.shape()))));
     }
     return shapes;

@@ -9,7 +9,6 @@
 #include "bindings/compute.hpp"
 #include "bindings/owned.hpp"
 #include "bindings/register.hpp"
-#include "kernels/training/args.hpp"
 
 namespace fusedrnn::bindings {
 namespace {

@@ -25,10 +25,11 @@ public:
 template <class T>
 class TypedTape final : public PyTape {
 public:
-    TypedTape(const NetworkSpec& spec, const BatchShape& shape, bool batch_first, std::unique_ptr<Tape<T>> tape,
+    TypedTape(const NetworkSpec& spec, std::shared_ptr<const std::vector<Parameter>> parameters,
+              const BatchShape& shape, bool batch_first, std::unique_ptr<Tape<T>> tape,
               std::vector<py::array> kept_alive)
-        : spec_(spec), steps_(shape.steps), rows_(shape.rows), batch_first_(batch_first),
-          kept_alive_(std::move(kept_alive)), tape_(std::move(tape)) {}
+        : spec_(spec), parameters_(std::move(parameters)), steps_(shape.steps), rows_(shape.rows),
+          batch_first_(batch_first), kept_alive_(std::move(kept_alive)), tape_(std::move(tape)) {}
 
     std::size_t bytes() const override { return tape_ ? tape_->bytes() : 0; }
 
@@ -75,7 +76,7 @@ private:
             dc0 = array;
         }
         py::list params;
-        for (const Parameter& parameter : parameters(spec_)) {
+        for (const Parameter& parameter : *parameters_) {
             auto gradient = zeros<T>(parameter.shape());
             out.params.push_back(gradient.mutable_data());
             params.append(gradient);
@@ -93,6 +94,7 @@ private:
     }
 
     const NetworkSpec spec_;
+    const std::shared_ptr<const std::vector<Parameter>> parameters_;  // the network's
     const Index steps_, rows_;
     const bool batch_first_;
     std::vector<py::array> kept_alive_;  // what the tape borrows

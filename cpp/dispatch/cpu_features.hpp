@@ -1,4 +1,4 @@
-// What the processor offers and the operating system saves: read per feature, never guessed from a model.
+// The features that the processor offers and the operating system saves: each is read, none is guessed from a model.
 #pragma once
 
 namespace fusedrnn {

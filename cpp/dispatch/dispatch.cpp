@@ -61,7 +61,7 @@ std::string joined(const std::vector<std::string>& names) {
     return text;
 }
 
-// What OMP_NUM_THREADS says, the first number of a list; 0 where it says nothing that is usable here.
+// The first number of the list in OMP_NUM_THREADS; 0 if it has none that is usable here.
 int threads_of_openmp() {
     const char* const text = std::getenv("OMP_NUM_THREADS");
     if (!text) return 0;
@@ -117,7 +117,8 @@ void configure_from_environment() {
     } else if (const int count_for_openmp = threads_of_openmp(); count_for_openmp > 0) {
         set_num_threads(count_for_openmp);
     }
-    // Settled before the first call, not by it: a child that forked in the middle of that would wait for it for ever.
+    // The number of threads is settled before the first call, not by it: a child that forked in the middle of that
+    // would wait for it for ever.
     current_kernels();
     num_threads();
     processors_now();

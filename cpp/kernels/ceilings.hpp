@@ -1,4 +1,4 @@
-// What the machine can do at best, measured with the same vectors the kernels use: the rooflines of the benchmarks.
+// The machine's peaks, measured with the vectors that the kernels use: the rooflines of the benchmarks.
 #pragma once
 
 #include "kernel_table.hpp"

@@ -1,6 +1,7 @@
 // One ISA's kernels. Compiled once per entry of cmake/IsaTable.cmake, each time with that ISA's flags and FUSEDRNN_ISA
 // as its namespace; the table at the end is the only symbol that leaves the object.
 #include "ceilings.hpp"
+#include "cells/list.hpp"
 #include "denormals.hpp"
 #include "fingerprint.hpp"
 #include "gemm/linear.hpp"
@@ -23,7 +24,7 @@ namespace fusedrnn::FUSEDRNN_ISA {
 namespace {
 
 template <auto Kernel, class Arguments>
-auto flushed(const Arguments& arguments) {
+auto with_denormals_flushed(const Arguments& arguments) {
     const DenormalsFlushed guard;
     return Kernel(arguments);
 }
@@ -47,30 +48,25 @@ void evaluate(MathFunction function, const T* x, T* y, Index n) {
     }
 }
 
-template <class T>
-constexpr Kernels<T> make_kernels() {
-    // The lists below are in the order of the kinds.
-    static_assert(Rnn<T>::kind == CellKind{0} && Lstm<T>::kind == CellKind{1} && Gru<T>::kind == CellKind{2} &&
-                  cell_kind_count == 3);
+template <class T, template <class> class... CellOf>
+constexpr Kernels<T> make_kernels(CellList<CellOf...>) {
     return {
         Blocking<T>::max_rows,
         Blocking<T>::enough_rows,
         Blocking<T>::columns_while_waiting,
-        !narrow<T>,
-        {flushed<RnnForward<T>::run, ForwardSpan<T>>, flushed<GatedForward<T, Lstm>::run, ForwardSpan<T>>,
-         flushed<GatedForward<T, Gru>::run, ForwardSpan<T>>},
-        {flushed<RnnForward<T>::project, ProjectArgs<T>>, flushed<GatedForward<T, Lstm>::project, ProjectArgs<T>>,
-         flushed<GatedForward<T, Gru>::project, ProjectArgs<T>>},
-        {flushed<Backward<T, Rnn>::run, BackwardSpan<T>>, flushed<Backward<T, Lstm>::run, BackwardSpan<T>>,
-         flushed<Backward<T, Gru>::run, BackwardSpan<T>>},
-        flushed<Linear<T>::run, LinearArgs<T>>,
-        flushed<Outer<T>::run, OuterArgs<T>>,
-        transpose_panel<T>,
-        flushed<Softmax<T>::run, SoftmaxArgs<T>>,
-        flushed<dropout<T>, DropoutArgs<T>>,
-        flushed<sum_rows<T>, SumRowsArgs<T>>,
-        {flushed<Optimisers<T>::sgd, UpdateArgs<T>>, flushed<Optimisers<T>::rmsprop, UpdateArgs<T>>,
-         flushed<Optimisers<T>::adam, UpdateArgs<T>>},
+        interleaved<T>,
+        {with_denormals_flushed<Forward<T, CellOf>::run, ForwardSpan<T>>...},
+        {with_denormals_flushed<Forward<T, CellOf>::project, ProjectArgs<T>>...},
+        {with_denormals_flushed<Backward<T, CellOf>::run, BackwardSpan<T>>...},
+        with_denormals_flushed<Linear<T>::run, LinearArgs<T>>,
+        with_denormals_flushed<Outer<T>::run, OuterArgs<T>>,
+        pack_micro_panel<T>,
+        with_denormals_flushed<Softmax<T>::run, SoftmaxArgs<T>>,
+        with_denormals_flushed<dropout<T>, DropoutArgs<T>>,
+        with_denormals_flushed<sum_rows<T>, SumRowsArgs<T>>,
+        {with_denormals_flushed<Optimisers<T>::sgd, UpdateArgs<T>>,
+         with_denormals_flushed<Optimisers<T>::rmsprop, UpdateArgs<T>>,
+         with_denormals_flushed<Optimisers<T>::adam, UpdateArgs<T>>},
         sum_of_squares<T>,
         evaluate<T>,
         fma_peak<T>,
@@ -84,11 +80,11 @@ extern const KernelTable kernels;
 constinit const KernelTable kernels = {
     FUSEDRNN_STRING(FUSEDRNN_ISA),
     Vec<float>::width * static_cast<Index>(sizeof(float)),
-    !narrow<float>,
+    interleaved<float>,
     FUSEDRNN_HAS_FMA,
     fingerprint,
-    make_kernels<float>(),
-    make_kernels<double>(),
+    make_kernels<float>(Cells{}),
+    make_kernels<double>(Cells{}),
 };
 
 }  // namespace fusedrnn::FUSEDRNN_ISA

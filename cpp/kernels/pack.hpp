@@ -1,4 +1,4 @@
-// Packing's one piece of real work: rows of a weight matrix become columns of a panel.
+// The inner loop of packing: rows of a weight matrix become columns of a micro-panel.
 #pragma once
 
 #include "kernel_table.hpp"
@@ -9,7 +9,7 @@ namespace {
 
 // out[k * out_stride + r] = source[r * source_stride + k] for r < rows, zero up to the unit block.
 template <class T>
-void transpose_panel(const T* source, Index source_stride, Index rows, Index depth, T* out, Index out_stride) {
+void pack_micro_panel(const T* source, Index source_stride, Index rows, Index depth, T* out, Index out_stride) {
     constexpr Index block = unit_block<T>, square = transposed_square<T>;
     Index k = 0;
     if (rows == block)

@@ -1,6 +1,5 @@
 // Dropout whose mask is a function of a seed: it is not kept for the backward pass, but computed again.
 #include "fusedrnn/nn.hpp"
-#include "kernels/training/args.hpp"
 #include "nn/chunks.hpp"
 
 namespace fusedrnn {

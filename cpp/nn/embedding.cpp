@@ -2,7 +2,6 @@
 #include <numeric>
 
 #include "fusedrnn/nn.hpp"
-#include "kernels/training/args.hpp"
 #include "nn/work.hpp"
 
 namespace fusedrnn {

@@ -2,7 +2,6 @@
 #include <cmath>
 
 #include "fusedrnn/nn.hpp"
-#include "kernels/training/args.hpp"
 #include "memory/buffer.hpp"
 #include "memory/pool.hpp"
 #include "nn/losses.hpp"
@@ -55,7 +54,7 @@ void multiply(const Kernels<T>& kernels, const ProductPart& part, const T* const
     args.out = out + part.rows.begin;
     args.depth = depth;
     args.columns = columns;
-    args.panel = packed;
+    args.b = packed;
     args.start = start;
     args.by_chains = by_chains;
     args.block_begin = part.blocks.begin;
@@ -96,18 +95,18 @@ struct Linear<T>::Shared {
                          const Gradients& out, Buffer<T>& scratch, const Team& team) const {
         const Part part = part_of(outputs, team.index, team.size);
         if (part.begin == part.end || rows == 0) return;
-        const OuterLeft<T> left = {part.begin,
-                                   part.end - part.begin,
-                                   {out.dw + part.begin * inputs, nullptr},
-                                   {out.db ? out.db + part.begin : nullptr, nullptr}};
-        const OuterRight<T> right = {x, inputs};
+        const OuterPartOfA<T> left = {part.begin,
+                                      part.end - part.begin,
+                                      {out.dw + part.begin * inputs, nullptr},
+                                      {out.db ? out.db + part.begin : nullptr, nullptr}};
+        const OuterB<T> right = {x, inputs};
         OuterArgs<T> args = {};
         args.rows = rows;
         args.a = dy;
-        args.left = &left;
-        args.left_count = 1;
-        args.right = &right;
-        args.right_count = 1;
+        args.a_parts = &left;
+        args.a_part_count = 1;
+        args.b = &right;
+        args.b_count = 1;
         args.scratch = scratch.reserve(outer_scratch(&right, 1));
         kernels.outer(args);
     }

@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "fusedrnn/nn.hpp"
-#include "kernels/training/args.hpp"
+#include "kernels/kernel_table.hpp"
 
 namespace fusedrnn {
 

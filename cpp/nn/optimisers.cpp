@@ -1,6 +1,5 @@
 // One pass of an optimiser over all parameters, and norms of gradients.
 #include "fusedrnn/nn.hpp"
-#include "kernels/training/args.hpp"
 #include "nn/chunks.hpp"
 
 namespace fusedrnn {

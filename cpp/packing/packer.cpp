@@ -9,7 +9,7 @@
 namespace fusedrnn {
 namespace {
 
-// What it takes to pack an element, in nanoseconds: about the time of reading and writing it in a far cache.
+// The time to pack an element, in nanoseconds: about that of reading and writing it in a far cache.
 constexpr Index time_of_element = 1;
 
 // Visits [0, items) on as many threads as the amount of work is worth.
@@ -27,30 +27,30 @@ void for_each_item(Index items, Index elements, Visit visit) {
 
 template <class T>
 Packer<T>::Packer(const KernelTable& table)
-    : transpose_(kernels_of<T>(table).transpose_panel), interleaved_(table.interleaved) {}
+    : pack_micro_panel_(kernels_of<T>(table).pack_micro_panel), interleaved_(table.interleaved) {}
 
 template <class T>
 void Packer<T>::gates(const T* w, Index gates, Index hidden, Index depth, Buffer<T>& out) const {
-    const Index block = unit_block<T>, slices = ceil_div(hidden, block) * gates;
-    T* to = out.reserve(slices * depth * block);
-    for_each_item(slices, hidden * depth * gates, [&](Index slice) {
-        const Index unit = slice / gates * block, gate = slice % gates;
-        const SlicePlace place = slice_place<T>(slice, slices, depth, interleaved_ ? gates : 1);
-        transpose_(w + (gate * hidden + unit) * depth, depth, std::min(hidden - unit, block), depth, to + place.offset,
-                   place.k_stride);
+    const Index block = unit_block<T>, panels = ceil_div(hidden, block) * gates;
+    T* to = out.reserve(panels * depth * block);
+    for_each_item(panels, hidden * depth * gates, [&](Index panel) {
+        const Index unit = panel / gates * block, gate = panel % gates;
+        const MicroPanelPlace place = micro_panel_place<T>(panel, panels, depth, interleaved_ ? gates : 1);
+        pack_micro_panel_(w + (gate * hidden + unit) * depth, depth, std::min(hidden - unit, block), depth,
+                          to + place.offset, place.k_stride);
     });
 }
 
 template <class T>
 void Packer<T>::transposed(const T* w, Index columns, Index depth, Buffer<T>& out) const {
-    for_each_linear_slice(columns, depth, out, [&](Index column, Index valid, T* to, Index k_stride) {
-        transpose_(w + column * depth, depth, valid, depth, to, k_stride);
+    for_each_micro_panel(columns, depth, out, [&](Index column, Index valid, T* to, Index k_stride) {
+        pack_micro_panel_(w + column * depth, depth, valid, depth, to, k_stride);
     });
 }
 
 template <class T>
 void Packer<T>::rows(const T* w, std::span<const RowRun> runs, Index depth, Index columns, Buffer<T>& out) const {
-    for_each_linear_slice(columns, depth, out, [&](Index column, Index valid, T* to, Index k_stride) {
+    for_each_micro_panel(columns, depth, out, [&](Index column, Index valid, T* to, Index k_stride) {
         for (const RowRun& run : runs) {
             T* row = to + run.k * k_stride;
             const T* from = w + run.row * columns + column;
@@ -62,15 +62,15 @@ void Packer<T>::rows(const T* w, std::span<const RowRun> runs, Index depth, Inde
     });
 }
 
-// visit(first column, true columns, where the slice begins, distance of its rows)
+// visit(first column, true columns, where the micro-panel begins, distance of its rows)
 template <class T>
 template <class Visit>
-void Packer<T>::for_each_linear_slice(Index columns, Index depth, Buffer<T>& out, Visit visit) const {
-    const Index block = unit_block<T>, slices = ceil_div(columns, block);
-    T* to = out.reserve(slices * block * depth);
-    for_each_item(slices, columns * depth, [&](Index slice) {
-        const SlicePlace place = slice_place<T>(slice, slices, depth, interleaved_ ? linear_group : 1);
-        visit(slice * block, std::min(columns - slice * block, block), to + place.offset, place.k_stride);
+void Packer<T>::for_each_micro_panel(Index columns, Index depth, Buffer<T>& out, Visit visit) const {
+    const Index block = unit_block<T>, panels = ceil_div(columns, block);
+    T* to = out.reserve(panels * block * depth);
+    for_each_item(panels, columns * depth, [&](Index panel) {
+        const MicroPanelPlace place = micro_panel_place<T>(panel, panels, depth, interleaved_ ? max_interleaved : 1);
+        visit(panel * block, std::min(columns - panel * block, block), to + place.offset, place.k_stride);
     });
 }
 

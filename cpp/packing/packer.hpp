@@ -1,5 +1,4 @@
-// Packs a matrix into the layouts that the kernels read (kernels/kernel_table.hpp), on several threads where it is
-// large.
+// Packs a matrix into the layouts that the kernels read (kernels/args/layout.hpp), on several threads if it is large.
 #pragma once
 
 #include <span>
@@ -20,18 +19,18 @@ class Packer {
 public:
     explicit Packer(const KernelTable& table);
 
-    // Gate panels of w (gates * hidden, depth).
+    // Packed gates of w (gates * hidden, depth).
     void gates(const T* w, Index gates, Index hidden, Index depth, Buffer<T>& out) const;
-    // Linear panels of w transposed, for a * w^T; w (columns, depth).
+    // A packed matrix of w transposed, for a * w^T; w (columns, depth).
     void transposed(const T* w, Index columns, Index depth, Buffer<T>& out) const;
-    // Linear panels of rows of w, for a * w; w (…, columns). The runs fill all `depth` rows of the packed matrix.
+    // A packed matrix of rows of w, for a * w; w (…, columns). The runs fill all `depth` rows of the packed matrix.
     void rows(const T* w, std::span<const RowRun> runs, Index depth, Index columns, Buffer<T>& out) const;
 
 private:
     template <class Visit>
-    void for_each_linear_slice(Index columns, Index depth, Buffer<T>& out, Visit visit) const;
+    void for_each_micro_panel(Index columns, Index depth, Buffer<T>& out, Visit visit) const;
 
-    void (*const transpose_)(const T*, Index, Index, Index, T*, Index);
+    void (*const pack_micro_panel_)(const T*, Index, Index, Index, T*, Index);
     const bool interleaved_;
 };
 

@@ -41,7 +41,7 @@ private:
 
 constexpr int skipped = 77;  // CTest: SKIP_RETURN_CODE
 
-// Whether this CPU can run what this file was compiled for. Ask before anything else.
+// True if this CPU can run what this file was compiled for. Ask before anything else.
 inline bool cpu_has_compiled_isa() {
 #if defined(FUSEDRNN_ISA_AVX512)
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&

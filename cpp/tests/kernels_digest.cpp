@@ -14,6 +14,7 @@
 #include "dispatch/dispatch.hpp"
 #include "fusedrnn/runtime.hpp"
 #include "random.hpp"
+#include "rnn/layer/kernel_spans.hpp"
 #include "rnn/weights/packed_network.hpp"
 
 namespace {
@@ -47,13 +48,13 @@ template <class T>
 class KernelRun {
 public:
     KernelRun(CellKind cell, Nonlinearity nonlinearity, const Shape& shape, std::uint64_t seed)
-        : shape_(shape), traits_(cell_traits(cell)), nonlinearity_(nonlinearity), kernels_(table()),
-          cell_(static_cast<int>(cell)), recurrent_(shape.proj ? shape.proj : shape.hidden), random_(seed) {
-        spec_.cell = cell;
-        spec_.input_size = shape.input;
-        spec_.hidden_size = shape.hidden;
-        spec_.proj_size = shape.proj;
-        spec_.nonlinearity = nonlinearity;
+        : shape_(shape), spec_{.cell = cell,
+                               .input_size = shape.input,
+                               .hidden_size = shape.hidden,
+                               .proj_size = shape.proj,
+                               .nonlinearity = nonlinearity},
+          traits_(cell_traits(cell)), kernels_(table()), cell_(static_cast<int>(cell)),
+          recurrent_(spec_.recurrent_size()), random_(seed) {
         std::vector<const T*> pointers;
         for (const Parameter& parameter : parameters(spec_)) {
             weights_.push_back(numbers(parameter.size()));
@@ -74,7 +75,6 @@ public:
     }
 
     void forward(Digest& digest) {
-        const PackedLayer<T>& w = packed_->layer(0, 0);
         std::vector<ForwardRow<T>> rows(static_cast<std::size_t>(shape_.rows));
         const Index hidden = shape_.hidden;
         for (Index r = 0; r < shape_.rows; ++r) {
@@ -87,24 +87,17 @@ public:
             row.c = c_.data() + r * hidden;
             if (traits_.saved) row.saved = saved_.data() + r * traits_.saved * hidden;
         }
-        ForwardSpan<T> span = {};
-        span.steps = steps;
-        span.rows = shape_.rows;
-        span.row = rows.data();
-        span.stride = {shape_.rows * shape_.input, shape_.rows * (shape_.proj ? hidden : recurrent_),
-                       shape_.rows * recurrent_, shape_.rows * hidden, shape_.rows * traits_.saved * hidden};
+        ForwardSpan<T> span =
+            forward_span(spec_, shape_.input, packed_->layer(0, 0), whole_layer<T>(spec_), steps, rows,
+                         {
+                             .x = shape_.rows * shape_.input,
+                             .unprojected = shape_.rows * (shape_.proj ? hidden : recurrent_),
+                             .h = shape_.rows * recurrent_,
+                             .c = shape_.rows * hidden,
+                             .saved = shape_.rows * traits_.saved * hidden,
+                         });
         std::vector<T> projected;
         if (shape_.input_projected) project(span, projected);
-        span.input_size = shape_.input;
-        span.hidden_size = hidden;
-        span.proj_size = shape_.proj;
-        span.nonlinearity = nonlinearity_;
-        span.bias = w.bias.data();
-        span.w_ih = w.w_ih.data();
-        span.w_hh = w.w_hh.data();
-        span.w_hr = shape_.proj ? w.w_hr.data() : nullptr;
-        span.block_end = ceil_div(hidden, unit_block<T>);
-        span.proj_end = ceil_div(shape_.proj, unit_block<T>);
         kernels_.forward[cell_](span);
         digest.add(h_);
         digest.add(saved_);
@@ -113,7 +106,6 @@ public:
     }
 
     void backward(Digest& digest) {
-        const PackedLayer<T>& w = packed_->layer(0, 0);
         const Index hidden = shape_.hidden, width = traits_.gate_gradients * hidden, last = (steps - 1) * shape_.rows;
         const std::vector<T> dy = numbers(steps * shape_.rows * recurrent_);
         std::vector<T> dh_carry = numbers(shape_.rows * recurrent_), dc_carry = numbers(shape_.rows * hidden);
@@ -127,27 +119,21 @@ public:
             row.saved = saved_.data() + (last + r) * traits_.saved * hidden;
             row.h = h_.data() + (last + r) * recurrent_;
             row.c = c_.data() + (last + r) * hidden;
-            row.h_prev_last = h0_.data() + r * recurrent_;
-            row.c_prev_last = c0_.data() + r * hidden;
+            row.h_entering = h0_.data() + r * recurrent_;
+            row.c_entering = c0_.data() + r * hidden;
             row.dgates = dgates_.data() + (last + r) * width;
             row.dh_proj = dh_proj_.data() + (last + r) * shape_.proj;
         }
-        BackwardSpan<T> span = {};
-        span.steps = steps;
-        span.rows = shape_.rows;
-        span.row = rows.data();
-        span.stride = {-shape_.rows * recurrent_, -shape_.rows * traits_.saved * hidden,
-                       -shape_.rows * recurrent_, -shape_.rows * hidden,
-                       -shape_.rows * width,      -shape_.rows * shape_.proj};
-        span.enters_at_end = true;
-        span.hidden_size = hidden;
-        span.proj_size = shape_.proj;
-        span.nonlinearity = nonlinearity_;
-        span.w_hh = w.w_hh_backward.data();
-        span.w_hr = shape_.proj ? w.w_hr_backward.data() : nullptr;
-        span.block_end = ceil_div(hidden, unit_block<T>);
-        span.proj_end = ceil_div(shape_.proj, unit_block<T>);
-        span.scratch = scratch.data();
+        const BackwardSpan<T> span = backward_span<T>(spec_, packed_->layer(0, 0), whole_layer<T>(spec_), steps, rows,
+                                                      {
+                                                          .dy = -shape_.rows * recurrent_,
+                                                          .saved = -shape_.rows * traits_.saved * hidden,
+                                                          .h = -shape_.rows * recurrent_,
+                                                          .c = -shape_.rows * hidden,
+                                                          .dgates = -shape_.rows * width,
+                                                          .dh_proj = -shape_.rows * shape_.proj,
+                                                      },
+                                                      true, nullptr, scratch.data());
         kernels_.backward[cell_](span);
         digest.add(dgates_);
         if (traits_.carries_dh) digest.add(dh_carry);
@@ -196,21 +182,20 @@ private:
         }
         kernels_.linear({count, left.data(), out.data(), gates, shape_.input, packed_->layer(0, 0).w_ih_backward.data(),
                          nullptr, true, false, 0, ceil_div(shape_.input, unit_block<T>)});
-        const OuterRight<T> right[] = {{x.data(), shape_.input}, {h.data(), recurrent_}};
-        const OuterLeft<T> whole = {0, gates, {dw_ih.data(), dw_hh.data()}, {db.data(), nullptr}};
+        const OuterB<T> right[] = {{x.data(), shape_.input}, {h.data(), recurrent_}};
+        const OuterPartOfA<T> whole = {0, gates, {dw_ih.data(), dw_hh.data()}, {db.data(), nullptr}};
         std::vector<T> scratch = nan(outer_scratch(right, 2));
         kernels_.outer({count, left.data(), &whole, 1, right, 2, scratch.data()});
         for (const std::vector<T>* result : {&dx, &dw_ih, &dw_hh, &db}) digest.add(*result);
     }
 
     const Shape shape_;
+    const NetworkSpec spec_;
     const CellTraits& traits_;
-    const Nonlinearity nonlinearity_;
     const Kernels<T>& kernels_;
     const int cell_;
     const Index recurrent_;
     Random random_;
-    NetworkSpec spec_;
     std::vector<std::vector<T>> weights_;
     std::unique_ptr<PackedNetwork<T>> packed_;
     std::vector<T> x_, h0_, c0_, h_, c_, unprojected_, saved_, dgates_, dh_proj_;

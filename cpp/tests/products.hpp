@@ -1,4 +1,4 @@
-// What the tests of products share: operands of two kinds, where they lie, and the sum they are held to.
+// Shared by the tests of products: operands of two kinds, where they lie, and the sum they are held to.
 //
 // Whole numbers, whose sums are exact in any order, against 64-bit integers; real ones against the one chain of fused
 // multiply-adds of docs/design/kernels.md. Results are compared as bits.

@@ -10,9 +10,7 @@
 #include <vector>
 
 #include "bits.hpp"
-#include "cells/gru.hpp"
-#include "cells/lstm.hpp"
-#include "cells/rnn.hpp"
+#include "cells/list.hpp"
 #include "check.hpp"
 #include "guarded.hpp"
 #include "random.hpp"
@@ -55,7 +53,7 @@ struct Vec<Dual> {
 
 using DualVec = Vec<Dual>;
 
-// What no cell's forward needs today is there all the same.
+// All operations of a vector are here, also those that no forward needs today.
 DualVec of(double value, double slope) { return {Dual(value, slope)}; }
 
 DualVec operator+(DualVec a, DualVec b) { return of(a.v.value + b.v.value, a.v.slope + b.v.slope); }
@@ -97,31 +95,19 @@ using fusedrnn_test::Guarded;
 using fusedrnn_test::Random;
 using fusedrnn_test::type_name;
 
-// The cells' forward and the running sum of a gate, in one shape for all of them: the simple RNN's is its activation
-// alone.
-template <template <class> class CellOf>
-struct Calls {
-    template <class T>
-    static void forward(const isa::Vec<T>* sum, const ForwardRow<T>& row, Index unit, Index lanes, Index hidden,
-                        Nonlinearity) {
-        const isa::Vec<T> between = CellOf<T>::first_half(sum, row, unit, lanes, hidden);
-        CellOf<T>::second_half(between, sum[CellOf<T>::second_accumulator], row, unit, lanes, hidden);
+// A cell's forward for one vector of units: after one sum its activation, after several both stages.
+template <template <class> class CellOf, class T>
+void forward(const isa::Vec<T>* sum, const ForwardRow<T>& row, Index unit, Index lanes, Index hidden,
+             Nonlinearity nonlinearity) {
+    using Cell = CellOf<T>;
+    if constexpr (Cell::accumulators == 1) {
+        Cell::with_activation(nonlinearity,
+                              [&](auto activation) { Cell::emit_output(activation, sum[0], row, unit, lanes); });
+    } else {
+        const isa::Vec<T> tanh_argument = Cell::update_state(sum, row, unit, lanes, hidden);
+        Cell::emit_output(tanh_argument, sum[Cell::output_accumulator], row, unit, lanes, hidden);
     }
-    static int accumulator(int gate, bool recurrent) {
-        return recurrent ? CellOf<float>::recurrent_accumulator(gate) : CellOf<float>::input_accumulator(gate);
-    }
-};
-template <>
-struct Calls<isa::Rnn> {
-    template <class T>
-    static void forward(const isa::Vec<T>* sum, const ForwardRow<T>& row, Index unit, Index lanes, Index,
-                        Nonlinearity nonlinearity) {
-        isa::Rnn<T>::with_activation(nonlinearity, [&](auto activation) {
-            isa::store_lanes(activation.value(sum[0]), row.unprojected + unit, lanes);
-        });
-    }
-    static int accumulator(int, bool) { return 0; }
-};
+}
 
 constexpr int max_accumulators = 4;
 
@@ -131,7 +117,7 @@ struct Step {
     double dh, dc;
 };
 
-// What backward must say about it.
+// The gradients that backward must give for it.
 struct Gradients {
     double sum[max_accumulators], h_prev, c_prev;
 };
@@ -150,7 +136,7 @@ double slope_of_loss(const Step& step, Nonlinearity nonlinearity, double Gradien
     row.c_prev = &c_prev;
     row.unprojected = row.h = &h;
     row.c = &c;
-    Calls<CellOf>::forward(sums, row, 0, 1, 1, nonlinearity);
+    forward<CellOf>(sums, row, 0, 1, 1, nonlinearity);
     return step.dh * h.slope + step.dc * c.slope;
 }
 
@@ -197,12 +183,12 @@ template <class T, template <class> class CellOf>
 void run_kernels(const std::vector<Step>& steps, Nonlinearity nonlinearity, const RowArrays<T>& arrays) {
     using V = isa::Vec<T>;
     const auto hidden = static_cast<Index>(steps.size());
-    ForwardRow<T> forward = {};
-    forward.h_prev = arrays.h_prev.data();
-    forward.c_prev = arrays.c_prev.data();
-    forward.unprojected = forward.h = arrays.h.data();
-    forward.c = arrays.c.data();
-    forward.saved = arrays.saved.data();
+    ForwardRow<T> forward_row = {};
+    forward_row.h_prev = arrays.h_prev.data();
+    forward_row.c_prev = arrays.c_prev.data();
+    forward_row.unprojected = forward_row.h = arrays.h.data();
+    forward_row.c = arrays.c.data();
+    forward_row.saved = arrays.saved.data();
     BackwardRow<T> backward = {};
     backward.saved = arrays.saved.data();
     backward.h = arrays.h.data();
@@ -226,7 +212,7 @@ void run_kernels(const std::vector<Step>& steps, Nonlinearity nonlinearity, cons
             }
             sum[s] = V::load(lane);
         }
-        Calls<CellOf>::forward(sum, forward, unit, lanes, hidden, nonlinearity);
+        forward<CellOf>(sum, forward_row, unit, lanes, hidden, nonlinearity);
         CellOf<T>::backward(V::load(dh), backward, arrays.h_prev.data(), arrays.c_prev.data(), unit, lanes, hidden,
                             nonlinearity);
     }
@@ -259,8 +245,9 @@ void test_cell(Checks& checks, Index hidden, Nonlinearity nonlinearity) {
             const fusedrnn::GradientRuns runs = fusedrnn::gradient_runs(kind, recurrent);
             for (int r = 0; r < runs.count; ++r)
                 for (int i = 0; i < runs.run[r].count; ++i) {
-                    const int dgate = runs.run[r].dgate + i,
-                              sum = Calls<CellOf>::accumulator(runs.run[r].gate + i, recurrent);
+                    const int dgate = runs.run[r].dgate + i, gate = runs.run[r].gate + i;
+                    const int sum =
+                        recurrent ? CellOf<T>::recurrent_accumulator(gate) : CellOf<T>::input_accumulator(gate);
                     compare(recurrent ? "recurrent gate gradient" : "input gate gradient", dgate, unit,
                             arrays.dgates[dgate * hidden + unit], want.sum[sum]);
                 }
@@ -270,7 +257,7 @@ void test_cell(Checks& checks, Index hidden, Nonlinearity nonlinearity) {
     }
 }
 
-// Where the activation has a corner, backward takes the slope from the left, as the reference does.
+// At a corner of the activation backward takes the slope from the left, as the reference does.
 template <class T>
 void test_corner(Checks& checks) {
     using V = isa::Vec<T>;
@@ -287,21 +274,24 @@ void test_corner(Checks& checks) {
     }
 }
 
-template <class T>
-[[gnu::noinline]] void test_type(Checks& checks) {
-    for (Index hidden : {1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 97}) {
-        test_cell<T, isa::Lstm>(checks, hidden, Nonlinearity::tanh);
-        test_cell<T, isa::Gru>(checks, hidden, Nonlinearity::tanh);
-        for (int n = 0; n < fusedrnn::nonlinearity_count; ++n)
-            test_cell<T, isa::Rnn>(checks, hidden, static_cast<Nonlinearity>(n));
-    }
+// Only a cell of one sum has a nonlinearity to choose.
+template <class T, template <class> class CellOf>
+void test_nonlinearities(Checks& checks, Index hidden) {
+    const int count = CellOf<T>::accumulators == 1 ? fusedrnn::nonlinearity_count : 1;
+    for (int n = 0; n < count; ++n) test_cell<T, CellOf>(checks, hidden, static_cast<Nonlinearity>(n));
+}
+
+template <class T, template <class> class... CellOf>
+[[gnu::noinline]] void test_type(Checks& checks, isa::CellList<CellOf...>) {
+    for (Index hidden : {1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 97})
+        (test_nonlinearities<T, CellOf>(checks, hidden), ...);
     test_corner<T>(checks);
 }
 
 [[gnu::noinline]] int run() {
     Checks checks;
-    test_type<float>(checks);
-    test_type<double>(checks);
+    test_type<float>(checks, isa::Cells{});
+    test_type<double>(checks, isa::Cells{});
     return checks.finish();
 }
 

@@ -16,10 +16,13 @@
 #include <vector>
 
 #include "check.hpp"
+#include "dispatch/caches.hpp"
+#include "dispatch/dispatch.hpp"
 #include "fusedrnn/network.hpp"
 #include "fusedrnn/runtime.hpp"
 #include "kernels/kernel_table.hpp"
 #include "random.hpp"
+#include "rnn/plan/projection.hpp"
 #include "rnn/plan/step_blocks.hpp"
 #include "threads/team_mode.hpp"
 
@@ -455,6 +458,49 @@ void test_step_blocks(Checks& checks) {
             }
 }
 
+// The rules that ask for a cache size choose otherwise, and every result has the same bits. One row: x or dx overlapped
+// where the kernels can; some rows: more than one step block.
+template <class T>
+void test_cache_sizes(Checks& checks) {
+    const CacheSizes machine = cache_sizes();
+    checks.check(machine.l1 > 0 && machine.l2 >= machine.l1, "caches of %td and %td bytes", machine.l1, machine.l2);
+    constexpr CacheSizes small = {1, 1}, large = {Index(1) << 40, Index(1) << 40};
+    constexpr CacheSizes sizes[] = {{16 << 10, 256 << 10}, {32 << 10, 512 << 10}, {48 << 10, 2 << 20}, small, large};
+    for (Index rows : {1, 13})
+        for (const Case& one : cases(97, 97)) {
+            if (one.spec.nonlinearity != Nonlinearity::tanh) continue;
+            const Problem<T> p(one.spec, rows == 1 ? 41 : 90, rows, 10);
+            const Recorded<T> expected = record(p);
+            for (const CacheSizes& forced : sizes) {
+                set_cache_sizes(forced);
+                checks.check(record(p) == expected && forward(p) == expected.results,
+                             "%s, %td rows: other bits with caches of %td and %td bytes", one.name.c_str(), rows,
+                             forced.l1, forced.l2);
+            }
+            set_cache_sizes(machine);
+        }
+
+    NetworkSpec spec;
+    spec.input_size = spec.hidden_size = 97;
+    BatchShape shape;
+    shape.steps = 90;
+    shape.rows = 8;
+    const Schedule schedule(shape, true, false);
+    const ThreadShare share = whole_layer<T>(spec);
+    const auto first = [&](CacheSizes forced) {
+        set_cache_sizes(forced);
+        ProjectionPlan<T> plan(spec, 97, schedule, share, kernels_of<T>(current_kernels()), false);
+        return plan.next(0, {0, 90}, 90 * 8).input_product;
+    };
+    checks.check(first(small) == InputProduct::ahead && first(large) == InputProduct::in_step,
+                 "the plan of the input products is the same for all cache sizes");
+    set_cache_sizes(small);
+    const Index of_small = min_step_block<T>(spec, 1);
+    set_cache_sizes(large);
+    checks.check(of_small == 2 * min_step_block<T>(spec, 1), "step blocks are the same for all cache sizes");
+    set_cache_sizes(machine);
+}
+
 template <class T>
 void test_isas(Checks& checks) {
     for (const Case& one : cases(17, 33)) {
@@ -522,6 +568,8 @@ int main(int argc, char** argv) {
     test_step_blocks(checks);
     test_threads<float>(checks);
     test_threads<double>(checks);
+    test_cache_sizes<float>(checks);
+    test_cache_sizes<double>(checks);
     test_isas<float>(checks);
     test_isas<double>(checks);
     return checks.finish();

@@ -1,5 +1,5 @@
-// Weight gradients' products of one ISA: sums over many rows, block by block, against loops that add one term at a
-// time. All operands end at a page without access rights, and the scratch starts out as NaN.
+// The products of weight gradients of one ISA: sums over many rows, block by block, against loops that add one term at
+// a time. All operands end at a page without access rights, and the scratch starts out as NaN.
 
 #include <algorithm>
 #include <vector>
@@ -13,8 +13,8 @@ namespace {
 namespace isa = fusedrnn::FUSEDRNN_ISA;
 using namespace fusedrnn_test;
 
-// What `was` becomes when the rows' products are added as kernel_table.hpp says: chains of a block of rows that start
-// at zero, added to it from the last block to the first.
+// The sum of `was` and the rows' products as args/reduce.hpp says: chains of a block of rows that start at zero, added
+// to it from the last block to the first.
 template <class T, class A, class B>
 T expected_block_sums(Numbers numbers, T was, Index rows, A a, B b) {
     constexpr Index block = fusedrnn::reduction_block;
@@ -29,7 +29,7 @@ struct OuterShape {
     Index rows, count, columns;  // the product is count x columns
 };
 
-// A right operand, and what its product is added to.
+// An operand b, and what its product is added to.
 template <class T>
 struct OuterProduct {
     std::vector<Guarded<T>> b;
@@ -44,7 +44,7 @@ struct OuterProduct {
     }
 };
 
-// Columns [first, end) of the left operand, and which right operands see them.
+// Columns [first, end) of a, and which operands b see them.
 struct OuterPart {
     Index first, end;
     bool seen[2];
@@ -59,25 +59,25 @@ template <class T>
     const std::vector<const T*> a_rows = pointers<const T*>(a);
     const auto a_at = [&](Index row, Index m) { return a_rows[static_cast<std::size_t>(row)][a_first + m]; };
     std::vector<OuterProduct<T>> products;
-    std::vector<fusedrnn::OuterRight<T>> right;
+    std::vector<fusedrnn::OuterB<T>> operands;
     for (Index columns : {shape.columns, Index{3}}) {
         products.emplace_back(shape.rows, shape.count, columns, numbers, random);
-        right.push_back({products.back().b_rows.data(), columns});
+        operands.push_back({products.back().b_rows.data(), columns});
     }
     Guarded<T> sums(shape.count);
     fill(sums, numbers, random);
     const std::vector<T> sums_before(sums.begin(), sums.end());
 
-    std::vector<fusedrnn::OuterLeft<T>> left;
+    std::vector<fusedrnn::OuterPartOfA<T>> a_parts;
     for (const OuterPart& part : parts) {
-        left.push_back({a_first + part.first, part.end - part.first, {}, {}});
+        a_parts.push_back({a_first + part.first, part.end - part.first, {}, {}});
         for (std::size_t i = 0; i < products.size(); ++i)
-            if (part.seen[i]) left.back().out[i] = products[i].out.data() + part.first * right[i].columns;
-        left.back().sums[shape.rows % 2] = sums.data() + part.first;
+            if (part.seen[i]) a_parts.back().out[i] = products[i].out.data() + part.first * operands[i].columns;
+        a_parts.back().sums[shape.rows % 2] = sums.data() + part.first;
     }
-    const Guarded<T> scratch(fusedrnn::outer_scratch(right.data(), static_cast<int>(right.size())));
-    isa::Outer<T>::run({shape.rows, a_rows.data(), left.data(), static_cast<int>(left.size()), right.data(),
-                        static_cast<int>(right.size()), scratch.data()});
+    const Guarded<T> scratch(fusedrnn::outer_scratch(operands.data(), static_cast<int>(operands.size())));
+    isa::Outer<T>::run({shape.rows, a_rows.data(), a_parts.data(), static_cast<int>(a_parts.size()), operands.data(),
+                        static_cast<int>(operands.size()), scratch.data()});
 
     const auto part_of = [&](Index m) {
         for (const OuterPart& part : parts)
@@ -86,7 +86,7 @@ template <class T>
     };
     for (std::size_t i = 0; i < products.size(); ++i) {
         const OuterProduct<T>& product = products[i];
-        const Index columns = right[i].columns;
+        const Index columns = operands[i].columns;
         for (Index m = 0; m < shape.count; ++m)
             for (Index n = 0; n < columns; ++n) {
                 const T was = product.before[static_cast<std::size_t>(m * columns + n)];
@@ -98,7 +98,7 @@ template <class T>
                 const T got = product.out[m * columns + n];
                 checks.check(
                     same(got, want),
-                    "Outer<%s> %td rows, %td x %td in %zu parts, right %zu, %s numbers: [%td][%td] is %a, expected %a",
+                    "Outer<%s> %td rows, %td x %td in %zu parts, operand %zu, %s numbers: [%td][%td] is %a, expected %a",
                     type_name<T>, shape.rows, shape.count, columns, parts.size(), i, name_of(numbers), m, n,
                     double(got), double(want));
             }
@@ -126,7 +126,8 @@ void test_outer_shapes(Checks& checks) {
     for (Index rows : {block - 1, block, block + 1, 2 * block + 1}) shapes.push_back({rows, 7, 17});
     shapes.push_back({block, fusedrnn::outer_chunk<T> - 1, 3});  // the scratch is full, in uneven tiles
     shapes.push_back({9, fusedrnn::outer_chunk<T> + 14, 33});
-    constexpr Index at_once = fusedrnn::outer_panels * fusedrnn::outer_panel_blocks * fusedrnn::unit_block<T>;
+    constexpr Index at_once =
+        fusedrnn::tuning::outer_panels * fusedrnn::tuning::outer_panel_blocks * fusedrnn::unit_block<T>;
     for (Index columns : {at_once - 1, at_once, at_once + 1, 2 * at_once}) shapes.push_back({9, 7, columns});
     for (const OuterShape& shape : shapes)
         for (Numbers numbers : both_numbers) {

@@ -7,8 +7,8 @@
 #include <type_traits>
 #include <vector>
 
-#include "../kernels/simd/registers.hpp"
 #include "../kernels/simd/simd.hpp"
+#include "../kernels/simd/target.hpp"
 #include "bits.hpp"
 #include "check.hpp"
 #include "guarded.hpp"

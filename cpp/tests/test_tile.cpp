@@ -11,7 +11,7 @@
 #include "check.hpp"
 #include "gemm/gate_tile.hpp"
 #include "gemm/linear.hpp"
-#include "gemm/slices.hpp"
+#include "gemm/micro_panels.hpp"
 #include "pack.hpp"
 #include "products.hpp"
 
@@ -22,58 +22,58 @@ using namespace fusedrnn_test;
 
 // ---- accumulate: every tile size, rows by pointer and packed -----------------------------------------------------
 
-// What one tile is given, and its sums afterwards: all that depends on the tile's size as a type is the call itself.
+// The operands of one tile, and its sums afterwards. Only the call itself depends on the tile's size as a type.
 template <class T>
 struct TileProblem {
     int rows, vectors;
     Numbers numbers;
     Index depth, width, stride;
     Random random;
-    Guarded<T> panel, packed, start, result;
+    Guarded<T> b, packed_a, start, result;
     std::vector<Guarded<T>> a;
 
-    // A gap between the panel's rows, as in a panel of more vectors; the last row ends at the guard page.
+    // A gap between the rows of b, as where more vectors are packed; the last row ends at the guard page.
     TileProblem(int rows_, int vectors_, Numbers numbers_, Index depth_)
         : rows(rows_), vectors(vectors_), numbers(numbers_), depth(depth_), width(vectors_ * isa::Vec<T>::width),
           stride(width + 3), random(static_cast<std::uint64_t>(rows_ * 100 + vectors_)),
-          panel(depth == 0 ? 0 : (depth - 1) * stride + width), packed(depth * rows), start(rows * width),
+          b(depth == 0 ? 0 : (depth - 1) * stride + width), packed_a(depth * rows), start(rows * width),
           result(rows * width), a(filled_rows<T>(rows, depth, numbers, random)) {
-        fill(panel, numbers, random);
+        fill(b, numbers, random);
         fill(start, numbers, random);
         for (Index k = 0; k < depth; ++k)
-            for (Index r = 0; r < rows; ++r) packed[k * rows + r] = a[static_cast<std::size_t>(r)][k];
+            for (Index r = 0; r < rows; ++r) packed_a[k * rows + r] = a[static_cast<std::size_t>(r)][k];
     }
 
     isa::Rows<T> by_pointer() const {
-        isa::Rows<T> left = {};
-        for (int r = 0; r < rows; ++r) left.pointer[r] = a[static_cast<std::size_t>(r)].data();
-        return left;
+        isa::Rows<T> by_row = {};
+        for (int r = 0; r < rows; ++r) by_row.pointer[r] = a[static_cast<std::size_t>(r)].data();
+        return by_row;
     }
 
-    [[gnu::noinline]] void check(Checks& checks, const char* left) const {
+    [[gnu::noinline]] void check(Checks& checks, const char* layout_of_a) const {
         for (Index r = 0; r < rows; ++r)
             for (Index column = 0; column < width; ++column) {
                 const T got = result[r * width + column];
                 const T want = expected_sum(
                     numbers, start[r * width + column], depth,
                     [&](Index k) { return a[static_cast<std::size_t>(r)][k]; },
-                    [&](Index k) { return panel[k * stride + column]; });
+                    [&](Index k) { return b[k * stride + column]; });
                 checks.check(same(got, want),
                              "accumulate<%s, %d x %d> %s, %s numbers, depth %td, row %td column %td: %a, expected %a",
-                             type_name<T>, rows, vectors, left, name_of(numbers), depth, r, column, double(got),
+                             type_name<T>, rows, vectors, layout_of_a, name_of(numbers), depth, r, column, double(got),
                              double(want));
             }
     }
 };
 
-// The accumulators lie in reverse order: accumulator_of() says which of them a panel vector feeds.
-template <class T, int MR, int NV, class Left>
-[[gnu::noinline]] void run_tile(const TileProblem<T>& p, Left left) {
+// The accumulators lie in reverse order: accumulator_of() says which of them a vector of b feeds.
+template <class T, int MR, int NV, class A>
+[[gnu::noinline]] void run_tile(const TileProblem<T>& p, A a) {
     using V = isa::Vec<T>;
     V sum[MR][NV];
     for (int r = 0; r < MR; ++r)
         for (int j = 0; j < NV; ++j) sum[r][NV - 1 - j] = V::load(&p.start[r * p.width + j * V::width]);
-    isa::accumulate<V, MR, NV>(sum, left, p.panel.data(), p.depth, p.stride, isa::Contiguous<V>{},
+    isa::accumulate<V, MR, NV>(sum, a, p.b.data(), p.depth, p.stride, isa::Contiguous<V>{},
                                [](int j) { return NV - 1 - j; });
     for (int r = 0; r < MR; ++r)
         for (int j = 0; j < NV; ++j) sum[r][NV - 1 - j].store(&p.result[r * p.width + j * V::width]);
@@ -86,7 +86,7 @@ void test_tiles_of_rows(Checks& checks, std::integer_sequence<int, NV...>) {
         run_tile<T, MR, vectors>(p, p.by_pointer());
         p.check(checks, "rows by pointer");
         std::fill_n(p.result.data(), p.result.size(), std::numeric_limits<T>::quiet_NaN());
-        run_tile<T, MR, vectors>(p, isa::PackedRows<T, MR>{p.packed.data()});
+        run_tile<T, MR, vectors>(p, isa::PackedRows<T, MR>{p.packed_a.data()});
         p.check(checks, "packed rows");
     };
     for (Numbers numbers : both_numbers)
@@ -116,20 +116,20 @@ void test_row_tiles(Checks& checks) {
 
 // ---- Linear ------------------------------------------------------------------------------------------------------
 
-// Linear panels as kernel_table.hpp describes them: [group][k][block in group][unit], zero past the true width. A group
-// is a single block where vectors are narrow.
+// A packed matrix as args/layout.hpp describes it: [group][k][block in group][unit], zero past the true width. A group
+// is a single block if micro-panels are not interleaved.
 template <class T>
-Guarded<T> linear_panels(const Guarded<T>& matrix, Index depth, Index columns) {
+Guarded<T> packed_matrix(const Guarded<T>& matrix, Index depth, Index columns) {
     constexpr Index block = fusedrnn::unit_block<T>,
-                    group_width = isa::narrow<T> ? block : fusedrnn::linear_group * block;
+                    group_width = isa::interleaved<T> ? fusedrnn::max_interleaved * block : block;
     const Index padded = fusedrnn::padded_units<T>(columns);
-    Guarded<T> panels(padded * depth);
+    Guarded<T> packed(padded * depth);
     Index at = 0;
     for (Index group = 0; group < padded; group += group_width)
         for (Index k = 0; k < depth; ++k)
             for (Index column = group; column < std::min(group + group_width, padded); ++column)
-                panels[at++] = column < columns ? matrix[k * columns + column] : T(0);
-    return panels;
+                packed[at++] = column < columns ? matrix[k * columns + column] : T(0);
+    return packed;
 }
 
 // One chain from zero or from start values; chain after chain, the first stored or added to what stands in out.
@@ -139,7 +139,7 @@ struct LinearShape {
     Index rows, depth, columns;
 };
 
-// What one element of out must be.
+// The value that one element of out must have.
 template <class T, class A, class B>
 T expected_product(const fusedrnn::LinearArgs<T>& args, Numbers numbers, T was, T start, A a, B b) {
     if (!args.by_chains) return expected_sum(numbers, start, args.depth, a, b);
@@ -163,7 +163,7 @@ template <class T>
     Guarded<T> matrix(shape.depth * shape.columns), start(fusedrnn::padded_units<T>(shape.columns));
     fill(matrix, numbers, random);
     fill(start, numbers, random);
-    const Guarded<T> panels = linear_panels(matrix, shape.depth, shape.columns);
+    const Guarded<T> packed = packed_matrix(matrix, shape.depth, shape.columns);
     const std::vector<Guarded<T>> a = filled_rows<T>(shape.rows, shape.depth, numbers, random);
     std::vector<Guarded<T>> out = guarded_rows<T>(shape.rows, shape.columns);
     std::vector<std::vector<T>> before;
@@ -180,7 +180,7 @@ template <class T>
     args.out = out_rows.data();
     args.depth = shape.depth;
     args.columns = shape.columns;
-    args.panel = panels.data();
+    args.b = packed.data();
     args.start = begin == Begin::start ? start.data() : nullptr;
     args.by_chains = begin == Begin::chains || begin == Begin::chains_on_out;
     args.add_to_out = begin == Begin::chains_on_out;
@@ -214,7 +214,7 @@ void test_linear_shapes(Checks& checks) {
     for (Index rows : {1, 2, 3, 4, 5, 6, 7, 13})
         for (Index columns : {1, 15, 16, 17, 31, 65, 97}) shapes.push_back({rows, 9, columns});
     // More than one group of blocks, the last one narrower.
-    for (Index rows : {1, 7}) shapes.push_back({rows, 33, (fusedrnn::linear_group + 2) * block + 3});
+    for (Index rows : {1, 7}) shapes.push_back({rows, 33, (fusedrnn::max_interleaved + 2) * block + 3});
     for (const LinearShape& shape : shapes)
         for (Numbers numbers : both_numbers)
             for (Begin begin : {Begin::zero, Begin::start, Begin::chains, Begin::chains_on_out}) {
@@ -223,33 +223,33 @@ void test_linear_shapes(Checks& checks) {
                 if (blocks > 2) test_linear<T>(checks, shape, numbers, begin, 1, blocks - 1);
             }
     // Deep enough to be walked in k-blocks: the chain goes on where the k-block before left it.
-    const LinearShape deep = {7, 2500, fusedrnn::linear_group * block};
+    const LinearShape deep = {7, 2500, fusedrnn::max_interleaved * block};
     for (Numbers numbers : both_numbers)
         for (Begin begin : {Begin::zero, Begin::start, Begin::chains, Begin::chains_on_out})
-            test_linear<T>(checks, deep, numbers, begin, 0, fusedrnn::linear_group);
+            test_linear<T>(checks, deep, numbers, begin, 0, fusedrnn::max_interleaved);
 }
 
-// ---- gate panels -------------------------------------------------------------------------------------------------
+// ---- packed gates ------------------------------------------------------------------------------------------------
 
-// [unit block][k][gate][unit in block] of matrix [k][gate][hidden], zero past the true width. Where vectors are narrow,
-// [unit block][gate][k][unit in block].
+// [unit block][k][gate][unit in block] of matrix [k][gate][hidden], zero past the true width. If micro-panels are not
+// interleaved, [unit block][gate][k][unit in block].
 template <class T>
-Guarded<T> gate_panels(const Guarded<T>& matrix, Index depth, Index gates, Index hidden) {
+Guarded<T> packed_gates(const Guarded<T>& matrix, Index depth, Index gates, Index hidden) {
     constexpr Index block = fusedrnn::unit_block<T>;
     const Index padded = fusedrnn::padded_units<T>(hidden);
-    Guarded<T> panels(padded * depth * gates);
+    Guarded<T> packed(padded * depth * gates);
     for (Index first = 0; first < padded; first += block)
         for (Index k = 0; k < depth; ++k)
             for (Index gate = 0; gate < gates; ++gate)
                 for (Index unit = first; unit < first + block; ++unit) {
-                    const Index line = isa::narrow<T> ? gate * depth + k : k * gates + gate;
-                    panels[first * depth * gates + line * block + unit - first] =
+                    const Index line = isa::interleaved<T> ? k * gates + gate : gate * depth + k;
+                    packed[first * depth * gates + line * block + unit - first] =
                         unit < hidden ? matrix[(k * gates + gate) * hidden + unit] : T(0);
                 }
-    return panels;
+    return packed;
 }
 
-// `Gates` panels feed `Sums` sums; the last gate's sum is the last one (GRU's recurrent half of n).
+// `Gates` gates feed `Sums` sums; the last gate's sum is the last one (GRU's recurrent half of n).
 template <class T, int Gates, int Sums>
 [[gnu::noinline]] void test_gates(Checks& checks, Index rows, Index depth, Index hidden, Numbers numbers) {
     using V = isa::Vec<T>;
@@ -257,7 +257,7 @@ template <class T, int Gates, int Sums>
     Random random(static_cast<std::uint64_t>(rows + depth * 7 + hidden * 31));
     Guarded<T> matrix(depth * Gates * hidden);
     fill(matrix, numbers, random);
-    const Guarded<T> panels = gate_panels(matrix, depth, Gates, hidden);
+    const Guarded<T> packed = packed_gates(matrix, depth, Gates, hidden);
     const std::vector<Guarded<T>> a = filled_rows<T>(rows, depth, numbers, random);
     const Index padded = fusedrnn::padded_units<T>(hidden);
     const auto at = [&](Index row, int sum, Index unit) {
@@ -272,12 +272,12 @@ template <class T, int Gates, int Sums>
         isa::for_each_gate_tile<T>(rows, hidden, begin, end, depth % 2 == 1, [&](auto size, Index first, Index v) {
             constexpr int MR = size.rows, U = size.vectors;
             V sum[MR][U * Sums];
-            isa::Rows<T> left = {};
+            isa::Rows<T> a_rows = {};
             for (int r = 0; r < MR; ++r) {
-                left.pointer[r] = a[static_cast<std::size_t>(first + r)].data();
+                a_rows.pointer[r] = a[static_cast<std::size_t>(first + r)].data();
                 for (int j = 0; j < U * Sums; ++j) sum[r][j] = V::broadcast(T(j % Sums));
             }
-            isa::accumulate_gates<T, MR, U, Gates, Sums>(sum, left, panels.data(), depth, isa::UnitVector<T>(v),
+            isa::accumulate_gates<T, MR, U, Gates, Sums>(sum, a_rows, packed.data(), depth, isa::UnitVector<T>(v),
                                                          accumulator_of);
             for (int r = 0; r < MR; ++r)
                 for (int u = 0; u < U; ++u) {
@@ -314,91 +314,90 @@ template <class T>
 void test_gate_shapes(Checks& checks) {
     for (Numbers numbers : both_numbers) {
         for (Index rows : {0, 1, 2, 3, 4, 5, 6, 7, 13}) {
-            if (isa::narrow<T> && rows != 1) continue;  // by slices
+            if (!isa::interleaved<T> && rows != 1) continue;  // by micro-panels
             for (Index hidden : {1, 15, 16, 17, 33, 97}) {
                 test_gates<T, 4, 4>(checks, rows, 9, hidden, numbers);
                 test_gates<T, 3, 4>(checks, rows, 9, hidden, numbers);
             }
         }
-        const Index several = isa::narrow<T> ? 1 : 5;
+        const Index several = isa::interleaved<T> ? 5 : 1;
         test_gates<T, 4, 4>(checks, several, 0, 17, numbers);
         test_gates<T, 4, 4>(checks, several, 97, 31, numbers);
     }
 }
 
-// ---- slices ------------------------------------------------------------------------------------------------------
+// ---- micro-panels one after the other ------------------------------------------------------------------------------
 
-struct SliceShape {
-    Index rows, slices;
-    Index apart;             // elements from one slice's sums to the next's
-    bool half;               // half of every line is wanted
+struct PanelShape {
+    Index rows, panels;
+    Index apart;             // elements from one micro-panel's sums to the next's
+    bool edge;               // only half of every line is wanted
     Index depth, depth_too;  // depth_too: of the second product, or -1 without one
 };
 
-// Rows times slices from given starts: the chain runs through the first product, then through the second.
+// Rows times micro-panels from given starts: the chain runs through the first product, then through the second.
 template <class T>
-[[gnu::noinline]] void test_slices(Checks& checks, SliceShape shape, Numbers numbers) {
-    using Slices = isa::Slices<T>;
-    constexpr Index line = Slices::line;
+[[gnu::noinline]] void test_panels(Checks& checks, PanelShape shape, Numbers numbers) {
+    using M = isa::MicroPanels<T>;
+    constexpr Index line = M::line;
     Random random(static_cast<std::uint64_t>(shape.rows + shape.depth * 7 + shape.depth_too * 31));
-    const Index begin_slice = shape.apart + line, begin_stride = shape.slices * begin_slice;
-    const Index out_stride = shape.slices * shape.apart + 3;
+    const Index begin_panel = shape.apart + line, begin_stride = shape.panels * begin_panel;
+    const Index out_stride = shape.panels * shape.apart + 3;
     const Index depths[] = {shape.depth, std::max<Index>(shape.depth_too, 0)};
-    std::vector<std::vector<Guarded<T>>> left;
-    std::vector<Guarded<T>> panels;
+    std::vector<std::vector<Guarded<T>>> a;
+    std::vector<Guarded<T>> packed;
     for (Index depth : depths) {
-        left.push_back(filled_rows<T>(shape.rows, depth, numbers, random));
-        panels.emplace_back(shape.slices * depth * line);
-        fill(panels.back(), numbers, random);
+        a.push_back(filled_rows<T>(shape.rows, depth, numbers, random));
+        packed.emplace_back(shape.panels * depth * line);
+        fill(packed.back(), numbers, random);
     }
     Guarded<T> begin(shape.rows * begin_stride), out(shape.rows * out_stride);
     fill(begin, numbers, random);
     std::fill_n(out.data(), out.size(), std::numeric_limits<T>::quiet_NaN());
-    const auto rows = pointers<const T*>(left[0]), second_rows = pointers<const T*>(left[1]);
+    const auto rows = pointers<const T*>(a[0]), second_rows = pointers<const T*>(a[1]);
     const auto product = [&](std::size_t i, const std::vector<const T*>& at) {
-        return typename Slices::Product{at.data(), panels[i].data(), depths[i], depths[i] * line, panels[i].data()};
+        return typename M::Product{at.data(), packed[i].data(), depths[i], depths[i] * line, packed[i].data()};
     };
-    const typename Slices::Sums sums = {{begin.data(), begin_stride, begin_slice},
-                                        {out.data(), out_stride, shape.apart}};
-    const typename Slices::Extent extent = {shape.slices, shape.half};
+    const typename M::Sums sums = {{begin.data(), begin_stride, begin_panel}, {out.data(), out_stride, shape.apart}};
+    const typename M::Extent extent = {shape.panels, shape.edge};
     if (shape.depth_too < 0)
-        Slices::multiply(shape.rows, extent, {product(0, rows)}, sums);
+        M::multiply(shape.rows, extent, {product(0, rows)}, sums);
     else
-        Slices::multiply(shape.rows, extent, {product(0, rows), product(1, second_rows)}, sums);
+        M::multiply(shape.rows, extent, {product(0, rows), product(1, second_rows)}, sums);
 
     for (Index r = 0; r < shape.rows; ++r)
-        for (Index column = 0; column < shape.slices * line; ++column) {
-            if (shape.half && !Slices::is_half(column % line + 1)) continue;
-            const Index slice = column / line, within = column % line;
-            T want = begin[r * begin_stride + slice * begin_slice + within];
+        for (Index column = 0; column < shape.panels * line; ++column) {
+            if (shape.edge && !M::is_edge(column % line + 1)) continue;
+            const Index panel = column / line, within = column % line;
+            T want = begin[r * begin_stride + panel * begin_panel + within];
             for (std::size_t i = 0; i < 2; ++i)
                 want = expected_sum(
-                    numbers, want, depths[i], [&](Index k) { return left[i][static_cast<std::size_t>(r)][k]; },
-                    [&](Index k) { return panels[i][(slice * depths[i] + k) * line + within]; });
-            const T got = out[r * out_stride + slice * shape.apart + within];
+                    numbers, want, depths[i], [&](Index k) { return a[i][static_cast<std::size_t>(r)][k]; },
+                    [&](Index k) { return packed[i][(panel * depths[i] + k) * line + within]; });
+            const T got = out[r * out_stride + panel * shape.apart + within];
             checks.check(
                 same(got, want),
-                "Slices<%s> %td rows, %td %s, depths %td and %td, %s numbers: row %td column %td is %a, expected %a",
-                type_name<T>, shape.rows, shape.slices, shape.half ? "halves" : "slices", shape.depth, shape.depth_too,
-                name_of(numbers), r, column, double(got), double(want));
+                "MicroPanels<%s> %td rows, %td %s, depths %td and %td, %s numbers: row %td column %td is %a, expected %a",
+                type_name<T>, shape.rows, shape.panels, shape.edge ? "edges" : "micro-panels", shape.depth,
+                shape.depth_too, name_of(numbers), r, column, double(got), double(want));
         }
-    checks.check(out.intact(), "Slices<%s> wrote before its sums", type_name<T>);
+    checks.check(out.intact(), "MicroPanels<%s> wrote before its sums", type_name<T>);
 }
 
 template <class T>
-void test_slice_shapes(Checks& checks) {
-    constexpr Index line = isa::Slices<T>::line, k_block = isa::Slices<T>::k_block;
-    if constexpr (isa::narrow<T>)
+void test_panel_shapes(Checks& checks) {
+    constexpr Index line = isa::MicroPanels<T>::line, k_block = isa::MicroPanels<T>::k_block;
+    if constexpr (!isa::interleaved<T>)
         for (Numbers numbers : both_numbers)
             for (Index rows : {1, 2, 3, 4, 5, 6, 7, 13, 48}) {
-                for (const bool half : {false, true})
-                    for (Index slices = 1; slices <= isa::Slices<T>::at_once(rows, half); ++slices)
+                for (const bool edge : {false, true})
+                    for (Index panels = 1; panels <= isa::MicroPanels<T>::panels_at_once(rows, edge); ++panels)
                         for (Index apart : {line, 3 * line}) {
                             for (const auto& [depth, too] : {std::pair<Index, Index>{9, -1}, {0, -1}, {0, 5}, {17, 3}})
-                                test_slices<T>(checks, {rows, slices, apart, half, depth, too}, numbers);
+                                test_panels<T>(checks, {rows, panels, apart, edge, depth, too}, numbers);
                             // In k-blocks.
-                            test_slices<T>(checks, {rows, slices, apart, half, k_block + 1, -1}, numbers);
-                            test_slices<T>(checks, {rows, slices, apart, half, k_block, 3}, numbers);
+                            test_panels<T>(checks, {rows, panels, apart, edge, k_block + 1, -1}, numbers);
+                            test_panels<T>(checks, {rows, panels, apart, edge, k_block, 3}, numbers);
                         }
             }
 }
@@ -406,7 +405,7 @@ void test_slice_shapes(Checks& checks) {
 // ---- packing -----------------------------------------------------------------------------------------------------
 
 template <class T>
-void test_transpose_panel(Checks& checks) {
+void test_pack_micro_panel(Checks& checks) {
     constexpr Index block = fusedrnn::unit_block<T>;
     for (Index rows : {Index{1}, block / 2, block - 1, block})
         for (Index depth : {0, 1, 3, 17}) {
@@ -415,43 +414,44 @@ void test_transpose_panel(Checks& checks) {
             Guarded<T> source(depth ? (rows - 1) * source_stride + depth : 0);
             Guarded<T> out(depth ? (depth - 1) * out_stride + block : 0);
             fill(source, Numbers::real, random);
-            isa::transpose_panel(source.data(), source_stride, rows, depth, out.data(), out_stride);
+            isa::pack_micro_panel(source.data(), source_stride, rows, depth, out.data(), out_stride);
             for (Index i = 0; i < out.size(); ++i) {
                 const Index k = i / out_stride, r = i % out_stride;
                 const bool gap = r >= block;
                 const T want = r < rows ? source[r * source_stride + k] : T(0);
                 checks.check(gap ? std::isnan(out[i]) : same(out[i], want),
-                             "transpose_panel<%s> %td x %td: [%td][%td] is %a", type_name<T>, rows, depth, k, r,
+                             "pack_micro_panel<%s> %td x %td: [%td][%td] is %a", type_name<T>, rows, depth, k, r,
                              double(out[i]));
             }
-            checks.check(out.intact(), "transpose_panel<%s> wrote before its output", type_name<T>);
+            checks.check(out.intact(), "pack_micro_panel<%s> wrote before its output", type_name<T>);
         }
 }
 
 // ---- column tiles: every column of the blocks asked for once, up and down ------------------------------------------
 
 template <class T>
-void test_column_tiles(Checks& checks, Index columns, Index block_begin, Index block_end, bool single_row, bool down) {
+void test_column_tiles(Checks& checks, Index columns, Index block_begin, Index block_end, bool single_row,
+                       bool descending) {
     constexpr Index block = fusedrnn::unit_block<T>, width = isa::Vec<T>::width;
-    Guarded<T> panels(fusedrnn::padded_units<T>(columns));
+    Guarded<T> packed(fusedrnn::padded_units<T>(columns));
     const Index begin = block_begin * block, end = std::min(columns, block_end * block);
     std::vector<int> visits(static_cast<std::size_t>(fusedrnn::padded_units<T>(columns)));
-    Index before = down ? end : begin;
+    Index before = descending ? end : begin;
     bool in_order = true;
-    isa::for_each_column_tile<T>(panels.data(), 1, columns, block_begin, block_end, single_row, down,
-                                 [&](Index column, Index vectors, isa::LinearPanel<T>) {
+    isa::for_each_column_tile<T>(packed.data(), 1, columns, block_begin, block_end, single_row, descending,
+                                 [&](Index column, Index vectors, isa::PackedColumns<T>) {
                                      const Index after = std::min(end, column + vectors * width);
-                                     in_order = in_order && (down ? after : column) == before;
-                                     before = down ? column : after;
+                                     in_order = in_order && (descending ? after : column) == before;
+                                     before = descending ? column : after;
                                      for (Index i = column; i < after; ++i) ++visits[static_cast<std::size_t>(i)];
                                  });
     for (Index i = 0; i < columns; ++i)
         checks.check(visits[static_cast<std::size_t>(i)] == (begin <= i && i < end),
                      "for_each_column_tile<%s>: column %td of blocks [%td, %td) of %td columns visited %d times, %s",
                      type_name<T>, i, block_begin, block_end, columns, visits[static_cast<std::size_t>(i)],
-                     down ? "down" : "up");
+                     descending ? "down" : "up");
     checks.check(in_order, "for_each_column_tile<%s>: blocks [%td, %td) of %td columns not in order, %s", type_name<T>,
-                 block_begin, block_end, columns, down ? "down" : "up");
+                 block_begin, block_end, columns, descending ? "down" : "up");
 }
 
 template <class T>
@@ -461,9 +461,9 @@ void test_column_tiles(Checks& checks) {
         for (Index end = 1; end <= fusedrnn::ceil_div(columns, block); ++end)
             for (Index begin = 0; begin < end; ++begin)
                 for (bool single_row : {false, true})
-                    for (bool down : {false, true})
-                        if (single_row || !isa::narrow<T>)
-                            test_column_tiles<T>(checks, columns, begin, end, single_row, down);
+                    for (bool descending : {false, true})
+                        if (single_row || isa::interleaved<T>)
+                            test_column_tiles<T>(checks, columns, begin, end, single_row, descending);
 }
 
 template <class T>
@@ -472,8 +472,8 @@ template <class T>
     test_tiles<T>(checks, std::make_integer_sequence<int, isa::Blocking<T>::max_rows>{});
     test_linear_shapes<T>(checks);
     test_gate_shapes<T>(checks);
-    test_slice_shapes<T>(checks);
-    test_transpose_panel<T>(checks);
+    test_panel_shapes<T>(checks);
+    test_pack_micro_panel<T>(checks);
 }
 
 [[gnu::noinline]] int run() {

@@ -30,7 +30,7 @@ from fusedrnn.runtime import (
 
 if TYPE_CHECKING:
     from fusedrnn import nn, optim, reference
-    from fusedrnn.training import fit, tbptt
+    from fusedrnn.training import fit, gradient_flow, tbptt
 
     __version__: str
 
@@ -46,6 +46,7 @@ __all__ = [
     "fit",
     "functional",
     "get_num_threads",
+    "gradient_flow",
     "isa",
     "nn",
     "optim",
@@ -66,7 +67,7 @@ if not TYPE_CHECKING:  # a type checker that saw it would accept any name
 
         if name in ("nn", "optim", "reference"):
             return importlib.import_module(f"fusedrnn.{name}")
-        if name in ("fit", "tbptt"):
+        if name in ("fit", "gradient_flow", "tbptt"):
             return getattr(importlib.import_module("fusedrnn.training"), name)
         if name == "__version__":
             from importlib import metadata

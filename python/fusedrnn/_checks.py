@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import operator
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ Array = NDArray[Any]
 
 
 def describe(value: object) -> str:
-    """How a value is named in a message: an array by shape and dtype, anything else by its type."""
+    """The name of a value in a message: an array's shape and dtype, the type of anything else."""
     if isinstance(value, np.ndarray):
         return f"an array of shape {value.shape} and dtype {value.dtype}"
     return type(value).__name__
@@ -35,7 +36,7 @@ def shown(value: object) -> str:
 
 
 LARGEST_SIZE = 2**31 - 1
-"""Of a layer or a batch: beyond it the core's 64-bit sizes might overflow before any memory ran out."""
+"""The largest size of a layer or a batch: beyond it the core's 64-bit sizes might overflow before memory ran out."""
 
 
 def integer(name: str, value: object, minimum: int, maximum: int | None = None) -> int:
@@ -84,11 +85,19 @@ def probability(name: str, value: object) -> float:
     return number
 
 
+def one_of(name: str, value: object, names: Sequence[str]) -> str:
+    """`value`, which must be one of these names."""
+    if isinstance(value, str) and value in names:
+        return value
+    error = ValueError if isinstance(value, str) else TypeError
+    raise error(f"{name}: expected one of {', '.join(names)}, got {shown(value)}")
+
+
 def real_dtype(dtype: object) -> np.dtype[Any]:
     """float32 or float64, in native byte order."""
     try:
         result: np.dtype[Any] = np.dtype(dtype)  # type: ignore[call-overload]
-    except (TypeError, ValueError, KeyError, SyntaxError, OverflowError):  # of strings, lists and dicts that it reads
+    except (TypeError, ValueError, KeyError, SyntaxError, OverflowError):  # numpy.dtype reads strings, lists and dicts
         raise TypeError(f"dtype: expected float32 or float64, got {shown(dtype)}") from None
     is_value = isinstance(dtype, (np.generic, np.ndarray))  # its own dtype is not what is asked for
     if dtype is None or is_value or result not in (np.float32, np.float64):
@@ -181,7 +190,7 @@ def state_single(name: str, state: object) -> Array:
 
 
 def as_array(name: str, value: object, expected: str) -> Array:
-    """What `numpy.asarray` makes of it; a ragged list makes nothing."""
+    """`numpy.asarray(value)`; TypeError where NumPy makes no array of it, as of a ragged list."""
     try:
         return np.asarray(value)
     except (TypeError, ValueError, OverflowError) as error:

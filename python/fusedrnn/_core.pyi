@@ -12,8 +12,8 @@ Array = NDArray[Any]
 class Network:
     """A stack of recurrent layers of one cell kind and one dtype, with its packed weights.
 
-    `cell` is "rnn", "lstm" or "gru"; `dtype` "float32" or "float64"; `nonlinearity` one of
-    `nonlinearities()` (only "rnn" reads it); `reverse` makes a one-direction network run backwards in time.
+    `cell` is one of the keys of `gates`; `dtype` "float32" or "float64"; `nonlinearity` one of `nonlinearities()`
+    (only "rnn" reads it); `reverse` makes a one-direction network run from the last step to the first.
     Safe to call from several threads at once.
     """
 

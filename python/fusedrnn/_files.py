@@ -46,7 +46,7 @@ def require_writable(path: Path) -> None:
 
 
 def _followed(path: Path) -> Path:
-    """Where a link leads: it stays a link."""
+    """The file that a link leads to: the link itself stays."""
     return Path(os.path.realpath(path))
 
 

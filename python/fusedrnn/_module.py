@@ -1,4 +1,4 @@
-"""What layers and cells share: the compiled network, its parameters, copying and pickling."""
+"""What layers and cells share: the attributes that they are made with, the compiled network, copies and pickles."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fusedrnn import _checks, _core
-from fusedrnn._params import Params
+from fusedrnn._params import Params, drawn, parameter_shapes
 
 
 class Module:
@@ -30,8 +30,11 @@ class Module:
     _cell: str
     """The core's name of the cell: "rnn", "lstm" or "gru"."""
 
+    _gates_with_two_biases = 0
+    """How many gates use b_ih and b_hh apart, not only their sum."""
+
     _suffix = ""
-    """What the core's parameter names carry and this class's do not: a cell has no layer number."""
+    """The end of the core's parameter names that this class leaves out: a cell has no layer number."""
 
     input_size: int
     hidden_size: int
@@ -66,17 +69,12 @@ class Module:
         """Make the compiled network; the parameters' shapes by name."""
         options = self._network_options()
         self._network: _core.Network = _core.Network(self._cell, self.input_size, self.hidden_size, **options)
-        return {name.removesuffix(self._suffix): tuple(shape) for name, shape in self._network.param_shapes}
+        return parameter_shapes(self._network, self._suffix)
 
     def _initialise(self) -> None:
-        """Make the network and draw its parameters from U(-k, k), k = 1/sqrt(hidden_size), as torch.nn does.
-
-        Drawn in float64 and rounded, so one seed gives a float32 and a float64 layer the same weights.
-        """
+        """Make the network and draw its parameters."""
         shapes = self._build()
-        bound = 1.0 / float(np.sqrt(self.hidden_size))
-        values = {name: self.rng.uniform(-bound, bound, shape).astype(self.dtype) for name, shape in shapes.items()}
-        self._params = Params(self._network, shapes, self.dtype, values)
+        self._params = Params(self._network, shapes, self.dtype, drawn(shapes, self.hidden_size, self.rng))
 
     @property
     def params(self) -> Params:
@@ -110,7 +108,7 @@ class Module:
         Biases that only ever appear as a sum, b_ih + b_hh, count once: RNN(5, 3) has 15 + 9 + 3 = 27. Of a GRU's
         b_hh only b_hn, which the reset gate scales, counts on its own (cells.md, GRU reset after).
         """
-        free_part_of_b_hh = self.hidden_size if self._cell == "gru" else 0
+        free_part_of_b_hh = self._gates_with_two_biases * self.hidden_size
         return sum(
             free_part_of_b_hh if name.startswith("bias_hh") else array.size for name, array in self._params.items()
         )
@@ -135,13 +133,3 @@ class Module:
         if self.dtype != np.float32:
             options.append(f"dtype={self.dtype}")
         return f"{type(self).__name__}({', '.join(options)})"
-
-
-def known_nonlinearity(nonlinearity: object) -> str:
-    """The name of a nonlinearity the kernels have."""
-    names = _core.nonlinearities()
-    if not isinstance(nonlinearity, str):
-        raise TypeError(f"nonlinearity: expected one of {', '.join(names)}, got {_checks.shown(nonlinearity)}")
-    if nonlinearity not in names:
-        raise ValueError(f"nonlinearity: expected one of {', '.join(names)}, got {_checks.shown(nonlinearity)}")
-    return nonlinearity

@@ -1,4 +1,4 @@
-"""The parameters of a network by name, kept in step with the compiled core."""
+"""The parameters of a network by name: their shapes, initial values, and the mapping that a layer shows."""
 
 from __future__ import annotations
 
@@ -6,9 +6,26 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fusedrnn import _core
 from fusedrnn._checks import Array, describe
+
+
+def parameter_shapes(network: _core.Network, suffix: str) -> dict[str, tuple[int, ...]]:
+    """The shape of every parameter by the core's name without `suffix`."""
+    return {name.removesuffix(suffix): tuple(shape) for name, shape in network.param_shapes}
+
+
+def drawn(
+    shapes: Mapping[str, tuple[int, ...]], hidden_size: int, rng: np.random.Generator
+) -> dict[str, NDArray[np.float64]]:
+    """Initial values from U(-k, k), k = 1/sqrt(hidden_size), as torch.nn has them.
+
+    In float64, to be rounded: one seed gives a float32 and a float64 layer the same weights.
+    """
+    bound = 1.0 / float(np.sqrt(hidden_size))
+    return {name: rng.uniform(-bound, bound, shape) for name, shape in shapes.items()}
 
 
 def as_parameter(name: str, value: object, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
@@ -35,7 +52,7 @@ class Params(MutableMapping[str, Array]):
     `copy.deepcopy(params)` is a snapshot: a dict of copies. A shallow copy is a dict of these arrays.
     """
 
-    # The core keeps the arrays: what is shown here is what it computes with, whatever interrupts an assignment.
+    # Only the core keeps the arrays: so what is shown here is what it computes with, also after an interruption.
     __slots__ = ("_dtype", "_network", "_shapes")
 
     def __init__(
@@ -82,7 +99,7 @@ class Params(MutableMapping[str, Array]):
         return f"Params({{{shapes}}}, dtype={self._dtype})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # What copies and pickles are made of. Another Params would be a second view of one network, soon out of step.
+        # Copies and pickles are dicts: another Params would be a second view of one network, soon out of step.
         return dict, (dict(self),)
 
     def load(self, mapping: Mapping[str, object]) -> None:
@@ -116,7 +133,7 @@ class Params(MutableMapping[str, Array]):
 
 
 def takes(array: Array, value: Array) -> bool:
-    """Whether `array` can be written, and is what it was when it became a parameter: its shape can be set in place."""
+    """Whether `array` can be written and still has its shape and dtype, which a caller can set in place."""
     return bool(
         array.flags.writeable and array.flags.c_contiguous and array.shape == value.shape and array.dtype == value.dtype
     )

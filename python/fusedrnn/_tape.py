@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Generic, NoReturn, TypeVar
 
-import numpy as np
-
 from fusedrnn import _core
-from fusedrnn._checks import Array, array, optional_count, shaped, state_pair, state_single
+from fusedrnn._batch import Axes
+from fusedrnn._checks import Array, array, optional_count, state_pair, state_single
 
 State = TypeVar("State")
 """tuple[Array, Array] for an LSTM, Array for a GRU or a simple RNN."""
@@ -48,51 +47,62 @@ class Gradients(Generic[State]):
         return f"Gradients(x: {x}, params: {', '.join(self.params)})"
 
 
-def output_gradients(name: str, dstate: object, is_pair: bool) -> tuple[Array | None, Array | None]:
-    """A gradient of the final state as (dh_n, dc_n); parts of a pair may be None (zero)."""
-    if dstate is None:
-        return None, None
-    if is_pair:
-        return state_pair(name, dstate, optional=True)
-    return state_single(name, dstate), None
+class _Tape(Generic[State]):
+    """What one recorded call kept, and the names and shapes that its gradients have where the caller sees them."""
 
-
-class _UsedOnce:
-    """No second tape could stand for the same call: the first one's backward pass uses up what both hold."""
-
-    __slots__ = ()
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError(f"{type(self).__name__}: cannot be copied or pickled; it is good for one backward pass")
-
-
-class Tape(_UsedOnce, Generic[State]):
-    """What `layer.record` kept of one call for its backward pass. Good for one `backward`."""
-
-    __slots__ = ("_core", "_dtype", "_is_pair", "_names", "_state_shapes", "_unbatched", "_y_shape")
+    __slots__ = ("_axes", "_core", "_dtype", "_names", "_state_shapes")
 
     def __init__(
-        self,
-        core: _core.Tape,
-        names: tuple[str, ...],
-        y: Array,
-        h_n: Array,
-        c_n: Array | None,
-        unbatched: bool,
+        self, core: _core.Tape, names: tuple[str, ...], h_n: Array, c_n: Array | None, axes: Axes | None
     ) -> None:
         self._core = core
         self._names = names
-        self._is_pair = c_n is not None
-        self._unbatched = unbatched
-        # The user's shapes, for the one case where the core cannot check them: it sees a batch axis added here.
-        self._y_shape = y.shape
-        self._state_shapes = (h_n.shape, h_n.shape if c_n is None else c_n.shape)
-        self._dtype = y.dtype
+        self._axes = axes
+        self._dtype = h_n.dtype
+        self._state_shapes = (h_n.shape,) if c_n is None else (h_n.shape, c_n.shape)
 
     @property
     def nbytes(self) -> int:
         """Bytes of memory the tape holds."""
         return self._core.nbytes
+
+    def __reduce__(self) -> NoReturn:
+        # A copy would stand for the same call, but the first one's backward pass uses up what both hold.
+        raise TypeError(f"{type(self).__name__}: cannot be copied or pickled; it is good for one backward pass")
+
+    def _state_gradients(self, dstate: object) -> tuple[Array | None, Array | None]:
+        """A gradient of the final state as the core takes it: (dh_n, dc_n), None for zero."""
+        dh: Array | None = None
+        dc: Array | None = None
+        if dstate is not None:
+            if len(self._state_shapes) == 2:
+                dh, dc = state_pair("dstate", dstate, optional=True)
+            else:
+                dh = state_single("dstate", dstate)
+        if self._axes is None:  # the core checks their shapes
+            return dh, dc
+        h_shape, *c_shape = self._state_shapes
+        dh = self._axes.add_to("dstate (h)", dh, h_shape, self._dtype)
+        return dh, self._axes.add_to("dstate (c)", dc, c_shape[0], self._dtype) if c_shape else None
+
+    def _gradients(self, dx: Array, dh0: Array, dc0: Array | None, params: list[Array]) -> Gradients[State]:
+        """What the core's backward pass returned, as the caller has it."""
+        if self._axes is not None:
+            dx, dh0, dc0 = self._axes.remove_from(dx, dh0, dc0)
+        state: Any = dh0 if dc0 is None else (dh0, dc0)
+        return Gradients(dx, state, dict(zip(self._names, params, strict=True)))
+
+
+class Tape(_Tape[State]):
+    """What `layer.record` kept of one call for its backward pass. Good for one `backward`."""
+
+    __slots__ = ("_y_shape",)
+
+    def __init__(
+        self, core: _core.Tape, names: tuple[str, ...], y: Array, h_n: Array, c_n: Array | None, axes: Axes | None
+    ) -> None:
+        super().__init__(core, names, h_n, c_n, axes)
+        self._y_shape = y.shape
 
     def backward(self, dy: Array | None = None, dstate: Any = None, truncate: int | None = None) -> Gradients[State]:
         """Backpropagation through time (Werbos 1990) of the recorded call. Uses the tape up, also where Ctrl-C ends it.
@@ -116,47 +126,17 @@ class Tape(_UsedOnce, Generic[State]):
             raise ValueError("dy: expected dy, dstate or both, got neither")
         if dy is not None:
             dy = array("dy", dy)
-        dh, dc = output_gradients("dstate", dstate, self._is_pair)
+        dh, dc = self._state_gradients(dstate)
         steps = optional_count("truncate", truncate)
-        if self._unbatched:
-            dy = self._add_batch("dy", dy, self._y_shape)
-            dh = self._add_batch("dh_n", dh, self._state_shapes[0])
-            dc = self._add_batch("dc_n", dc, self._state_shapes[1])
-        dx, dh0, dc0, gradients = self._core.backward(dy, dh, dc, truncate=steps)
-        if self._unbatched:
-            dx, dh0 = dx[:, 0], dh0[:, 0]
-            dc0 = None if dc0 is None else dc0[:, 0]
-        state: Any = dh0 if dc0 is None else (dh0, dc0)
-        return Gradients(dx, state, dict(zip(self._names, gradients, strict=True)))
-
-    def _add_batch(self, name: str, value: Array | None, shape: tuple[int, ...]) -> Array | None:
-        return None if value is None else shaped(name, value, shape, self._dtype)[:, np.newaxis]
+        if self._axes is not None:
+            dy = self._axes.add_to("dy", dy, self._y_shape, self._dtype)
+        return self._gradients(*self._core.backward(dy, dh, dc, truncate=steps))
 
 
-class CellTape(_UsedOnce, Generic[State]):
+class CellTape(_Tape[State]):
     """What `cell.record` kept of one step for its backward pass. Good for one `backward`."""
 
-    __slots__ = ("_core", "_dtype", "_is_pair", "_names", "_shape", "_step")
-
-    def __init__(
-        self,
-        core: _core.Tape,
-        names: tuple[str, ...],
-        h: Array,
-        is_pair: bool,
-        step: tuple[Any, ...],
-    ) -> None:
-        self._core = core
-        self._names = names
-        self._is_pair = is_pair
-        self._shape = h.shape
-        self._dtype = h.dtype
-        self._step = step
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of memory the tape holds."""
-        return self._core.nbytes
+    __slots__ = ()
 
     def backward(self, dstate: Any) -> Gradients[State]:
         """The gradients of the recorded step. Uses the tape up.
@@ -174,15 +154,7 @@ class CellTape(_UsedOnce, Generic[State]):
         """
         if dstate is None:
             raise TypeError("dstate: expected the gradient of the new state, got None")
-        dh, dc = output_gradients("dstate", dstate, self._is_pair)
+        dh, dc = self._state_gradients(dstate)
         if dh is None and dc is None:
             raise ValueError("dstate: expected dh, dc or both, got neither")
-        # [new axes, ...] lifts to the core's (layer, batch, unit) or (time, batch, unit); [0, ...] comes back.
-        lift = (np.newaxis,) * (3 - len(self._shape))
-        dh, dc = (
-            None if value is None else shaped(name, value, self._shape, self._dtype)[lift]
-            for name, value in (("dstate (h)", dh), ("dstate (c)", dc))
-        )
-        dx, dh0, dc0, gradients = self._core.backward(None, dh, dc)
-        state: Any = dh0[self._step] if dc0 is None else (dh0[self._step], dc0[self._step])
-        return Gradients(dx[self._step], state, dict(zip(self._names, gradients, strict=True)))
+        return self._gradients(*self._core.backward(None, dh, dc))

@@ -10,17 +10,13 @@ from typing import Any, Generic, SupportsIndex
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fusedrnn import _checks
+from fusedrnn import _checks, _core
+from fusedrnn._batch import LAYER, LAYER_AND_BATCH, Axes
 from fusedrnn._checks import Array
-from fusedrnn._module import Module, known_nonlinearity
+from fusedrnn._module import Module
 from fusedrnn._tape import CellTape, State
 
 __all__ = ["GRUCell", "LSTMCell", "RNNCell"]
-
-_BATCHED = (np.newaxis,)
-"""Lifts a cell's (B, ·) to the core's (1, B, ·): one step, or one layer."""
-_UNBATCHED = (np.newaxis, np.newaxis)
-"""Lifts a cell's (·,) to the core's (1, 1, ·)."""
 
 
 class _Cell(Module, Generic[State]):
@@ -42,39 +38,33 @@ class _Cell(Module, Generic[State]):
     def _options_repr(self) -> list[str]:
         return [] if self.bias else ["bias=False"]
 
-    def _lift(
+    def _add_axes(
         self, x: Array, h: Array | None, c: Array | None
-    ) -> tuple[Array, Array | None, Array | None, tuple[int, ...]]:
-        """x, h0 and c0 as the core takes them, and the index that takes the core's results back."""
+    ) -> tuple[Array, Array | None, Array | None, Axes]:
+        """x, h0 and c0 as the core takes them, and the axes to remove from its results."""
         if not isinstance(x, np.ndarray):  # _checks.array without the call
             raise TypeError(f"x: expected a numpy.ndarray, got {type(x).__name__}")
         rows = x.shape[:-1]
         if len(rows) > 1 or x.ndim == 0 or x.shape[-1] != self.input_size:
             size = self.input_size
             raise ValueError(f"x: expected shape (B, {size}) or, unbatched, ({size},), got {x.shape}")
-        lift = _BATCHED if rows else _UNBATCHED
-        if h is not None:
-            h = _checks.shaped("state (h)", h, (*rows, self.hidden_size), self.dtype)[lift]
-        if c is not None:
-            c = _checks.shaped("state (c)", c, (*rows, self.hidden_size), self.dtype)[lift]
-        return x[lift], h, c, (0,) * len(lift)
+        axes = LAYER if rows else LAYER_AND_BATCH
+        h = axes.add_to("state (h)", h, (*rows, self.hidden_size), self.dtype)
+        c = axes.add_to("state (c)", c, (*rows, self.hidden_size), self.dtype)
+        return x[axes.add], h, c, axes
 
     def _step(self, x: Array, h: Array | None, c: Array | None) -> tuple[Array, Any]:
         """h and c after one step."""
-        x, h, c, step = self._lift(x, h, c)
+        x, h, c, axes = self._add_axes(x, h, c)
         _, h_n, c_n, _ = self._network.forward(x, h, c)
-        return h_n[step], None if c_n is None else c_n[step]
+        return h_n[axes.remove], None if c_n is None else c_n[axes.remove]
 
     def _record_step(self, x: Array, h: Array | None, c: Array | None) -> tuple[Array, Any, CellTape[State]]:
         """h and c after one step, and the tape."""
-        x, h, c, step = self._lift(x, h, c)
+        x, h, c, axes = self._add_axes(x, h, c)
         _, h_n, c_n, _, tape = self._network.record(x, h, c)
-        h_n = h_n[step]
-        return (
-            h_n,
-            None if c_n is None else c_n[step],
-            CellTape(tape, tuple(self._params), h_n, c_n is not None, step),
-        )
+        h_n, c_n = axes.remove_from(h_n, c_n)
+        return h_n, c_n, CellTape(tape, tuple(self._params), h_n, c_n, axes)
 
 
 class LSTMCell(_Cell[tuple[Array, Array]]):
@@ -189,6 +179,7 @@ class GRUCell(_SingleStateCell):
     """
 
     _cell = "gru"
+    _gates_with_two_biases = 1  # n: the reset gate scales b_hn only
 
     def __init__(
         self,
@@ -235,7 +226,7 @@ class RNNCell(_SingleStateCell):
         dtype: DTypeLike = np.float32,
         rng: np.random.Generator | int | None = None,
     ) -> None:
-        self.nonlinearity = known_nonlinearity(nonlinearity)
+        self.nonlinearity = _checks.one_of("nonlinearity", nonlinearity, _core.nonlinearities())
         super().__init__(input_size, hidden_size, bias, dtype, rng)
 
     def _network_options(self) -> dict[str, Any]:

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fusedrnn import _checks, _core
+from fusedrnn._batch import BATCH, LAYER, LAYER_AND_BATCH, batch_of_one
 from fusedrnn._checks import Array
-from fusedrnn._module import known_nonlinearity
+from fusedrnn._docs import with_shared_text
 
 __all__ = ["gru", "lstm", "rnn"]
 
@@ -98,19 +99,15 @@ def _run(
     batch_first = _checks.boolean("batch_first", batch_first)
     return_cell = _checks.boolean("return_cell", return_cell)
     weights = _Weights(cell, _checks.array("x", x), w_ih, w_hh, b_ih, b_hh, w_hr)
-    unbatched = _check_input(x, weights.input_size, batch_first, lengths)
-    rows = () if unbatched else x.shape[:1] if batch_first else x.shape[1:2]
-    lift = (np.newaxis,) * (2 - len(rows))  # (B, ·) to the core's (layer, B, ·), (·,) to (layer, row, ·)
-    if h0 is not None:
-        h0 = _checks.shaped("h0", h0, (*rows, weights.output_size), x.dtype)[lift]
-    if c0 is not None:
-        c0 = _checks.shaped("c0", c0, (*rows, weights.hidden_size), x.dtype)[lift]
-    mask = None if reset is None else _checks.mask_array("reset", reset)
-    if mask is not None and mask.shape != x.shape[:-1]:
-        raise ValueError(f"reset: expected shape {x.shape[:-1]}, got {mask.shape}")
+    unbatched = x.ndim != 3
     if unbatched:
-        x = x[:, np.newaxis]
-        mask = None if mask is None else mask[:, np.newaxis]
+        rows, axes = (), LAYER_AND_BATCH
+        x, mask = batch_of_one(x, lengths, reset, weights.input_size, batch_first)
+    else:
+        rows, axes = x.shape[:1] if batch_first else x.shape[1:2], LAYER
+        mask = None if reset is None else _checks.mask_array("reset", reset)
+    h0 = axes.add_to("h0", h0, (*rows, weights.output_size), x.dtype)
+    c0 = axes.add_to("c0", c0, (*rows, weights.hidden_size), x.dtype)
     y, h, c, cells = weights.network(cell, _checks.boolean("reverse", reverse), nonlinearity).forward(
         x,
         h0,
@@ -120,21 +117,10 @@ def _run(
         batch_first=batch_first and not unbatched,
         return_cell=return_cell,
     )
-    drop = (0,) * len(lift)
     if unbatched:
-        y = y[:, 0]
-        cells = None if cells is None else cells[:, 0]
-    return y, h[drop], None if c is None else c[drop], cells
-
-
-def _check_input(x: Array, input_size: int, batch_first: bool, lengths: object) -> bool:
-    """Whether x has no batch axis."""
-    if x.ndim not in (2, 3) or x.shape[-1] != input_size:
-        layout = "(B, T, I)" if batch_first else "(T, B, I)"
-        raise ValueError(f"x: expected shape {layout} or (T, I) with I = {input_size}, got {x.shape}")
-    if x.ndim == 2 and lengths is not None:
-        raise ValueError(f"lengths: expected None with an unbatched x of shape {x.shape}, got {_checks.shown(lengths)}")
-    return x.ndim == 2
+        y, cells = BATCH.remove_from(y, cells)
+    h, c = axes.remove_from(h, c)
+    return y, h, c, cells
 
 
 @overload
@@ -171,6 +157,7 @@ def lstm(
     return_cell: Literal[True],
     w_hr: Array | None = None,
 ) -> tuple[Array, tuple[Array, Array], Array]: ...
+@with_shared_text
 def lstm(
     x: Array,
     w_ih: Array,
@@ -194,11 +181,9 @@ def lstm(
         w_ih, w_hh: (4H, I), (4H, P).
         b_ih, b_hh: (4H,); None for zeros.
         h0, c0: (B, P), (B, H); either may be None for zeros.
-        lengths: B integers in [0, T], in any order; y beyond a row's length is zero.
-        reset: bool (T, B), or (B, T) with batch_first, true at the first step of each episode in time: the carried
-            state is zeroed before that step; with reverse, after it.
+        {lengths and reset}
         batch_first: x, y, reset and cells have the batch axis first.
-        reverse: run backwards in time, each row from its own end.
+        reverse: run from the last step to the first, each row from its own end.
         return_cell: also return c of every step.
         w_hr: (P, H), a projection of h (Sak et al. 2014), P < H.
 
@@ -228,6 +213,7 @@ def lstm(
     return (y, (h, c), cells) if return_cell else (y, (h, c))
 
 
+@with_shared_text
 def gru(
     x: Array,
     w_ih: Array,
@@ -248,11 +234,9 @@ def gru(
         w_ih, w_hh: (3H, I), (3H, H).
         b_ih, b_hh: (3H,); None for zeros.
         h0: (B, H); None for zeros.
-        lengths: B integers in [0, T], in any order; y beyond a row's length is zero.
-        reset: bool (T, B), or (B, T) with batch_first, true at the first step of each episode in time: the carried
-            state is zeroed before that step; with reverse, after it.
+        {lengths and reset}
         batch_first: x, y and reset have the batch axis first.
-        reverse: run backwards in time, each row from its own end.
+        reverse: run from the last step to the first, each row from its own end.
 
     Returns:
         y, h_n: (T, B, H), (B, H).
@@ -278,6 +262,7 @@ def gru(
     return y, h
 
 
+@with_shared_text
 def rnn(
     x: Array,
     w_ih: Array,
@@ -300,11 +285,9 @@ def rnn(
         b_ih, b_hh: (H,); None for zeros.
         h0: (B, H); None for zeros.
         nonlinearity: "tanh", "relu", "sigmoid", "leaky_relu" or "identity".
-        lengths: B integers in [0, T], in any order; y beyond a row's length is zero.
-        reset: bool (T, B), or (B, T) with batch_first, true at the first step of each episode in time: the carried
-            state is zeroed before that step; with reverse, after it.
+        {lengths and reset}
         batch_first: x, y and reset have the batch axis first.
-        reverse: run backwards in time, each row from its own end.
+        reverse: run from the last step to the first, each row from its own end.
 
     Returns:
         y, h_n: (T, B, H), (B, H).
@@ -322,7 +305,7 @@ def rnn(
         b_hh,
         h0,
         None,
-        nonlinearity=known_nonlinearity(nonlinearity),
+        nonlinearity=_checks.one_of("nonlinearity", nonlinearity, _core.nonlinearities()),
         lengths=lengths,
         reset=reset,
         batch_first=batch_first,

@@ -21,9 +21,11 @@ from typing import Any, ClassVar, Generic, Literal, SupportsIndex, overload
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from fusedrnn import _checks
+from fusedrnn import _checks, _core
+from fusedrnn._batch import BATCH, batch_of_one
 from fusedrnn._checks import Array
-from fusedrnn._module import Module, known_nonlinearity
+from fusedrnn._docs import with_shared_text
+from fusedrnn._module import Module
 from fusedrnn._tape import State, Tape
 from fusedrnn.streaming import Stream
 
@@ -73,12 +75,8 @@ class _Layer(Module, Generic[State]):
         self.dropout = dropout
         self.bidirectional = _checks.boolean("bidirectional", bidirectional)
         self.proj_size = _checks.size("proj_size", proj_size, 0)
-        if self.proj_size >= self.hidden_size:
-            raise ValueError(
-                f"proj_size: expected an integer smaller than hidden_size ({self.hidden_size}), got {self.proj_size}"
-            )
-        self._warn_of_idle_dropout(stacklevel=4)
         self._initialise()
+        self._warn_of_idle_dropout(stacklevel=4)
 
     def __setattr__(self, name: str, value: object) -> None:
         super().__setattr__(name, value)
@@ -134,7 +132,7 @@ class _Layer(Module, Generic[State]):
             reach it. Its outputs are those of one call over the whole sequence, to the bit.
 
         Raises:
-            ValueError: the layer is bidirectional (the backward direction begins at the end), or batch_size < 1.
+            ValueError: the layer is bidirectional (the reverse direction begins at the end), or batch_size < 1.
         """
         if self.bidirectional:
             raise ValueError("stream: expected a layer of one direction, got bidirectional=True")
@@ -150,9 +148,10 @@ class _Layer(Module, Generic[State]):
         if not isinstance(x, np.ndarray):  # _checks.array without the call
             raise TypeError(f"x: expected a numpy.ndarray, got {type(x).__name__}")
         if x.ndim != 3:
-            x, h0, c0, reset = self._add_batch(x, h0, c0, lengths, reset)
-            y, h, c, cells = self._network.forward(x, h0, c0, reset=reset, return_cell=return_cell)
-            return y[:, 0], h[:, 0], None if c is None else c[:, 0], None if cells is None else cells[:, 0]
+            x, h0, c0, mask = self._add_batch(x, h0, c0, lengths, reset)
+            y, h, c, cells = self._network.forward(x, h0, c0, reset=mask, return_cell=return_cell)
+            one = BATCH.remove
+            return y[one], h[one], None if c is None else c[one], None if cells is None else cells[one]
         if lengths is None and reset is None and not self.batch_first and not return_cell:
             return self._network.forward(x, h0, c0)
         return self._network.forward(
@@ -169,26 +168,12 @@ class _Layer(Module, Generic[State]):
         self, x: Array, h0: Array | None, c0: Array | None, lengths: object, reset: object
     ) -> tuple[Array, Array | None, Array | None, NDArray[np.bool_] | None]:
         """The arguments of an unbatched call as a batch of one row, time first."""
-        if x.ndim != 2:
-            layout = "(B, T, I)" if self.batch_first else "(T, B, I)"
-            raise ValueError(
-                f"x: expected shape {layout} or, unbatched, (T, I) with I = {self.input_size}, got {x.shape}"
-            )
-        if x.shape[1] != self.input_size:
-            raise ValueError(f"x: expected shape (T, {self.input_size}), got {x.shape}")
-        if lengths is not None:
-            got = _checks.shown(lengths)
-            raise ValueError(f"lengths: expected None with an unbatched x of shape {x.shape}, got {got}")
+        x, mask = batch_of_one(x, lengths, reset, self.input_size, self.batch_first)
         if h0 is not None:
-            h0 = _checks.shaped("state (h)", h0, (self._num_states, self._output_size), self.dtype)[:, np.newaxis]
+            h0 = BATCH.add_to("state (h)", h0, (self._num_states, self._output_size), self.dtype)
         if c0 is not None:
-            c0 = _checks.shaped("state (c)", c0, (self._num_states, self.hidden_size), self.dtype)[:, np.newaxis]
-        if reset is None:
-            return x[:, np.newaxis], h0, c0, None
-        mask = _checks.mask_array("reset", reset)
-        if mask.shape != x.shape[:1]:
-            raise ValueError(f"reset: expected shape {x.shape[:1]}, got {mask.shape}")
-        return x[:, np.newaxis], h0, c0, mask[:, np.newaxis]
+            c0 = BATCH.add_to("state (c)", c0, (self._num_states, self.hidden_size), self.dtype)
+        return x, h0, c0, mask
 
     # Training
 
@@ -227,10 +212,8 @@ class _Layer(Module, Generic[State]):
                 self.rng.bit_generator.state = before
             raise
         if unbatched:
-            y, h = y[:, 0], h[:, 0]
-            c = None if c is None else c[:, 0]
-            cells = None if cells is None else cells[:, 0]
-        return y, h, c, cells, Tape(tape, tuple(self._params), y, h, c, unbatched)
+            y, h, c, cells = BATCH.remove_from(y, h, c, cells)
+        return y, h, c, cells, Tape(tape, tuple(self._params), y, h, c, BATCH if unbatched else None)
 
     @property
     def _drops(self) -> bool:
@@ -265,12 +248,12 @@ class LSTM(_Layer[Pair]):
         bias: whether there are bias_ih and bias_hh.
         batch_first: x and y are (B, T, ·) instead of (T, B, ·). States are (L*D, B, ·) either way.
         dropout: probability with which `record` zeroes an output of every layer but the last. A call never drops.
-        bidirectional: a second direction runs backwards in time; its output is concatenated.
+        bidirectional: a second direction runs in reverse, from the last step to the first; its output is concatenated.
         proj_size: P, width h is projected to, less than hidden_size; 0 for no projection.
         dtype: float32 or float64.
         rng: None, an int seed or a numpy.random.Generator, for the initial parameters and the dropout masks.
 
-    Parameters, for layer k, with suffix `_reverse` for the backward direction:
+    Parameters, for layer k, with suffix `_reverse` for the reverse direction:
         weight_ih_l{k} (4H, I) or, for k > 0, (4H, D*P); weight_hh_l{k} (4H, P); bias_ih_l{k}, bias_hh_l{k} (4H,);
         weight_hr_l{k} (P, H), with proj_size.
 
@@ -322,6 +305,7 @@ class LSTM(_Layer[Pair]):
         reset: NDArray[np.bool_] | None = None,
         return_cell: Literal[True],
     ) -> tuple[Array, Pair, Array]: ...
+    @with_shared_text
     def __call__(
         self,
         x: Array,
@@ -336,13 +320,7 @@ class LSTM(_Layer[Pair]):
         Args:
             x: (T, B, I), (B, T, I) with batch_first, or unbatched (T, I), of the layer's dtype; any strides.
             state: (h0, c0), (L*D, B, P) and (L*D, B, H), unbatched (L*D, P) and (L*D, H); None for zeros.
-            lengths: B integers in [0, T], in any order: row b ends after lengths[b] steps, and its backward
-                direction begins there. Its output beyond is zero, its final state that of its last step. Not with
-                an unbatched x.
-            reset: bool, (T, B), (B, T) with batch_first, unbatched (T,): true at the first step of each episode.
-                There the carried state is zeroed; the backward direction's is zeroed where it leaves that step for
-                the one before. So episodes packed end to end give what they give alone, in both directions. A row
-                begins with `state` unless its first step is marked; its backward direction always does.
+            {lengths and reset}
             return_cell: also return c of every step.
 
         Returns:
@@ -420,6 +398,7 @@ class _SingleStateLayer(_Layer[Array]):
         if _checks.boolean("return_cell", return_cell):
             raise ValueError(f"return_cell: expected False, {type(self).__name__} has no cell state (an LSTM has)")
 
+    @with_shared_text
     def __call__(
         self,
         x: Array,
@@ -434,13 +413,7 @@ class _SingleStateLayer(_Layer[Array]):
         Args:
             x: (T, B, I), (B, T, I) with batch_first, or unbatched (T, I), of the layer's dtype; any strides.
             state: h0, (L*D, B, H), unbatched (L*D, H); None for zeros.
-            lengths: B integers in [0, T], in any order: row b ends after lengths[b] steps, and its backward
-                direction begins there. Its output beyond is zero, its final state that of its last step. Not with
-                an unbatched x.
-            reset: bool, (T, B), (B, T) with batch_first, unbatched (T,): true at the first step of each episode.
-                There the carried state is zeroed; the backward direction's is zeroed where it leaves that step for
-                the one before. So episodes packed end to end give what they give alone, in both directions. A row
-                begins with `state` unless its first step is marked; its backward direction always does.
+            {lengths and reset}
             return_cell: only an LSTM has a cell state; True raises ValueError.
 
         Returns:
@@ -499,11 +472,11 @@ class GRU(_SingleStateLayer):
         bias: whether there are bias_ih and bias_hh.
         batch_first: x and y are (B, T, ·) instead of (T, B, ·). States are (L*D, B, ·) either way.
         dropout: probability with which `record` zeroes an output of every layer but the last. A call never drops.
-        bidirectional: a second direction runs backwards in time; its output is concatenated.
+        bidirectional: a second direction runs in reverse, from the last step to the first; its output is concatenated.
         dtype: float32 or float64.
         rng: None, an int seed or a numpy.random.Generator, for the initial parameters and the dropout masks.
 
-    Parameters, for layer k, with suffix `_reverse` for the backward direction:
+    Parameters, for layer k, with suffix `_reverse` for the reverse direction:
         weight_ih_l{k} (3H, I) or, for k > 0, (3H, D*H); weight_hh_l{k} (3H, H); bias_ih_l{k}, bias_hh_l{k} (3H,).
 
     Raises:
@@ -515,6 +488,7 @@ class GRU(_SingleStateLayer):
     """
 
     _cell = "gru"
+    _gates_with_two_biases = 1  # n: the reset gate scales b_hn only
 
     def __init__(
         self,
@@ -543,11 +517,11 @@ class RNN(_SingleStateLayer):
         bias: whether there are bias_ih and bias_hh.
         batch_first: x and y are (B, T, ·) instead of (T, B, ·). States are (L*D, B, ·) either way.
         dropout: probability with which `record` zeroes an output of every layer but the last. A call never drops.
-        bidirectional: a second direction runs backwards in time; its output is concatenated.
+        bidirectional: a second direction runs in reverse, from the last step to the first; its output is concatenated.
         dtype: float32 or float64.
         rng: None, an int seed or a numpy.random.Generator, for the initial parameters and the dropout masks.
 
-    Parameters, for layer k, with suffix `_reverse` for the backward direction:
+    Parameters, for layer k, with suffix `_reverse` for the reverse direction:
         weight_ih_l{k} (H, I) or, for k > 0, (H, D*H); weight_hh_l{k} (H, H); bias_ih_l{k}, bias_hh_l{k} (H,).
 
     Raises:
@@ -577,7 +551,7 @@ class RNN(_SingleStateLayer):
         dtype: DTypeLike = np.float32,
         rng: np.random.Generator | int | None = None,
     ) -> None:
-        self.nonlinearity = known_nonlinearity(nonlinearity)
+        self.nonlinearity = _checks.one_of("nonlinearity", nonlinearity, _core.nonlinearities())
         super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, 0, dtype, rng)
 
     def _network_options(self) -> dict[str, Any]:

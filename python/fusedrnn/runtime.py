@@ -73,7 +73,7 @@ class threads:  # noqa: N801 - used like a function, as contextlib's own
 
 
 def isa() -> str:
-    """The instruction set in use: "avx512", "avx2", "neon" or "scalar"."""
+    """The instruction set in use, one of `available_isas()`."""
     return _core.isa()
 
 
@@ -91,9 +91,7 @@ def use_isa(name: str) -> None:
         ValueError: the name is unknown, or not available here; the message lists what is.
         TypeError: the name is not a str.
     """
-    if not isinstance(name, str):
-        raise TypeError(f"name: expected a str, one of {', '.join(_core.available_isas())}, got {_checks.shown(name)}")
-    _core.use_isa(name)
+    _core.use_isa(_checks.one_of("name", name, _core.available_isas()))
 
 
 def build_info() -> dict[str, Any]:

@@ -125,7 +125,7 @@ def test_a_file_as_large_as_it_may_be(good: Path) -> None:
     content = good.read_bytes()
     code = f"""
 import resource, sys
-sys.path[:0] = {[str(Path(__file__).parent), *sys.path]!r}
+sys.path[:0] = {sys.path!r}
 from small_runs import make_model, run_of
 from pathlib import Path
 resource.setrlimit(resource.RLIMIT_FSIZE, ({len(content) // 2}, {len(content) // 2}))

@@ -133,8 +133,6 @@ def test_other_generators(tmp_path: Path) -> None:
 
 
 CHILD = """
-import sys
-sys.path.insert(0, {folder!r})
 import fusedrnn as fr
 from small_runs import RUN, make_model, shuffled
 def batches(epoch):
@@ -150,7 +148,7 @@ print(history.stopped, history.steps, flush=True)
 
 
 def child(path: Path, epochs: int, pause: str = "") -> subprocess.Popen[str]:
-    code = CHILD.format(folder=str(Path(__file__).parent), pause=pause, epochs=epochs, path=str(path))
+    code = CHILD.format(pause=pause, epochs=epochs, path=str(path))
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment)
 

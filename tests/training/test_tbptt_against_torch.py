@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import numpy as np
@@ -10,19 +9,14 @@ import pytest
 
 import fusedrnn as fr
 from tolerances import check_same_numbers
-
-if os.environ.get("CI"):
-    import torch
-else:
-    torch = pytest.importorskip("torch", reason="torch is not installed: no parity with it is shown")
+from torch_there import torch, torch_dtype
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
 @pytest.mark.parametrize("window", [6, 10])
 def test_windows(window: int, dtype: Any) -> None:
     torch.manual_seed(0)
-    torch.set_num_threads(1)  # the problem is small
-    kind = torch.float32 if dtype is np.float32 else torch.float64
+    kind = torch_dtype(dtype)
     theirs = torch.nn.ModuleList([torch.nn.LSTM(3, 9, dtype=kind), torch.nn.Linear(9, 2, dtype=kind)])
     model = fr.nn.Sequential(fr.LSTM(3, 9, dtype=dtype), fr.nn.Linear(9, 2, dtype=dtype))
     model.load_params(theirs.state_dict())

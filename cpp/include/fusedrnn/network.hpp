@@ -1,7 +1,15 @@
 // Recurrent networks from C++: a stack of layers of one cell, forward, recorded forward, backward, and stepwise.
 //
-// All calls are safe from many threads at once. Pointers are borrowed for the call only. Sizes and shapes are the
-// caller's duty here; the Python bindings check them.
+// Calls of a network are safe from many threads at once; a tape or a stream is for one thread at a time.
+//
+// Every pointer and view, unless it says otherwise:
+// * It is borrowed for the call: it must hold until the call ends, and is not used after.
+// * What the call writes overlaps nothing else that it is given: y is not x, dx is not dy, h_n is not h0. What it only
+//   reads may overlap, and must not change meanwhile.
+// * Its array is contiguous, in the order of its shape, and aligned as its type.
+// * It is not null, unless it has no elements.
+// Shapes are written (time, batch, width). Sizes, shapes and null pointers are the caller's duty here; the Python
+// bindings check them.
 #pragma once
 
 #include <cstddef>
@@ -51,7 +59,7 @@ struct ParameterSlots {
 };
 ParameterSlots parameter_slots(const NetworkSpec& spec, Index layer, Index direction);
 
-// Rows of a (time, batch, width) array; the width is contiguous, the other strides are in elements.
+// Rows of a (time, batch, width) array; the width is contiguous, the other strides are in elements and may be negative.
 template <class T>
 struct View {
     T* data = nullptr;
@@ -63,8 +71,10 @@ struct View {
 // Which steps exist and where an episode begins: no state crosses from the step before in time, in either direction.
 struct BatchShape {
     Index steps = 0, rows = 0;
-    const std::int64_t* lengths = nullptr;  // (rows), any order, or null: all have `steps`
-    const std::uint8_t* reset = nullptr;    // or null
+    // (rows): from 0 to `steps`, in any order; or null: all have `steps`.
+    const std::int64_t* lengths = nullptr;
+    // (steps, rows) with these strides: not 0 where an episode begins; or null: nowhere.
+    const std::uint8_t* reset = nullptr;
     Index reset_time_stride = 0, reset_batch_stride = 0;
 };
 
@@ -73,17 +83,18 @@ inline Index row_steps(const BatchShape& shape) { return shape.steps * shape.row
 template <class T>
 struct ForwardInputs {
     BatchShape shape;
-    View<const T> x;
+    View<const T> x;        // (steps, rows, input size); what is past a row's length changes no result
     const T* h0 = nullptr;  // (layers * directions, rows, recurrent size), or null: zeros
-    const T* c0 = nullptr;  // (layers * directions, rows, hidden)
+    const T* c0 = nullptr;  // LSTM: (layers * directions, rows, hidden size), or null: zeros
 };
 
 template <class T>
 struct ForwardOutputs {
-    View<T> y;  // all of it is written
-    T* h_n = nullptr;
-    T* c_n = nullptr;     // LSTM
-    View<T> cell_states;  // the last layer's c of every step, or null
+    View<T> y;         // (steps, rows, output size): all of it is written, zeros past a row's length
+    T* h_n = nullptr;  // (layers * directions, rows, recurrent size): all of it is written
+    T* c_n = nullptr;  // LSTM: (layers * directions, rows, hidden size): all of it is written; else null
+    // LSTM: the last layer's c of every step, (steps, rows, directions * hidden size), written as y is; or null.
+    View<T> cell_states;
 };
 
 template <class T>
@@ -91,44 +102,51 @@ struct RecordOptions {
     // Dropout: layers - 1 masks (steps, rows, output size), multiplied into the outputs between layers; or empty.
     std::vector<View<const T>> masks;
     // Keep only the states of every so many steps and run the steps between again in the backward pass; 0: keep all.
-    // For networks that run forward in time only.
+    // For networks that run forward in time only. Then x and the masks must hold, and not change, as long as the tape
+    // lives.
     Index checkpoint = 0;
 };
 
 template <class T>
 struct BackwardInputs {
-    View<const T> dy;         // or null: zeros
-    const T* dh_n = nullptr;  // or null: zeros
-    const T* dc_n = nullptr;
-    Index truncate = 0;  // 0: through the whole sequence
+    View<const T> dy;         // (steps, rows, output size), or null: zeros
+    const T* dh_n = nullptr;  // (layers * directions, rows, recurrent size), or null: zeros
+    const T* dc_n = nullptr;  // LSTM: (layers * directions, rows, hidden size), or null: zeros
+    Index truncate = 0;       // steps of a truncation window; 0: through the whole sequence
 };
 
 template <class T>
 struct BackwardOutputs {
-    View<T> dx;  // all of it is written
-    T* dh0 = nullptr;
-    T* dc0 = nullptr;        // LSTM
-    std::vector<T*> params;  // in parameter order; zeros on entry, every array is added to
+    View<T> dx;        // (steps, rows, input size): all of it is written, zeros past a row's length
+    T* dh0 = nullptr;  // (layers * directions, rows, recurrent size): all of it is written
+    T* dc0 = nullptr;  // LSTM: (layers * directions, rows, hidden size): all of it is written; else null
+    // An array for every parameter, in their order and of their shapes. What is in it is added to.
+    std::vector<T*> params;
 };
 
+// What a recorded call keeps for its backward pass. It may outlive the network, and needs none of the call's arrays any
+// more, unless it has checkpoints.
 template <class T>
 class Tape {
 public:
     virtual ~Tape() = default;
+    // Of its memory, with borrowed masks.
     virtual std::size_t bytes() const = 0;
-    // Once only: the tape's memory is used up on the way.
+    // Once only: it uses up the tape's memory. A tape with checkpoints throws std::invalid_argument, before
+    // it writes anything, if x has changed.
     virtual void backward(const BackwardInputs<T>& in, const BackwardOutputs<T>& out) = 0;
 };
 
-// A network stepped one time step at a time. Not for several threads at once.
+// A network stepped one time step at a time, with the weights that it was made with. It may outlive the network.
 template <class T>
 class Stream {
 public:
     virtual ~Stream() = default;
-    // x (rows, input) with contiguous rows; y (rows, output), contiguous.
+    // x (rows, input size), its rows contiguous and `x_stride` elements apart; y (rows, output size).
     virtual void step(const T* x, Index x_stride, T* y) = 0;
-    virtual T* h() = 0;  // (layers, rows, recurrent size): the state, to read and to write
-    virtual T* c() = 0;  // (layers, rows, hidden); null where the cell has none
+    // The state, to read and to write until the next step: then it lies elsewhere.
+    virtual T* h() = 0;  // (layers, rows, recurrent size)
+    virtual T* c() = 0;  // (layers, rows, hidden size); null where the cell has none
 };
 
 template <class T>
@@ -141,13 +159,15 @@ public:
 
     const NetworkSpec& spec() const;
 
-    // `params` in parameter order. They are packed anew only when their contents have changed since the last call.
+    // `params`: an array for every parameter, in their order and of their shapes. They are packed anew only when their
+    // contents have changed since the last call.
     void forward(const std::vector<const T*>& params, const ForwardInputs<T>& in, const ForwardOutputs<T>& out);
 
-    // With a checkpoint distance x and the masks are borrowed for the tape's life, and x must not change meanwhile.
+    // forward(), and a tape for the backward pass.
     std::unique_ptr<Tape<T>> record(const std::vector<const T*>& params, const ForwardInputs<T>& in,
                                     const RecordOptions<T>& options, const ForwardOutputs<T>& out);
 
+    // For networks that run forward in time only. The state is zeros.
     std::unique_ptr<Stream<T>> stream(const std::vector<const T*>& params, Index rows);
 
     struct Shared;

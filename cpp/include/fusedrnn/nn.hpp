@@ -76,7 +76,7 @@ void embed_backward(std::span<const std::int64_t> tokens, Matrix<const T> dy, Ma
 template <class T>
 void dropout(const T* x, T* out, Index count, double probability, std::uint64_t seed);
 
-// One parameter of an optimiser's update; kernels/training/args.hpp says what the members mean.
+// One parameter of an optimiser's update; kernels/args/training.hpp says what the members mean.
 template <class T>
 struct Updated {
     T* param;

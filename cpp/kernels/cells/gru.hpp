@@ -20,10 +20,11 @@ struct Gru {
     static constexpr int input_accumulator(int gate) { return gate; }
     static constexpr int recurrent_accumulator(int gate) { return gate == 2 ? 3 : gate; }
 
-    // The cell in two halves, as LSTM's: what goes between is n before its tanh.
-    static constexpr int second_accumulator = 1;
+    // Two stages, as LSTM's. The last tanh is that of n, so update_state returns its argument.
+    static constexpr int output_accumulator = 1;
 
-    FUSEDRNN_INLINE static V first_half(const V* sum, const ForwardRow<T>& row, Index unit, Index lanes, Index hidden) {
+    FUSEDRNN_INLINE static V update_state(const V* sum, const ForwardRow<T>& row, Index unit, Index lanes,
+                                          Index hidden) {
         const V r = sigmoid(sum[0]);  // (G1)
         if (T* saved = row.saved) {
             store_lanes(r, saved + unit, lanes);
@@ -32,9 +33,9 @@ struct Gru {
         return fma(r, sum[3], sum[2]);  // (G4), before its tanh
     }
 
-    FUSEDRNN_INLINE static void second_half(V before_tanh, V sum, const ForwardRow<T>& row, Index unit, Index lanes,
+    FUSEDRNN_INLINE static void emit_output(V tanh_argument, V sum, const ForwardRow<T>& row, Index unit, Index lanes,
                                             Index hidden) {
-        const V z = sigmoid(sum), n = tanh(before_tanh);  // (G2), (G4)
+        const V z = sigmoid(sum), n = tanh(tanh_argument);  // (G2), (G4)
         store_lanes(fma(z, load_lanes<V>(row.h_prev + unit, lanes) - n, n), row.unprojected + unit, lanes);  // (G5)
         if (T* saved = row.saved) {
             store_lanes(z, saved + unit + hidden, lanes);

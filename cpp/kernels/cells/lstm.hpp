@@ -19,11 +19,13 @@ struct Lstm {
     static constexpr int input_accumulator(int gate) { return gate; }
     static constexpr int recurrent_accumulator(int gate) { return gate; }
 
-    // The cell in two halves: over several rows, all first halves run before the second ones, so that no row waits for
-    // its own tanh(c). What goes between is c; `second_accumulator` is the only one that the second half needs.
-    static constexpr int second_accumulator = 3;
+    // The cell in two stages, before and after its last tanh. Over several rows the first stages of all rows run before
+    // the second ones, so that no row waits for its own tanh(c). update_state returns c, the argument of that tanh;
+    // emit_output takes it, and of the accumulators only `output_accumulator`.
+    static constexpr int output_accumulator = 3;
 
-    FUSEDRNN_INLINE static V first_half(const V* sum, const ForwardRow<T>& row, Index unit, Index lanes, Index hidden) {
+    FUSEDRNN_INLINE static V update_state(const V* sum, const ForwardRow<T>& row, Index unit, Index lanes,
+                                          Index hidden) {
         const V i = sigmoid(sum[0]), f = sigmoid(sum[1]), g = tanh(sum[2]);  // (L2), (L3)
         const V c = fma(f, load_lanes<V>(row.c_prev + unit, lanes), i * g);  // (L4)
         store_lanes(c, row.c + unit, lanes);
@@ -36,7 +38,7 @@ struct Lstm {
         return c;
     }
 
-    FUSEDRNN_INLINE static void second_half(V c, V sum, const ForwardRow<T>& row, Index unit, Index lanes,
+    FUSEDRNN_INLINE static void emit_output(V c, V sum, const ForwardRow<T>& row, Index unit, Index lanes,
                                             Index hidden) {
         const V o = sigmoid(sum);                                 // (L2)
         store_lanes(o * tanh(c), row.unprojected + unit, lanes);  // (L5)

@@ -1,5 +1,5 @@
-// Simple RNN: equations (R1)-(R2) forward and (R3)-(R4) backward of docs/design/cells.md. step/forward.hpp has the
-// products of (R1) and calls value() for (R2); step/backward.hpp has the product of (R4).
+// Simple RNN: equations (R1)-(R2) forward and (R3)-(R4) backward of docs/design/cells.md. step/single_sum_forward.hpp
+// has the products of (R1); step/backward.hpp has the product of (R4).
 #pragma once
 
 #include "gemm/tile.hpp"
@@ -13,6 +13,11 @@ template <class T>
 struct Rnn {
     using V = Vec<T>;
     static constexpr CellKind kind = CellKind::rnn;
+    static constexpr int gates = cell_traits(kind).gates;
+    static constexpr int accumulators = cell_traits(kind).accumulators;
+    static constexpr int saved = cell_traits(kind).saved;
+    static constexpr int input_accumulator(int gate) { return gate; }
+    static constexpr int recurrent_accumulator(int gate) { return gate; }
 
     // Each activation's value, and its derivative from that value. Comparisons are written so that NaN is carried on.
     struct Tanh {  // (A2)
@@ -52,6 +57,11 @@ struct Rnn {
             case Nonlinearity::identity:
                 return visit(Identity{});
         }
+    }
+
+    template <class Activation>
+    FUSEDRNN_INLINE static void emit_output(Activation, V sum, const ForwardRow<T>& row, Index unit, Index lanes) {
+        store_lanes(Activation::value(sum), row.unprojected + unit, lanes);  // (R2)
     }
 
     FUSEDRNN_INLINE static void backward(V dh, const BackwardRow<T>& row, const T*, const T*, Index unit, Index lanes,

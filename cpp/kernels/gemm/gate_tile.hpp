@@ -1,6 +1,6 @@
-// The tile over gate panels: all sums of U neighbouring unit vectors for MR rows, finished by a visitor while they are
-// still in registers (one row) or in the L1 cache (several rows, where the registers are full). Where vectors are
-// narrow it takes one row; several go slice by slice.
+// The tile over packed gates: all sums of U neighbouring unit vectors for MR rows, finished by a visitor while they are
+// still in registers (one row) or in the L1 cache (several rows, where the registers are full). If micro-panels are not
+// interleaved, the tile takes one row only; several rows go through gemm/micro_panels.hpp.
 #pragma once
 
 #include "gemm/tile.hpp"
@@ -26,15 +26,15 @@ struct GateOffset {
     }
 };
 
-// sum[r][u * Accumulators + accumulator_of(gate)] += rows * panels, for the U unit vectors from `at` on.
+// sum[r][u * Accumulators + accumulator_of(gate)] += rows * packed gates, for the U unit vectors from `at` on.
 template <class T, int MR, int U, int Gates, int Accumulators, class AccumulatorOf>
-FUSEDRNN_INLINE void accumulate_gates(Vec<T> (&sum)[MR][U * Accumulators], const Rows<T>& a, const T* panels,
+FUSEDRNN_INLINE void accumulate_gates(Vec<T> (&sum)[MR][U * Accumulators], const Rows<T>& a, const T* packed,
                                       Index depth, UnitVector<T> at, AccumulatorOf accumulator_of) {
     const Index block_stride = depth * Gates * unit_block<T>;
-    const Index gate_stride = narrow<T> ? depth * unit_block<T> : unit_block<T>;
-    const Index k_stride = narrow<T> ? unit_block<T> : Gates * unit_block<T>;
+    const Index gate_stride = interleaved<T> ? unit_block<T> : depth * unit_block<T>;
+    const Index k_stride = interleaved<T> ? Gates * unit_block<T> : unit_block<T>;
     accumulate<Vec<T>, MR, U * Gates>(
-        sum, a, panels + at.block * block_stride + at.within, depth, k_stride,
+        sum, a, packed + at.block * block_stride + at.within, depth, k_stride,
         GateOffset<T, Gates>{block_stride, gate_stride},
         [accumulator_of](int j) FUSEDRNN_LAMBDA { return (j / Gates) * Accumulators + accumulator_of(j % Gates); });
 }
@@ -42,26 +42,26 @@ FUSEDRNN_INLINE void accumulate_gates(Vec<T> (&sum)[MR][U * Accumulators], const
 // Calls visit(tile size, first row, unit vector) over all row tiles and unit vectors of a block range, up or down. One
 // row alone takes several unit vectors at once, so that enough sums are in flight.
 template <class T, class Visit>
-FUSEDRNN_INLINE void for_each_gate_tile(Index rows, Index hidden, Index block_begin, Index block_end, bool down,
+FUSEDRNN_INLINE void for_each_gate_tile(Index rows, Index hidden, Index block_begin, Index block_end, bool descending,
                                         Visit visit) {
     using V = Vec<T>;
-    constexpr int wide = 2;  // so that what is left over is one vector
+    constexpr int wide = tuning::single_row_units;
     const Index end_of_units = ceil_div(hidden, V::width);
     Index end = block_end * vectors_per_block<T>;
     if (end > end_of_units) end = end_of_units;
     const Index begin = block_begin * vectors_per_block<T>;
     if (end <= begin) return;
-    if (narrow<T> || rows == 1) {
+    if (!interleaved<T> || rows == 1) {
         const Index wides = (end - begin) / wide;
-        return in_turn(ceil_div(end - begin, wide), down, [&](Index i) FUSEDRNN_LAMBDA {
+        return for_each_serpentine(ceil_div(end - begin, wide), descending, [&](Index i) FUSEDRNN_LAMBDA {
             if (i < wides)
                 visit(TileSize<1, wide>{}, Index{0}, begin + i * wide);
             else
                 visit(TileSize<1, 1>{}, Index{0}, begin + i * wide);
         });
     }
-    if constexpr (!narrow<T>)
-        in_turn(end - begin, down, [&](Index i) FUSEDRNN_LAMBDA {
+    if constexpr (interleaved<T>)
+        for_each_serpentine(end - begin, descending, [&](Index i) FUSEDRNN_LAMBDA {
             for_each_row_tile(rows, Blocking<T>::max_rows, [&](Index first, Index count) FUSEDRNN_LAMBDA {
                 with_constant<Blocking<T>::max_rows>(
                     count, [&](auto n) FUSEDRNN_LAMBDA { visit(TileSize<n.value, 1>{}, first, begin + i); });

@@ -1,7 +1,7 @@
-// Overlapped products. The products of one row with W_hh wait for its weights, which L2 brings at half the speed at
-// which they could be multiplied. Products with W_ih are interleaved with those loads: forward the input projection of
-// the next steps, in the backward pass dx of the steps that are done. Tiles of several steps and a few columns, whose
-// weights are read once for all of those steps.
+// Overlapped products. The product of one row with W_hh is bound by the L2 cache, which brings the weights at half the
+// speed at which they could be multiplied. Tiles of a product with W_ih run between those loads: forward the input
+// projection of the next steps, backward dx of the steps that are done. Such a tile takes several steps and a few
+// columns, so that its weights are read once for all of those steps.
 #pragma once
 
 #include "gemm/linear.hpp"
@@ -10,18 +10,18 @@
 namespace fusedrnn::FUSEDRNN_ISA {
 namespace {
 
-// Where a product's right operand lies for a cache line of columns.
+// The place of the packed weights of a cache line of columns.
 template <class T>
 struct ColumnWeights {
     const T* first;
     Index k_stride;
 
     FUSEDRNN_INLINE ColumnWeights(const T* first_, Index k_stride_) : first(first_), k_stride(k_stride_) {}
-    FUSEDRNN_INLINE explicit ColumnWeights(const LinearPanel<T>& panel)
-        : first(panel.first), k_stride(panel.k_stride) {}
+    FUSEDRNN_INLINE explicit ColumnWeights(const PackedColumns<T>& columns)
+        : first(columns.first), k_stride(columns.k_stride) {}
 };
 
-// Gate panels: the gates of a unit block, one after the other.
+// Packed gates: the gates of a unit block, side by side.
 template <class T, int Gates>
 struct GateColumns {
     static constexpr Index of_block = Gates;
@@ -31,17 +31,17 @@ struct GateColumns {
     }
 };
 
-// Linear panels: a unit's only sum.
+// A packed matrix: a unit's only sum.
 template <class T>
 struct UnitColumns {
     static constexpr Index of_block = 1;
     FUSEDRNN_INLINE static ColumnWeights<T> weights(const ForwardSpan<T>& p, Index column) {
-        return ColumnWeights<T>(LinearPanel<T>(p.w_ih, p.input_size, p.hidden_size, column));
+        return ColumnWeights<T>(PackedColumns<T>(p.w_ih, p.input_size, p.hidden_size, column));
     }
 };
 
-// The input products of the next steps: what project() would store, of the span's blocks. One chain, from the bias,
-// which has `Accumulators` accumulators a unit block.
+// The input products of the next steps, for the span's blocks, as project() would store them. Each sum is one chain
+// from the bias, which has `Accumulators` accumulators a unit block.
 template <class T, class Columns, int Accumulators>
 struct InputProducts {
     using V = Vec<T>;
@@ -70,11 +70,9 @@ struct InputGradients {
     FUSEDRNN_INLINE Index begin() const { return p.block_begin; }
     FUSEDRNN_INLINE Index end() const { return p.block_end; }
     FUSEDRNN_INLINE Index depth() const { return p.depth; }
-    FUSEDRNN_INLINE Index end_of_chain(Index begin) const {
-        return p.depth - begin < gradient_chain ? p.depth : begin + gradient_chain;
-    }
+    FUSEDRNN_INLINE Index end_of_chain(Index begin) const { return end_of_k_block(begin, p.depth, gradient_chain); }
     FUSEDRNN_INLINE ColumnWeights<T> weights(Index column) const {
-        return ColumnWeights<T>(LinearPanel<T>(p.panel, p.depth, p.columns, column));
+        return ColumnWeights<T>(PackedColumns<T>(p.b, p.depth, p.columns, column));
     }
     FUSEDRNN_INLINE const T* start(Index) const {
         alignas(cache_line) static constexpr T zeros[unit_block<T>] = {};
@@ -88,25 +86,25 @@ struct InputGradients {
 };
 
 template <class T, class Product>
-class InterleavedTiles {
+class OverlappedTiles {
     using V = Vec<T>;
-    static_assert(!narrow<T>);
-    static constexpr int rows = OverlappedProduct<T>::rows, half = rows / 2, vectors = 2;
-    static constexpr Index recurrent_rows = 2;  // of the recurrent panel, to one row of W_ih's
+    static_assert(interleaved<T>);
+    static constexpr int rows = OverlappedProduct<T>::rows, half = rows / 2, vectors = tuning::overlapped_vectors;
+    static constexpr Index recurrent_rows = tuning::recurrent_rows_per_row;  // of W_hh, to one row of W_ih
 
 public:
-    FUSEDRNN_INLINE InterleavedTiles(const Product& product, OverlappedProduct<T>& work)
+    FUSEDRNN_INLINE OverlappedTiles(const Product& product, OverlappedProduct<T>& work)
         : product_(product), work_(work), begin_(product.begin()), columns_(product.end() - begin_),
           depth_(product.depth()) {}
 
-    // sum[accumulator_of(j)] += a[k] * vector j of the panel's row k, as accumulate() does, interleaved with the
-    // overlapped product's tiles while there are any.
+    // sum[accumulator_of(j)] += a[k] * vector j of the weights' row k, as accumulate() does, with the overlapped
+    // product's tiles in between while there are any.
     template <int NV, int NSums, class Offset, class AccumulatorOf>
-    FUSEDRNN_INLINE void accumulate_interleaved(V (&sum)[1][NSums], const T* a, const T* panel, Index depth,
-                                                Index k_stride, Offset offset, AccumulatorOf accumulator_of) {
+    FUSEDRNN_INLINE void accumulate_overlapped(V (&sum)[1][NSums], const T* a, const T* packed, Index depth,
+                                               Index k_stride, Offset offset, AccumulatorOf accumulator_of) {
         Index k = 0;
         while (!is_done() && k + recurrent_rows <= depth) {
-            const Index here = (depth - k) / recurrent_rows, there = left_of_chain(), n = here < there ? here : there;
+            const Index here = (depth - k) / recurrent_rows, there = rest_of_chain(), n = here < there ? here : there;
             go_on(n, [&](Index i) FUSEDRNN_LAMBDA {
 #pragma GCC unroll 2
                 for (Index row = k + i * recurrent_rows, end = row + recurrent_rows; row < end; ++row) {
@@ -114,34 +112,34 @@ public:
 #pragma GCC unroll 8
                     for (int j = 0; j < NV; ++j)
                         sum[0][accumulator_of(j)] =
-                            fma(value, V::load(panel + row * k_stride + offset(j)), sum[0][accumulator_of(j)]);
+                            fma(value, V::load(packed + row * k_stride + offset(j)), sum[0][accumulator_of(j)]);
                 }
             });
             k += n * recurrent_rows;
         }
-        accumulate<V, 1, NV>(sum, Rows<T>{{a + k}}, panel + k * k_stride, depth - k, k_stride, offset, accumulator_of);
+        accumulate<V, 1, NV>(sum, Rows<T>{{a + k}}, packed + k * k_stride, depth - k, k_stride, offset, accumulator_of);
     }
 
-    // What is left, by itself.
+    // Computes the rest by itself.
     void complete() {
-        while (!is_done()) go_on(left_of_chain(), [](Index) FUSEDRNN_LAMBDA {});
+        while (!is_done()) go_on(rest_of_chain(), [](Index) FUSEDRNN_LAMBDA {});
     }
 
 private:
     FUSEDRNN_INLINE bool is_done() const { return work_.chain == depth_ || columns_ == 0; }
-    FUSEDRNN_INLINE Index left_of_chain() const { return product_.end_of_chain(work_.chain) - work_.k; }
+    FUSEDRNN_INLINE Index rest_of_chain() const { return product_.end_of_chain(work_.chain) - work_.k; }
 
-    // The tile in hand, n columns of x deeper; also(i) is called in each.
+    // Takes the current tile n terms deeper; also(i) is called with each.
     template <class Also>
     FUSEDRNN_INLINE void go_on(Index n, Also also) {
-        const Index left = begin_ + work_.column, right = left + (is_single() ? 0 : 1);
-        const ColumnWeights<T> w = product_.weights(left), v = product_.weights(right);
+        const Index column = begin_ + work_.column, next_column = column + (is_single() ? 0 : 1);
+        const ColumnWeights<T> w = product_.weights(column), v = product_.weights(next_column);
         const T *w_row = w.first + work_.k * w.k_stride, *v_row = v.first + work_.k * v.k_stride;
         const Index stride = work_.x_stride;
         const T *x = work_.x + work_.k, *x_half = x + half * stride;
-        const bool ends_chain = n == left_of_chain();
+        const bool ends_chain = n == rest_of_chain();
         V sum[rows][vectors];
-        begin(left, right, sum);
+        begin(column, next_column, sum);
         for (Index i = 0; i < n; ++i) {
             also(i);
             const V b = V::load(w_row), c = V::load(v_row);
@@ -168,17 +166,17 @@ private:
         if (ends_chain) put();
     }
 
-    FUSEDRNN_INLINE void begin(Index left, Index right, V (&sum)[rows][vectors]) {
+    FUSEDRNN_INLINE void begin(Index column, Index next_column, V (&sum)[rows][vectors]) {
         const bool begins_chain = work_.k == work_.chain;
-        const T* const start[vectors] = {product_.start(left), product_.start(right)};
+        const T* const start[vectors] = {product_.start(column), product_.start(next_column)};
 #pragma GCC unroll 8
         for (int r = 0; r < rows; ++r)
 #pragma GCC unroll 2
             for (int j = 0; j < vectors; ++j) sum[r][j] = V::load(begins_chain ? start[j] : at(r, j));
     }
 
-    // The sums of a chain, and on to the next tile's. A chain of all tiles goes before the next: the rows' part of it
-    // stays in the L1 cache.
+    // Stores the sums of a chain and goes on to the next tile. A chain of all tiles goes before the next chain: the
+    // rows' part of it stays in the L1 cache.
     void put() {
         T* out = work_.out;
         const Index column = begin_ + work_.column;
@@ -194,7 +192,7 @@ private:
         work_.k = work_.chain;
     }
 
-    // An odd column is left over: its tile computes it twice.
+    // The last of an odd number of columns: its tile computes it twice.
     FUSEDRNN_INLINE bool is_single() const { return work_.column + 1 == columns_; }
 
     FUSEDRNN_INLINE T* at(int row, int vector) const { return work_.sums + (row * vectors + vector) * V::width; }

@@ -1,76 +1,77 @@
 // The one register tile: MR rows times NV vectors of running sums, each sum a single chain of fused multiply-adds in k.
 //
-// Rows come by pointer, so that any layout is read in place. The panel holds, for every k, the vectors to multiply
-// with; accumulator_of says which accumulator each of them feeds (GRU feeds n's recurrent half apart from its input
-// half).
+// Rows come by pointer, so that any layout is read in place. The packed weights hold, for every k, the vectors to
+// multiply with; accumulator_of says which accumulator each of them feeds (GRU feeds n's recurrent half apart from its
+// input half).
 #pragma once
 
 #include "kernel_table.hpp"
-#include "simd/registers.hpp"
 #include "simd/simd.hpp"
+#include "simd/target.hpp"
+#include "tuning.hpp"
 
 namespace fusedrnn::FUSEDRNN_ISA {
 namespace {
 
-#define FUSEDRNN_LAMBDA __attribute__((always_inline))
-
 template <class T>
 inline constexpr int vectors_per_block = static_cast<int>(unit_block<T> / Vec<T>::width);
 
-// Several vectors to a cache line: several rows are multiplied with one slice at a time (gemm/slices.hpp).
+// The layout of packed weights. If a vector is a whole cache line (AVX-512), neighbouring micro-panels are interleaved
+// by k. If it is shorter (AVX2, NEON, scalar), they lie one after the other, and several rows are multiplied with one
+// micro-panel at a time (gemm/micro_panels.hpp).
 template <class T>
-inline constexpr bool narrow = vectors_per_block<T> > 1;
+inline constexpr bool interleaved = vectors_per_block<T> == 1;
 
-// Register blocks: rows times vectors of running sums that fill the register file, leaving room for the panel's
-// vectors. 6 rows take 4 vectors of 32 registers, or the 2 vectors of AVX2's cache line of 16 registers.
+// Register blocks: rows times vectors of running sums that fill the register file, leaving room for the vectors of
+// weights.
 template <class T>
 struct Blocking {
-    static constexpr int max_rows = FUSEDRNN_VECTOR_REGISTERS == 32 || vectors_per_block<T> == 2 ? 6 : 3;
-    static constexpr int enough_rows = narrow<T> ? (2 * max_rows + 2) / 3 : 2;
-    static constexpr int columns_while_waiting = narrow<T> ? 16 : 32;
-    static constexpr int linear_vectors = 4;
-    static constexpr int single_row_vectors = 8;  // one row alone needs 8 sums in flight to hide the latency of fma
+    static constexpr bool fits_all_rows = FUSEDRNN_VECTOR_REGISTERS == 32 || vectors_per_block<T> == 2;
+    static constexpr int max_rows = fits_all_rows ? tuning::tile_rows : tuning::tile_rows_of_few_registers;
+    static constexpr int enough_rows = interleaved<T> ? tuning::enough_rows_interleaved : (2 * max_rows + 2) / 3;
+    static constexpr int columns_while_waiting =
+        interleaved<T> ? tuning::columns_while_waiting_interleaved : tuning::columns_while_waiting_separate;
+    static constexpr int linear_vectors = tuning::tile_vectors;
+    static constexpr int single_row_vectors = tuning::single_row_vectors;
     template <int MR>
     static constexpr int vectors_of_rows = MR == 1 ? single_row_vectors : linear_vectors;
 };
 
-// Rows up to this many fill the latency of fma only with two slices at once.
-inline constexpr int few_rows = 3;
+using tuning::few_rows;
 
-// Sums and a row of the panel leave no register over.
+// Sums and one k of the weights leave no register over.
 template <int MR, int NV>
 inline constexpr bool fills_registers = (MR + 1) * NV >= FUSEDRNN_VECTOR_REGISTERS;
 
-// Rows of the left operand where they lie: one pointer each, k contiguous.
+// Rows of a where they lie: one pointer each, k contiguous.
 template <class T>
 struct Rows {
-    const T* pointer[6];
+    const T* pointer[tuning::tile_rows];
     FUSEDRNN_INLINE T operator()(int row, Index k) const { return pointer[row][k]; }
 };
 
-// The left operand packed for one tile: [k][MR].
+// a packed for one tile: [k][MR].
 template <class T, int MR>
 struct PackedRows {
     const T* packed;
     FUSEDRNN_INLINE T operator()(int row, Index k) const { return packed[k * MR + row]; }
 };
 
-// Fetches nothing ahead.
 struct NoPrefetch {
     FUSEDRNN_INLINE void operator()() const {}
 };
 
-// sum[r][accumulator_of(j)] += a(r, k) * vector j of the panel's row k, which starts at offset(j); k_stride lies
-// between rows. fetch() is called once in `Unroll` rows.
-template <class V, int MR, int NV, int Unroll = 1, int NSums, class Left, class T, class Offset, class AccumulatorOf,
-          class Fetch = NoPrefetch>
-FUSEDRNN_INLINE void accumulate(V (&sum)[MR][NSums], const Left& a, const T* panel, Index depth, Index k_stride,
-                                Offset offset, AccumulatorOf accumulator_of, Fetch fetch = {}) {
+// sum[r][accumulator_of(j)] += a(r, k) * vector j of the weights' row k, which starts at offset(j); rows are k_stride
+// apart. prefetch() is called once in `Unroll` rows.
+template <class V, int MR, int NV, int Unroll = 1, int NSums, class A, class T, class Offset, class AccumulatorOf,
+          class Prefetch = NoPrefetch>
+FUSEDRNN_INLINE void accumulate(V (&sum)[MR][NSums], const A& a, const T* packed, Index depth, Index k_stride,
+                                Offset offset, AccumulatorOf accumulator_of, Prefetch prefetch = {}) {
     const auto step = [&](Index k) FUSEDRNN_LAMBDA {
         V b[NV];
 #pragma GCC unroll 16
         for (int j = 0; j < NV; ++j) {
-            b[j] = V::load(panel + offset(j));
+            b[j] = V::load(packed + offset(j));
             // Or GCC loads it again for each of a few rows, and loads are what bounds those.
             if constexpr (MR > 1 && MR <= few_rows && !fills_registers<MR, NV>) keep_in_register(b[j]);
         }
@@ -80,12 +81,12 @@ FUSEDRNN_INLINE void accumulate(V (&sum)[MR][NSums], const Left& a, const T* pan
 #pragma GCC unroll 16
             for (int j = 0; j < NV; ++j) sum[r][accumulator_of(j)] = fma(x, b[j], sum[r][accumulator_of(j)]);
         }
-        panel += k_stride;
+        packed += k_stride;
     };
     Index k = 0;
     if constexpr (Unroll > 1)
         for (; k + Unroll <= depth; k += Unroll) {
-            fetch();
+            prefetch();
 #pragma GCC unroll 8
             for (int i = 0; i < Unroll; ++i) step(k + i);
         }
@@ -101,11 +102,28 @@ struct SameAccumulator {
     FUSEDRNN_INLINE constexpr int operator()(int j) const { return j; }
 };
 
-// Calls visit(i) for 0 <= i < count, up or down. Steps that go through the weights up and down by turns find the last
-// part of them still in the nearest cache.
+// Calls visit(i) for 0 <= i < count, upwards or downwards. Steps go through the weights in serpentine order, one
+// upwards and the next one downwards: each begins with the weights that the step before used last, which are still in
+// the L1 cache.
 template <class Visit>
-FUSEDRNN_INLINE void in_turn(Index count, bool down, Visit visit) {
-    for (Index i = 0; i < count; ++i) visit(down ? count - 1 - i : i);
+FUSEDRNN_INLINE void for_each_serpentine(Index count, bool descending, Visit visit) {
+    for (Index i = 0; i < count; ++i) visit(descending ? count - 1 - i : i);
+}
+
+// The end of the k-block that begins at k, if k-blocks are `block` long and there are `depth` terms.
+FUSEDRNN_INLINE constexpr Index end_of_k_block(Index k, Index depth, Index block) {
+    return depth - k < block ? depth : k + block;
+}
+
+// Calls visit(k, terms) for one k-block after the other; once, without terms, if there are none.
+template <class Visit>
+FUSEDRNN_INLINE void for_each_k_block(Index depth, Index block, Visit visit) {
+    Index k = 0;
+    do {
+        const Index end = end_of_k_block(k, depth, block);
+        visit(k, end - k);
+        k = end;
+    } while (k < depth);
 }
 
 // A tile's size as a type, so that a visitor can be handed it.

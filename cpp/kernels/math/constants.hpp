@@ -1,5 +1,6 @@
-// Constants of exp, sigmoid and tanh. Printed by derive_coefficients.py; errors are relative, over the stated interval,
-// of the polynomial with its rounded coefficients in exact arithmetic.
+// Constants of exp, sigmoid and tanh, and the rule that evaluates their polynomials. derive_coefficients.py prints the
+// constants; errors are relative, over the stated interval, of the polynomial with its rounded coefficients in exact
+// arithmetic.
 #pragma once
 
 #include "../simd/simd.hpp"
@@ -65,6 +66,15 @@ struct MathConstants<double> {
     // costs most: 1.9 ULP instead of 2.3. Of 0.77, 0.78, ... 0.84 the one with the smallest largest error.
     static constexpr double sigmoid_factor = 0.8;
 };
+
+// Horner's rule: c[0] + t (c[1] + t (c[2] + ...)), one fma a coefficient.
+template <class V, int count>
+FUSEDRNN_INLINE V horner(const typename V::Scalar (&c)[count], V t) {
+    V sum = V::broadcast(c[count - 1]);
+#pragma GCC unroll 16
+    for (int k = count - 2; k >= 0; --k) sum = fma(sum, t, V::broadcast(c[k]));
+    return sum;
+}
 
 }  // namespace
 }  // namespace fusedrnn::FUSEDRNN_ISA

@@ -3,7 +3,6 @@
 
 #include "../simd/simd.hpp"
 #include "constants.hpp"
-#include "polynomial.hpp"
 
 namespace fusedrnn::FUSEDRNN_ISA {
 namespace {

@@ -11,7 +11,6 @@
 
 #include "../simd/simd.hpp"
 #include "constants.hpp"
-#include "polynomial.hpp"
 
 namespace fusedrnn::FUSEDRNN_ISA {
 namespace {

@@ -3,8 +3,7 @@
 
 #include <immintrin.h>
 
-#include "float_format.hpp"
-#include "inline.hpp"
+#include "float_bits.hpp"
 
 namespace fusedrnn::FUSEDRNN_ISA {
 namespace {
@@ -130,5 +129,3 @@ FUSEDRNN_INLINE IntegerPairs product_of_halves(IntegerPairs a) {
 
 }  // namespace
 }  // namespace fusedrnn::FUSEDRNN_ISA
-
-#include "power_of_two.hpp"

@@ -3,8 +3,7 @@
 
 #include <immintrin.h>
 
-#include "float_format.hpp"
-#include "inline.hpp"
+#include "float_bits.hpp"
 
 namespace fusedrnn::FUSEDRNN_ISA {
 namespace {

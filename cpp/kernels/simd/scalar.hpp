@@ -5,8 +5,7 @@
 #include <emmintrin.h>
 #endif
 
-#include "float_format.hpp"
-#include "inline.hpp"
+#include "float_bits.hpp"
 
 namespace fusedrnn::FUSEDRNN_ISA {
 namespace {
@@ -137,5 +136,3 @@ FUSEDRNN_INLINE IntegerPairs product_of_halves(IntegerPairs a) { return (a & 0xf
 
 }  // namespace
 }  // namespace fusedrnn::FUSEDRNN_ISA
-
-#include "power_of_two.hpp"

@@ -4,7 +4,7 @@
 #include "../kernel_table.hpp"
 #include "simd.hpp"
 
-#if defined(__AVX2__)
+#if defined(FUSEDRNN_ISA_AVX2) || defined(FUSEDRNN_ISA_AVX512)
 #include <immintrin.h>
 #endif
 
@@ -12,7 +12,7 @@ namespace fusedrnn::FUSEDRNN_ISA {
 namespace {
 
 // out[k * out_stride + r] = source[r * stride + k] for r, k < transposed_square<T>; 1 where there is nothing faster.
-#if defined(__AVX2__)
+#if defined(FUSEDRNN_ISA_AVX2) || defined(FUSEDRNN_ISA_AVX512)
 
 template <class T>
 inline constexpr int transposed_square = 32 / static_cast<int>(sizeof(T));

@@ -1,14 +1,11 @@
-// Forward through a span of time steps: tile, cell, and where there is one the projection, step by step.
+// Forward through a span of time steps: products and cell, and where there is one the projection, step by step.
 #pragma once
 
-#include "cells/gru.hpp"
-#include "cells/lstm.hpp"
-#include "cells/rnn.hpp"
-#include "gemm/gate_k_blocks.hpp"
-#include "gemm/gate_tile.hpp"
+#include <type_traits>
+
 #include "gemm/linear.hpp"
-#include "gemm/overlap.hpp"
-#include "step/sliced_forward.hpp"
+#include "step/gated_forward.hpp"
+#include "step/single_sum_forward.hpp"
 
 namespace fusedrnn::FUSEDRNN_ISA {
 namespace {
@@ -35,350 +32,44 @@ void project_output(const ForwardSpan<T>& p) {
             unprojected[r] = p.row[first + r].unprojected;
             h[r] = p.row[first + r].h;
         }
-        Linear<T>::run({rows, unprojected, h, p.hidden_size, p.proj_size, p.w_hr, nullptr, false, false, p.proj_begin,
-                        p.proj_end});
+        Linear<T>::run({.rows = rows,
+                        .a = unprojected,
+                        .out = h,
+                        .depth = p.hidden_size,
+                        .columns = p.proj_size,
+                        .b = p.w_hr,
+                        .start = nullptr,
+                        .by_chains = false,
+                        .add_to_out = false,
+                        .block_begin = p.proj_begin,
+                        .block_end = p.proj_end});
     }
 }
 
-// Walks the span's steps; step(down) computes one for all rows. Returns how many there were.
-template <class T, class Step>
-FUSEDRNN_INLINE Index walk_forward(const ForwardSpan<T>& p, Step step) {
-    for (Index t = 0; t < p.steps; ++t) {
-        step(p.down != (t % 2 == 1));
-        if (p.w_hr) {
-            p.barrier.within_step();
-            project_output(p);
-        }
-        if (!p.barrier.after_step()) return t + 1;
-        for (Index r = 0; r < p.rows; ++r) advance(p.row[r], p.stride);
-    }
-    return p.steps;
-}
-
-// LSTM and GRU: all gates of a unit in one tile, the cell as its epilogue.
 template <class T, template <class> class CellOf>
-struct GatedForward {
-    using Cell = CellOf<T>;
-    using V = Vec<T>;
+struct Forward {
+    using Step = std::conditional_t<CellOf<T>::accumulators == 1, SingleSumForward<T, CellOf>, GatedForward<T, CellOf>>;
 
-    template <int MR, int U>
-    static void tile(const ForwardSpan<T>& p, const ForwardRow<T>* row, Index v) {
-        const UnitVector<T> at(v);
-        V sum[MR][U * Cell::accumulators];
-        start<MR, U>(p, row, at, sum);
-        Rows<T> a = {};
-        const Index recurrent = p.recurrent_size();
-        if (!p.input_projected) {
-            for (int r = 0; r < MR; ++r) a.pointer[r] = row[r].x;
-            accumulate_gates<T, MR, U, Cell::gates, Cell::accumulators>(
-                sum, a, p.w_ih, p.input_size, at, [](int g) FUSEDRNN_LAMBDA { return Cell::input_accumulator(g); });
-        }
-        if constexpr (MR == 1 && !narrow<T>)
-            if (p.overlapped) return tile_interleaved<U>(p, row, at, recurrent, sum);
-        for (int r = 0; r < MR; ++r) a.pointer[r] = row[r].h_prev;
-        accumulate_gates<T, MR, U, Cell::gates, Cell::accumulators>(
-            sum, a, p.w_hh, recurrent, at, [](int g) FUSEDRNN_LAMBDA { return Cell::recurrent_accumulator(g); });
-        finish<MR, U>(p, row, v * V::width, sum);
-    }
-
-    template <int U>
-    FUSEDRNN_INLINE static void tile_interleaved(const ForwardSpan<T>& p, const ForwardRow<T>* row, UnitVector<T> at,
-                                                 Index recurrent, V (&sum)[1][U * Cell::accumulators]) {
-        constexpr Index k_stride = Cell::gates * unit_block<T>;
-        const Index block_stride = recurrent * k_stride;
-        interleaved(p).template accumulate_interleaved<U * Cell::gates>(
-            sum, row->h_prev, p.w_hh + at.block * block_stride, recurrent, k_stride,
-            GateOffset<T, Cell::gates>{block_stride, unit_block<T>}, [](int j) FUSEDRNN_LAMBDA {
-                return j / Cell::gates * Cell::accumulators + Cell::recurrent_accumulator(j % Cell::gates);
-            });
-        finish<1, U>(p, row, at.block * unit_block<T>, sum);
-    }
-
-    template <int MR, int U>
-    FUSEDRNN_INLINE static void start(const ForwardSpan<T>& p, const ForwardRow<T>* row, UnitVector<T> at,
-                                      V (&sum)[MR][U * Cell::accumulators]) {
-        constexpr Index bias_block = Cell::accumulators * unit_block<T>, input_block = Cell::gates * unit_block<T>;
-        const T* bias = p.bias + at.block * bias_block + at.within;
-        const Index input = at.block * input_block + at.within;
-#pragma GCC unroll 8
-        for (int r = 0; r < MR; ++r)
-#pragma GCC unroll 16
-            for (int j = 0; j < U * Cell::accumulators; ++j) {
-                const int accumulator = j % Cell::accumulators, u = j / Cell::accumulators;
-                const Index within = accumulator * unit_block<T> + (u % vectors_per_block<T>)*V::width;
-                if (p.input_projected && accumulator < Cell::gates)
-                    sum[r][j] = V::load(row[r].x + input + (u / vectors_per_block<T>)*input_block + within);
-                else
-                    sum[r][j] = V::load(bias + (u / vectors_per_block<T>)*bias_block + within);
-            }
-    }
-
-    template <int MR, int U>
-    FUSEDRNN_INLINE static void finish(const ForwardSpan<T>& p, const ForwardRow<T>* row, Index unit,
-                                       V (&sum)[MR][U * Cell::accumulators]) {
-        if constexpr (MR == 1) {
-            V between[U];
-#pragma GCC unroll 2
-            for (int u = 0; u < U; ++u)
-                between[u] = Cell::first_half(&sum[0][u * Cell::accumulators], row[0], unit + u * V::width,
-                                              p.hidden_size - unit - u * V::width, p.hidden_size);
-#pragma GCC unroll 2
-            for (int u = 0; u < U; ++u)
-                Cell::second_half(between[u], sum[0][u * Cell::accumulators + Cell::second_accumulator], row[0],
-                                  unit + u * V::width, p.hidden_size - unit - u * V::width, p.hidden_size);
-        } else {
-            static_assert(U == 1);
-            alignas(cache_line) T buffer[MR * Cell::accumulators * V::width];
-#pragma GCC unroll 8
-            for (int r = 0; r < MR; ++r)
-#pragma GCC unroll 4
-                for (int j = 0; j < Cell::accumulators; ++j)
-                    sum[r][j].store(buffer + (r * Cell::accumulators + j) * V::width);
-            finish_rows<V::width>(p, row, MR, unit, buffer);
-        }
-    }
-
-    // The cell over several rows. `accumulators`: [row][accumulator], `Stride` elements from one to the next.
-    template <Index Stride>
-    FUSEDRNN_INLINE static void finish_rows(const ForwardSpan<T>& p, const ForwardRow<T>* row, Index rows, Index unit,
-                                            T* accumulators) {
-        const Index lanes = p.hidden_size - unit;
-#pragma GCC unroll 1
-        for (Index r = 0; r < rows; ++r) {
-            V own[Cell::accumulators];
-            T* at = accumulators + r * Cell::accumulators * Stride;
-#pragma GCC unroll 4
-            for (int j = 0; j < Cell::accumulators; ++j) own[j] = V::load(at + j * Stride);
-            Cell::first_half(own, row[r], unit, lanes, p.hidden_size).store(at);
-        }
-#pragma GCC unroll 1
-        for (Index r = 0; r < rows; ++r) {
-            const T* at = accumulators + r * Cell::accumulators * Stride;
-            static_assert(Cell::second_accumulator != 0);  // the first one's place was taken by what goes between
-            Cell::second_half(V::load(at), V::load(at + Cell::second_accumulator * Stride), row[r], unit, lanes,
-                              p.hidden_size);
-        }
-    }
-
+    // The steps taken: all, unless the barrier ends the span.
     static Index run(const ForwardSpan<T>& p) {
-        const Index recurrent = p.recurrent_size();
-        const Index depth = recurrent + (p.input_projected ? 0 : p.input_size);
-        const Index taken = walk_forward(p, [&](bool down) FUSEDRNN_LAMBDA {
-            if constexpr (narrow<T>) {
-                if (p.rows > 1) return Sliced::step(p, down, finish_block);
-            } else if (KBlocks::worth_it(p.rows, depth)) {
-                return in_turn(p.block_end - p.block_begin, down,
-                               [&](Index i) FUSEDRNN_LAMBDA { block_in_k_blocks(p, p.block_begin + i); });
+        bool goes_on = true;
+        Index taken = 0;
+        while (goes_on && taken < p.steps) {
+            Step::step(p, p.descending != (taken % 2 == 1));
+            ++taken;
+            if (p.w_hr) {
+                p.barrier.within_step();
+                project_output(p);
             }
-            for_each_gate_tile<T>(p.rows, p.hidden_size, p.block_begin, p.block_end, down,
-                                  [&](auto size, Index first, Index v)
-                                      FUSEDRNN_LAMBDA { tile<size.rows, size.vectors>(p, p.row + first, v); });
-        });
-        if constexpr (!narrow<T>)
-            if (p.overlapped && p.completes_overlapped && taken == p.steps) interleaved(p).complete();
+            goes_on = p.barrier.after_step();
+            for (Index r = 0; r < p.rows; ++r) advance(p.row[r], p.stride);
+        }
+        if constexpr (interleaved<T>)
+            if (p.overlapped && p.completes_overlapped && taken == p.steps) Step::overlapped_tiles(p).complete();
         return taken;
     }
 
-    using Interleaved = InterleavedTiles<T, InputProducts<T, GateColumns<T, Cell::gates>, Cell::accumulators>>;
-    FUSEDRNN_INLINE static Interleaved interleaved(const ForwardSpan<T>& p) { return Interleaved({p}, *p.overlapped); }
-
-    using KBlocks = GateKBlocks<T, Cell::gates>;
-    using Sliced = SlicedForward<T, Cell>;
-
-    // The cell for a unit block of several rows. `accumulators`: [row][accumulator][unit].
-    static void finish_block(const ForwardSpan<T>& p, const ForwardRow<T>* row, Index rows, Index block,
-                             T* accumulators) {
-        for (Index within = 0; within < unit_block<T>; within += V::width)
-            if (const Index unit = block * unit_block<T> + within; unit < p.hidden_size)
-                finish_rows<unit_block<T>>(p, row, rows, unit, accumulators + within);
-    }
-
-    // One unit block of one step, its accumulators kept in memory between the products' k-blocks.
-    static void block_in_k_blocks(const ForwardSpan<T>& p, Index block) {
-        constexpr Index bias_block = Cell::accumulators * unit_block<T>, input_block = Cell::gates * unit_block<T>;
-        alignas(cache_line) T accumulators[KBlocks::max_rows * bias_block];
-        T* sum_rows[KBlocks::max_rows];
-        const T* left[KBlocks::max_rows];
-        for (Index first = 0; first < p.rows; first += KBlocks::max_rows) {
-            const Index rows = p.rows - first < KBlocks::max_rows ? p.rows - first : KBlocks::max_rows;
-            const ForwardRow<T>* row = p.row + first;
-            for (Index r = 0; r < rows; ++r) {
-                sum_rows[r] = accumulators + r * bias_block;
-                copy_vectors(p.bias + block * bias_block, bias_block, sum_rows[r]);
-                if (p.input_projected) copy_vectors(row[r].x + block * input_block, input_block, sum_rows[r]);
-            }
-            if (!p.input_projected) {
-                for (Index r = 0; r < rows; ++r) left[r] = row[r].x;
-                KBlocks::add(sum_rows, left, rows, p.w_ih, p.input_size, block,
-                             [](int g) FUSEDRNN_LAMBDA { return Cell::input_accumulator(g); });
-            }
-            for (Index r = 0; r < rows; ++r) left[r] = row[r].h_prev;
-            KBlocks::add(sum_rows, left, rows, p.w_hh, p.recurrent_size(), block,
-                         [](int g) FUSEDRNN_LAMBDA { return Cell::recurrent_accumulator(g); });
-            finish_block(p, row, rows, block, accumulators);
-        }
-    }
-
-    FUSEDRNN_INLINE static void copy_vectors(const T* from, Index count, T* to) {
-        for (Index i = 0; i < count; i += V::width) V::load(from + i).store(to + i);
-    }
-
-    template <int MR, int U>
-    static void project_tile(const ProjectArgs<T>& p, Index first, Index v) {
-        const UnitVector<T> at(v);
-        constexpr Index out_block = Cell::gates * unit_block<T>;
-        const T* bias = p.bias + at.block * Cell::accumulators * unit_block<T> + at.within;
-        V sum[MR][U * Cell::gates];
-        const GateOffset<T, Cell::gates> out_offset{out_block, unit_block<T>};
-        const GateOffset<T, Cell::gates> bias_offset{Cell::accumulators * unit_block<T>, unit_block<T>};
-#pragma GCC unroll 8
-        for (int r = 0; r < MR; ++r)
-#pragma GCC unroll 16
-            for (int j = 0; j < U * Cell::gates; ++j) sum[r][j] = V::load(bias + bias_offset(j));
-        Rows<T> a = {};
-        for (int r = 0; r < MR; ++r) a.pointer[r] = p.x[first + r];
-        accumulate_gates<T, MR, U, Cell::gates, Cell::gates>(sum, a, p.w_ih, p.input_size, at, SameAccumulator{});
-#pragma GCC unroll 8
-        for (int r = 0; r < MR; ++r) {
-            T* out = p.out + (first + r) * p.out_stride + at.block * out_block + at.within;
-#pragma GCC unroll 16
-            for (int j = 0; j < U * Cell::gates; ++j) sum[r][j].store(out + out_offset(j));
-        }
-    }
-
-    static void project(const ProjectArgs<T>& p) {
-        if constexpr (narrow<T>) {
-            if (p.rows > 1) return Sliced::project(p);
-        } else if (KBlocks::worth_it(p.rows, p.input_size)) {
-            for (Index block = p.block_begin; block < p.block_end; ++block) project_in_k_blocks(p, block);
-            return;
-        }
-        for_each_gate_tile<T>(p.rows, p.hidden_size, p.block_begin, p.block_end, false,
-                              [&](auto size, Index first, Index v)
-                                  FUSEDRNN_LAMBDA { project_tile<size.rows, size.vectors>(p, first, v); });
-    }
-
-    static void project_in_k_blocks(const ProjectArgs<T>& p, Index block) {
-        constexpr Index out_block = Cell::gates * unit_block<T>;
-        T* sum_rows[KBlocks::max_rows];
-        for (Index first = 0; first < p.rows; first += KBlocks::max_rows) {
-            const Index rows = p.rows - first < KBlocks::max_rows ? p.rows - first : KBlocks::max_rows;
-            for (Index r = 0; r < rows; ++r) {
-                sum_rows[r] = p.out + (first + r) * p.out_stride + block * out_block;
-                copy_vectors(p.bias + block * Cell::accumulators * unit_block<T>, out_block, sum_rows[r]);
-            }
-            KBlocks::add(sum_rows, p.x + first, rows, p.w_ih, p.input_size, block, SameAccumulator{});
-        }
-    }
-};
-
-// The simple RNN has one sum per unit: plain tiles over the units, then the activation.
-template <class T>
-struct RnnForward {
-    using V = Vec<T>;
-
-    // NV vectors of units from `column` on, for MR rows.
-    template <int MR, int NV>
-    static void tile(const ForwardSpan<T>& p, const ForwardRow<T>* row, Index column) {
-        const Index block = column / unit_block<T>, within = column % unit_block<T>;
-        V sum[MR][NV];
-#pragma GCC unroll 8
-        for (int r = 0; r < MR; ++r) {
-            const T* start = (p.input_projected ? row[r].x : p.bias) + column;
-#pragma GCC unroll 8
-            for (int j = 0; j < NV; ++j) sum[r][j] = V::load(start + j * V::width);
-        }
-        Rows<T> a;
-        if (!p.input_projected) {
-            const LinearPanel<T> w(p.w_ih, p.input_size, p.hidden_size, block);
-            for (int r = 0; r < MR; ++r) a.pointer[r] = row[r].x;
-            accumulate<V, MR, NV>(sum, a, w.first + within, p.input_size, w.k_stride, LinearOffset<T>{w.group_stride},
-                                  SameAccumulator{});
-        }
-        const Index recurrent = p.recurrent_size();
-        const LinearPanel<T> w(p.w_hh, recurrent, p.hidden_size, block);
-        const LinearOffset<T> offset{w.group_stride};
-        for (int r = 0; r < MR; ++r) a.pointer[r] = row[r].h_prev;
-        bool interleaves = false;
-        if constexpr (MR == 1 && !narrow<T>)
-            if ((interleaves = p.overlapped))
-                interleaved(p).template accumulate_interleaved<NV>(sum, row[0].h_prev, w.first, recurrent, w.k_stride,
-                                                                   offset, SameAccumulator{});
-        if (!interleaves)
-            accumulate<V, MR, NV>(sum, a, w.first + within, recurrent, w.k_stride, offset, SameAccumulator{});
-
-        alignas(cache_line) T buffer[MR * NV * V::width];
-#pragma GCC unroll 8
-        for (int r = 0; r < MR; ++r)
-#pragma GCC unroll 8
-            for (int j = 0; j < NV; ++j) sum[r][j].store(buffer + (r * NV + j) * V::width);
-        finish(p, row, MR, NV, column, buffer, NV * V::width);
-    }
-
-    static void finish(const ForwardSpan<T>& p, const ForwardRow<T>* row, Index rows, Index vectors, Index column,
-                       const T* accumulators, Index stride) {
-        Rnn<T>::with_activation(p.nonlinearity, [&](auto activation) FUSEDRNN_LAMBDA {
-            for (Index r = 0; r < rows; ++r)
-#pragma GCC unroll 1
-                for (Index j = 0; j < vectors; ++j)
-                    store_lanes(activation.value(V::load(accumulators + r * stride + j * V::width)),
-                                row[r].unprojected + column + j * V::width, p.hidden_size - column - j * V::width);
-        });
-    }
-
-    static Index run(const ForwardSpan<T>& p) {
-        const Index taken = walk_forward(p, [&](bool down) FUSEDRNN_LAMBDA {
-            if constexpr (narrow<T>)
-                if (p.rows > 1) return Sliced::step(p, down, finish_block);
-            for_each_column_tile<T>(p.w_hh, p.recurrent_size(), p.hidden_size, p.block_begin, p.block_end, p.rows == 1,
-                                    down, [&](Index column, Index vectors, const LinearPanel<T>&) FUSEDRNN_LAMBDA {
-                                        any_rows(p, column, vectors);
-                                    });
-        });
-        if constexpr (!narrow<T>)
-            if (p.overlapped && p.completes_overlapped && taken == p.steps) interleaved(p).complete();
-        return taken;
-    }
-
-    static void any_rows(const ForwardSpan<T>& p, Index column, Index vectors) {
-        for_each_row_tile(p.rows, Blocking<T>::max_rows, [&](Index first, Index rows) FUSEDRNN_LAMBDA {
-            with_constant<narrow<T> ? 1 : Blocking<T>::max_rows>(rows, [&](auto r) FUSEDRNN_LAMBDA {
-                with_constant<Blocking<T>::template vectors_of_rows<r.value>>(
-                    vectors, [&](auto n) FUSEDRNN_LAMBDA { tile<r.value, n.value>(p, p.row + first, column); });
-            });
-        });
-    }
-
-    using Interleaved = InterleavedTiles<T, InputProducts<T, UnitColumns<T>, 1>>;
-    FUSEDRNN_INLINE static Interleaved interleaved(const ForwardSpan<T>& p) { return Interleaved({p}, *p.overlapped); }
-
-    // The single sum of a unit as a gate.
-    struct OneGate {
-        static constexpr int gates = 1, accumulators = 1, saved = 0;
-        static constexpr int input_accumulator(int) { return 0; }
-        static constexpr int recurrent_accumulator(int) { return 0; }
-    };
-    using Sliced = SlicedForward<T, OneGate>;
-
-    static void finish_block(const ForwardSpan<T>& p, const ForwardRow<T>* row, Index rows, Index block,
-                             T* accumulators) {
-        const Index column = block * unit_block<T>, lanes = p.hidden_size - column;
-        finish(p, row, rows, ceil_div(lanes < unit_block<T> ? lanes : unit_block<T>, V::width), column, accumulators,
-               unit_block<T>);
-    }
-
-    static void project(const ProjectArgs<T>& p) {
-        if constexpr (narrow<T>)
-            if (p.rows > 1) return Sliced::project(p);
-        // The output rows are padded to whole blocks, so all columns count as true ones.
-        for (Index first = 0; first < p.rows; first += reduction_block) {
-            T* out[reduction_block];
-            const Index rows = p.rows - first < reduction_block ? p.rows - first : reduction_block;
-            for (Index r = 0; r < rows; ++r) out[r] = p.out + (first + r) * p.out_stride;
-            Linear<T>::run({rows, p.x + first, out, p.input_size, p.hidden_size, p.w_ih, p.bias, false, false,
-                            p.block_begin, p.block_end});
-        }
-    }
+    static void project(const ProjectArgs<T>& p) { Step::project(p); }
 };
 
 }  // namespace

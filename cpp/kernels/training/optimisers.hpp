@@ -2,7 +2,7 @@
 // means.
 #pragma once
 
-#include "args.hpp"
+#include "../kernel_table.hpp"
 
 namespace fusedrnn::FUSEDRNN_ISA {
 namespace {

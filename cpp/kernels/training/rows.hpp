@@ -1,7 +1,7 @@
 // Sums of rows, and dropout.
 #pragma once
 
-#include "args.hpp"
+#include "../kernel_table.hpp"
 
 namespace fusedrnn::FUSEDRNN_ISA {
 namespace {

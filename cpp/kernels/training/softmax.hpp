@@ -2,7 +2,7 @@
 #pragma once
 
 #include "../math/exp.hpp"
-#include "args.hpp"
+#include "../kernel_table.hpp"
 
 namespace fusedrnn::FUSEDRNN_ISA {
 namespace {

@@ -1,22 +1,17 @@
 // What the phases of a layer's backward pass share, for one direction.
 #pragma once
 
-#include "rnn/layer/layer.hpp"
+#include "rnn/layer/backward.hpp"
+#include "rnn/layer/direction_view.hpp"
 #include "rnn/plan/step_blocks.hpp"
 
 namespace fusedrnn {
 
 // Its arrays live in the workspace.
 template <class T>
-struct DirectionBackward {
+struct DirectionBackward : DirectionView<const T> {
     const LayerBackward<T>& call;
-    const NetworkSpec& spec;
-    const Schedule& schedule;
     const StepBlocks& step_blocks;
-    Workspace<T>& workspace;
-    const Index direction;
-    const bool reverse;
-    const Kernels<T>& kernels;
     const PackedLayer<T>& weights;
     const DirectionTape<T>& tape;
     T* const dgates;    // [row-step, or where they do not replace what was saved: place in step blocks][gate
@@ -26,49 +21,52 @@ struct DirectionBackward {
     T* const dh_carry;  // [batch][recurrent]
     const Index hidden, recurrent, dgates_width;
 
-    DirectionBackward(const LayerBackward<T>& call_, const StepBlocks& step_blocks_, Workspace<T>& workspace_,
-                      Index direction_)
-        : call(call_), spec(call_.spec), schedule(call_.schedule), step_blocks(step_blocks_), workspace(workspace_),
-          direction(direction_), reverse(spec.runs_in_reverse(direction_)), kernels(call_.kernels),
-          weights(*call_.weights[direction_]), tape(*call_.tape[direction_]),
-          dgates(spec.traits().replaces_saved() ? tape.saved.data() : workspace_.dgates[direction_].data()),
-          dh_proj(workspace_.dh_proj[direction_].data()), dc_carry(workspace_.dc_carry[direction_].data()),
-          dh_carry(workspace_.dh_carry[direction_].data()), hidden(spec.hidden_size), recurrent(spec.recurrent_size()),
-          dgates_width(spec.traits().gate_gradients * spec.hidden_size) {}
+    DirectionBackward(const LayerBackward<T>& call_, const StepBlocks& step_blocks_, const Workspace<T>& workspace,
+                      Index of)
+        : DirectionView<const T>{
+              .spec = call_.spec,
+              .schedule = call_.schedule,
+              .direction = of,
+              .reverse = call_.spec.runs_in_reverse(of),
+              .x = call_.x,
+              .y = call_.y,
+              .h0 = call_.h0[of],
+              .c0 = call_.c0[of],
+              .packed_c = call_.tape[of]->c.data(),
+              .cell_states = {},
+              .newest_c = nullptr,
+              .zeros = workspace.zeros.data(),
+          },
+          call(call_), step_blocks(step_blocks_), weights(*call_.weights[of]), tape(*call_.tape[of]),
+          dgates(traits().replaces_saved() ? tape.saved.data() : workspace.dgates[of].data()),
+          dh_proj(workspace.dh_proj[of].data()), dc_carry(workspace.dc_carry[of].data()),
+          dh_carry(workspace.dh_carry[of].data()), hidden(call_.spec.hidden_size),
+          recurrent(call_.spec.recurrent_size()), dgates_width(traits().gate_gradients * hidden) {}
 
-    const T* zeros() const { return workspace.zeros.data(); }
-    Index batch_index(Index row) const { return schedule.batch_row(row); }
-    Index time(Index step, Index row) const { return schedule.time(reverse, step, row); }
+    const CellTraits& traits() const { return call.spec.traits(); }
     T* dgates_at(Index step, Index row) const {
-        const bool in_tape = spec.traits().replaces_saved();
-        return dgates + (in_tape ? schedule.packed(step, row) : step_blocks.place(step, row)) * dgates_width;
-    }
-    T* dh_proj_at(Index step, Index row) const { return dh_proj + step_blocks.place(step, row) * spec.proj_size; }
-    const T* unprojected_at(Index step, Index row) const {
-        return tape.unprojected.data() + schedule.packed(step, row) * hidden;
+        const Index place = traits().replaces_saved() ? this->schedule.packed(step, row) : step_blocks.place(step, row);
+        return dgates + place * dgates_width;
     }
     T* recurrent_dgates_at(Index step, Index row) const {
-        return dgates_at(step, row) + spec.traits().recurrent_offset * hidden;
+        return dgates_at(step, row) + traits().recurrent_offset * hidden;
     }
-    const T* y(Index step, Index row) const {
-        return call.y.at(time(step, row), batch_index(row)) + direction * recurrent;
+    T* dh_proj_at(Index step, Index row) const { return dh_proj + step_blocks.place(step, row) * call.spec.proj_size; }
+    const T* saved_at(Index step, Index row) const {
+        return tape.saved.data() + this->schedule.packed(step, row) * traits().saved * hidden;
     }
-    const T* h_before(Index step, Index row) const {
-        if (schedule.reset(reverse, step, row)) return zeros();
-        if (step > 0) return y(step - 1, row);
-        const T* h0 = call.h0[direction];
-        return h0 ? h0 + batch_index(row) * recurrent : zeros();
+    const T* unprojected_at(Index step, Index row) const {
+        return tape.unprojected.data() + this->schedule.packed(step, row) * hidden;
     }
-    const T* c_before(Index step, Index row) const {
-        if (!spec.traits().has_cell_state) return nullptr;
-        if (schedule.reset(reverse, step, row)) return zeros();
-        if (step > 0) return tape.c.data() + schedule.packed(step - 1, row) * hidden;
-        const T* c0 = call.c0[direction];
-        return c0 ? c0 + batch_index(row) * hidden : zeros();
+    // Null where there is no dy.
+    const T* dy_at(Index step, Index row) const {
+        if (!call.dy) return nullptr;
+        return call.dy.at(this->time(step, row), this->batch_index(row)) + this->direction * recurrent;
     }
+    T* dx_at(Index step, Index row) const { return call.dx.at(this->time(step, row), this->batch_index(row)); }
     // No gradient goes from this step to the one before.
     bool cut(Index step, Index row) const {
-        return schedule.reset(reverse, step, row) || schedule.window_begins(step, row, call.truncate);
+        return this->schedule.reset(this->reverse, step, row) || this->schedule.window_begins(step, row, call.truncate);
     }
 };
 

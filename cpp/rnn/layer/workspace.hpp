@@ -16,7 +16,7 @@ struct ThreadScratch {
     std::vector<BackwardRow<T>> backward_rows;
     std::vector<const T*> left_rows, right_rows[2];  // where the rows of a product's operands lie
     std::vector<T*> out;
-    Buffer<T> projected;  // the input product of a chunk of steps
+    Buffer<T> projected;  // the input products of a group of steps
     Buffer<T> sums;       // tiles in progress, packed operands
 };
 

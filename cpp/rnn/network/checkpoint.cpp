@@ -65,10 +65,10 @@ typename CheckpointTape<T>::Segment CheckpointTape<T>::segment(Index index) cons
     Segment segment;
     segment.begin = index * every_;
     segment.end = std::min(steps_, segment.begin + every_);
-    segment.rows_before = 0;
+    segment.row_steps_before = 0;
     for (Index b = 0; b < batch_; ++b) {
-        segment.rows_before += std::min(length(b), segment.begin);
-        segment.beyond.push_back(std::max<Index>(0, length(b) - segment.end));
+        segment.row_steps_before += std::min(length(b), segment.begin);
+        segment.steps_after.push_back(std::max<Index>(0, length(b) - segment.end));
         if (!lengths_.empty())
             segment.lengths.push_back(std::clamp<Index>(length(b) - segment.begin, 0, segment.end - segment.begin));
     }
@@ -140,11 +140,12 @@ void CheckpointTape<T>::backward(const BackwardInputs<T>& in, const BackwardOutp
     if (out.dc0) copy_or_zero(in.dc_n, c_count_, out.dc0);
     Buffer<T> dh_n(h_count_), dc_n(c_count_), h_n(h_count_), c_n(c_count_), y;
     SequenceSegment<T> carried;
-    carried.pending.resize(static_cast<std::size_t>(spec_.layers));
+    carried.leftover.resize(static_cast<std::size_t>(spec_.layers));
     for (Index i = segments() - 1; i >= 0; --i) {
         check_interrupt();
         const Segment now = segment(i);
-        NetworkTape<T> tape(shared_, packed_, make_schedule(spec_, now.in.shape, now.beyond.data()), now.in, now.masks);
+        NetworkTape<T> tape(shared_, packed_, make_schedule(spec_, now.in.shape, now.steps_after.data()), now.in,
+                            now.masks);
         {
             const typename WorkspacePool<T>::Lease workspace(shared_->workspaces, every_ * batch_);
             ForwardOutputs<T> again;
@@ -161,7 +162,7 @@ void CheckpointTape<T>::backward(const BackwardInputs<T>& in, const BackwardOutp
         part_in.truncate = in.truncate;
         BackwardOutputs<T> part_out = out;
         part_out.dx = later(out.dx, now.begin);
-        carried.rows_before = now.rows_before;
+        carried.row_steps_before = now.row_steps_before;
         tape.backward_segment(part_in, part_out, &carried);
         cut_at_windows(now, in.truncate, out.dh0, out.dc0);
     }

@@ -1,7 +1,7 @@
-// A tape that keeps the states of every k steps only and runs the steps between again when it walks back.
+// A tape that keeps the states of every k steps only and runs the steps between again in its backward pass.
 //
 // The gradients equal those of a full tape to the bit: forward, a sequence may be cut anywhere; backward, the carries
-// cross the cuts unchanged and weight gradients wait until their reduction blocks are complete (PendingRows).
+// cross the cuts unchanged and weight gradients wait until their reduction blocks are complete (LeftoverRows).
 #pragma once
 
 #include <cstdint>
@@ -33,8 +33,8 @@ private:
     struct Segment {
         Index begin, end;
         std::vector<std::int64_t> lengths;  // empty: all rows have all steps
-        std::vector<Index> beyond;          // steps of each row after the segment
-        Index rows_before;                  // row-steps before the segment
+        std::vector<Index> steps_after;     // of each row after the segment
+        Index row_steps_before;             // row-steps before the segment
         ForwardInputs<T> in;
         std::vector<View<const T>> masks;
     };

@@ -1,4 +1,4 @@
-// The public class Network: every call as a walk over the layers.
+// The public class Network: each call goes through the layers.
 #include "fusedrnn/network.hpp"
 
 #include "rnn/network/checkpoint.hpp"

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <utility>
 
+#include "rnn/layer/kernel_spans.hpp"
 #include "rnn/network/network_shared.hpp"
 
 namespace fusedrnn {
@@ -24,7 +25,6 @@ public:
             if (spec_.traits().has_cell_state) state.c.reserve_zeros(spec_.layers * rows * spec_.hidden_size);
         }
         if (spec_.proj_size) unprojected_.reserve_zeros(rows * spec_.hidden_size);
-        prepare_span();
     }
 
     void step(const T* x, Index x_stride, T* y) override {
@@ -45,18 +45,13 @@ public:
                 }
                 row.saved = nullptr;
             }
-            const PackedLayer<T>& weights = packed_->layer(l, 0);
-            span_.row = row_.data();
-            span_.input_size = spec_.layer_input(l);
-            span_.bias = weights.bias.data();
-            span_.w_ih = weights.w_ih.data();
-            span_.w_hh = weights.w_hh.data();
-            span_.w_hr = spec_.proj_size ? weights.w_hr.data() : nullptr;
-            packed_->kernels().forward[static_cast<int>(spec_.cell)](span_);
+            ForwardSpan<T> span = forward_span(spec_, spec_.layer_input(l), packed_->layer(l, 0), share_, 1, row_, {});
+            span.descending = down_;
+            packed_->kernels().forward[static_cast<int>(spec_.cell)](span);
             x = next.h.data() + at;
             x_width = width;
         }
-        span_.down = !span_.down;
+        down_ = !down_;
         std::copy_n(next.h.data() + (spec_.layers - 1) * rows_ * width, rows_ * width, y);
         // Release: whoever sees the new number in the memory of a forked child sees the state it stands for there.
         current_.store(1 - current_.load(std::memory_order_relaxed), std::memory_order_release);
@@ -71,16 +66,6 @@ private:
     };
     const State& state() const { return states_[current_.load(std::memory_order_relaxed)]; }
 
-    void prepare_span() {
-        span_.steps = 1;
-        span_.rows = rows_;
-        span_.hidden_size = spec_.hidden_size;
-        span_.proj_size = spec_.proj_size;
-        span_.nonlinearity = spec_.nonlinearity;
-        span_.block_end = ceil_div(spec_.hidden_size, unit_block<T>);
-        span_.proj_end = ceil_div(spec_.proj_size, unit_block<T>);
-    }
-
     std::shared_ptr<typename Network<T>::Shared> network_;
     std::shared_ptr<const PackedNetwork<T>> packed_;
     const NetworkSpec& spec_;
@@ -89,7 +74,8 @@ private:
     std::atomic<int> current_{0};  // relaxed but for the store above: one thread at a time uses a stream
     Buffer<T> unprojected_;
     std::vector<ForwardRow<T>> row_;
-    ForwardSpan<T> span_ = {};
+    const ThreadShare share_ = whole_layer<T>(spec_);
+    bool down_ = false;  // steps go up and down through the blocks by turns
 };
 
 }  // namespace

@@ -4,6 +4,8 @@
 #include <algorithm>
 
 #include "fusedrnn/runtime.hpp"
+#include "rnn/layer/backward.hpp"
+#include "rnn/network/sequences.hpp"
 
 namespace fusedrnn {
 namespace {
@@ -28,9 +30,8 @@ NetworkTape<T>::NetworkTape(std::shared_ptr<typename Network<T>::Shared> shared,
     copy_into(h0_, in.h0, states * spec_.recurrent_size());
     copy_into(c0_, in.c0, states * spec_.hidden_size);
     // The caller may change x before the backward pass; the tape must not see that.
-    T* x = storage_->x.reserve(steps_ * batch_ * spec_.input_size);
-    for (Index t = 0; t < steps_; ++t)
-        for (Index b = 0; b < batch_; ++b) x = std::copy_n(in.x.at(t, b), spec_.input_size, x);
+    T* const x = storage_->x.reserve(steps_ * batch_ * spec_.input_size);
+    copy_sequence(in.x, shape(), spec_.input_size, time_major(x, batch_, spec_.input_size));
     storage_->layers.resize(static_cast<std::size_t>(spec_.layers));
     for (Index l = 0; l < spec_.layers; ++l) {
         LayerTape<T>& kept = layer(l);
@@ -47,10 +48,8 @@ NetworkTape<T>::NetworkTape(std::shared_ptr<typename Network<T>::Shared> shared,
             continue;
         }
         kept.dropped.reserve(values());
-        T* mask = kept.mask.reserve(values());
-        for (Index t = 0; t < steps_; ++t)
-            for (Index b = 0; b < batch_; ++b)
-                mask = std::copy_n(masks[static_cast<std::size_t>(l)].at(t, b), spec_.output_size(), mask);
+        const View<T> mask = time_major(kept.mask.reserve(values()), batch_, spec_.output_size());
+        copy_sequence(masks[static_cast<std::size_t>(l)], shape(), spec_.output_size(), mask);
     }
 }
 
@@ -60,92 +59,92 @@ std::size_t NetworkTape<T>::bytes() const {
 }
 
 template <class T>
+BatchShape NetworkTape<T>::shape() const {
+    return {.steps = steps_, .rows = batch_, .lengths = lengths_.empty() ? nullptr : lengths_.data()};
+}
+
+template <class T>
 View<T> NetworkTape<T>::output(Index l) {
-    return {layer(l).y.data(), batch_ * spec_.output_size(), spec_.output_size()};
+    return time_major(layer(l).y.data(), batch_, spec_.output_size());
+}
+
+template <class T>
+View<const T> NetworkTape<T>::mask(Index l) {
+    return read_only(time_major(layer(l).mask.data(), batch_, spec_.output_size()));
 }
 
 template <class T>
 View<const T> NetworkTape<T>::input(Index l) {
-    if (l == 0) return time_major(storage_->x.data(), spec_.input_size);
-    LayerTape<T>& below = layer(l - 1);
-    return time_major(drops(l - 1) ? below.dropped.data() : below.y.data(), spec_.output_size());
+    if (l == 0) return read_only(time_major(storage_->x.data(), batch_, spec_.input_size));
+    if (!drops(l - 1)) return read_only(output(l - 1));
+    return read_only(time_major(layer(l - 1).dropped.data(), batch_, spec_.output_size()));
 }
 
 template <class T>
-void NetworkTape<T>::drop(Index l) {
-    LayerTape<T>& kept = layer(l);
+void NetworkTape<T>::apply_dropout(Index l) {
     if (!drops(l)) return;
-    for (Index i = 0; i < values(); ++i) kept.dropped.data()[i] = kept.y.data()[i] * kept.mask.data()[i];
+    const View<T> dropped = time_major(layer(l).dropped.data(), batch_, spec_.output_size());
+    apply_mask(read_only(output(l)), mask(l), shape(), spec_.output_size(), dropped);
 }
 
 template <class T>
 void NetworkTape<T>::copy_results(const ForwardOutputs<T>& out) {
-    const View<T> y = output(spec_.layers - 1);
-    for (Index t = 0; t < steps_; ++t)
-        for (Index b = 0; b < batch_; ++b) std::copy_n(y.at(t, b), spec_.output_size(), out.y.at(t, b));
-    if (!out.cell_states) return;
+    copy_sequence(read_only(output(spec_.layers - 1)), shape(), spec_.output_size(), out.y);
+    if (out.cell_states) copy_cell_states(out.cell_states);
+}
+
+template <class T>
+void NetworkTape<T>::copy_cell_states(View<T> to) {
     const Index width = spec_.hidden_size;
-    for (Index t = 0; t < steps_; ++t)
-        for (Index b = 0; b < batch_; ++b) std::fill_n(out.cell_states.at(t, b), width * spec_.directions(), T(0));
+    zero_padding(shape(), to, width * spec_.directions());
     for (Index d = 0; d < spec_.directions(); ++d) {
         const T* from = layer(spec_.layers - 1).directions[static_cast<std::size_t>(d)].c.data();
-        for (Index s = 0; s < schedule_.steps(); ++s)
-            for (Index row = 0; row < schedule_.active(s); ++row, from += width)
-                std::copy_n(
-                    from, width,
-                    out.cell_states.at(schedule_.time(spec_.runs_in_reverse(d), s, row), schedule_.batch_row(row)) +
-                        d * width);
+        schedule_.for_each(0, schedule_.total(), [&](Index step, Index row) {
+            const Index t = schedule_.time(spec_.runs_in_reverse(d), step, row);
+            std::copy_n(from, width, to.at(t, schedule_.batch_row(row)) + d * width);
+            from += width;
+        });
     }
 }
 
 template <class T>
-void NetworkTape<T>::zero_missing(View<T> dx, Index width) const {
-    for (Index b = 0; b < batch_; ++b)
-        for (Index t = lengths_.empty() ? steps_ : lengths_[static_cast<std::size_t>(b)]; t < steps_; ++t)
-            std::fill_n(dx.at(t, b), width, T(0));
-}
-
-template <class T>
-void NetworkTape<T>::layer_back(Index l, View<const T> dy, View<T> dx, const BackwardInputs<T>& in,
-                                const BackwardOutputs<T>& out, Workspace<T>& workspace, SequenceSegment<T>* segment) {
-    const View<T> y = output(l);
-    LayerBackward<T> call{spec_,
-                          schedule_,
-                          packed_->kernels(),
-                          {},
-                          spec_.layer_input(l),
-                          input(l),
-                          {y.data, y.time_stride, y.batch_stride},
-                          dy,
-                          dx,
-                          {},
-                          {},
-                          {},
-                          {},
-                          {},
-                          {},
-                          {},
-                          {},
-                          in.truncate};
+void NetworkTape<T>::one_layer_backward(Index l, View<const T> dy, View<T> dx, const BackwardInputs<T>& in,
+                                        const BackwardOutputs<T>& out, Workspace<T>& workspace,
+                                        SequenceSegment<T>* segment) {
+    LayerBackward<T> call{
+        .spec = spec_,
+        .schedule = schedule_,
+        .kernels = packed_->kernels(),
+        .input_size = spec_.layer_input(l),
+        .x = input(l),
+        .y = read_only(output(l)),
+        .dy = dy,
+        .dx = dx,
+        .truncate = in.truncate,
+        .leftover = segment ? &segment->leftover[static_cast<std::size_t>(l)] : nullptr,
+        .row_steps_before = segment ? segment->row_steps_before : 0,
+    };
     for (Index d = 0; d < spec_.directions(); ++d) {
-        const Index index = l * spec_.directions() + d;
-        const Index h_at = index * batch_ * spec_.recurrent_size(), c_at = index * batch_ * spec_.hidden_size;
-        call.weights[d] = &packed_->layer(l, d);
-        call.h0[d] = h0_.data() ? h0_.data() + h_at : nullptr;
-        call.c0[d] = c0_.data() ? c0_.data() + c_at : nullptr;
-        call.dh_n[d] = in.dh_n ? in.dh_n + h_at : nullptr;
-        call.dc_n[d] = in.dc_n ? in.dc_n + c_at : nullptr;
-        call.dh0[d] = out.dh0 + h_at;
-        call.dc0[d] = out.dc0 ? out.dc0 + c_at : nullptr;
-        call.tape[d] = &layer(l).directions[static_cast<std::size_t>(d)];
+        const auto state = [&]<class U>(U* all, Index width) {
+            return all ? all + (l * spec_.directions() + d) * batch_ * width : nullptr;
+        };
         const ParameterSlots slots = parameter_slots(spec_, l, d);
         const auto param = [&](Index slot) { return slot < 0 ? nullptr : out.params[static_cast<std::size_t>(slot)]; };
-        call.gradients[d] = {param(slots.w_ih), param(slots.w_hh), param(slots.b_ih), param(slots.b_hh),
-                             param(slots.w_hr)};
-    }
-    if (segment) {
-        call.pending = &segment->pending[static_cast<std::size_t>(l)];
-        call.rows_before = segment->rows_before;
+        call.weights[d] = &packed_->layer(l, d);
+        call.h0[d] = state(h0_.data(), spec_.recurrent_size());
+        call.c0[d] = state(c0_.data(), spec_.hidden_size);
+        call.dh_n[d] = state(in.dh_n, spec_.recurrent_size());
+        call.dc_n[d] = state(in.dc_n, spec_.hidden_size);
+        call.dh0[d] = state(out.dh0, spec_.recurrent_size());
+        call.dc0[d] = state(out.dc0, spec_.hidden_size);
+        call.tape[d] = &layer(l).directions[static_cast<std::size_t>(d)];
+        call.gradients[d] = {
+            .w_ih = param(slots.w_ih),
+            .w_hh = param(slots.w_hh),
+            .b_ih = param(slots.b_ih),
+            .b_hh = param(slots.b_hh),
+            .w_hr = param(slots.w_hr),
+        };
     }
     layer_backward(call, workspace, num_threads());
 }
@@ -158,12 +157,11 @@ void NetworkTape<T>::backward_segment(const BackwardInputs<T>& in, const Backwar
     for (Index l = spec_.layers - 1; l >= 0; --l) {
         const Index width = spec_.layer_input(l);
         View<T> dx = out.dx;
-        if (l > 0) dx = {workspace->layer_gradient[l % 2].reserve(values()), batch_ * width, width};
-        zero_missing(dx, width);
-        layer_back(l, dy, dx, in, out, *workspace, segment);
-        if (l > 0 && drops(l - 1))
-            for (Index i = 0; i < values(); ++i) dx.data[i] *= layer(l - 1).mask.data()[i];
-        dy = {dx.data, dx.time_stride, dx.batch_stride};
+        if (l > 0) dx = time_major(workspace->layer_gradient[l % 2].reserve(values()), batch_, width);
+        zero_padding(shape(), dx, width);
+        one_layer_backward(l, dy, dx, in, out, *workspace, segment);
+        if (l > 0 && drops(l - 1)) apply_mask(read_only(dx), mask(l - 1), shape(), width, dx);
+        dy = read_only(dx);
     }
 }
 

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "fusedrnn/network.hpp"
-#include "rnn/layer/layer.hpp"
+#include "rnn/layer/leftover_rows.hpp"
 #include "rnn/network/network_shared.hpp"
 #include "rnn/plan/schedule.hpp"
 #include "rnn/weights/packed_network.hpp"
@@ -15,8 +15,8 @@ namespace fusedrnn {
 // For a segment of a longer sequence: what its backward pass takes over from the segments after it.
 template <class T>
 struct SequenceSegment {
-    std::vector<PendingRows<T>> pending;  // per layer
-    Index rows_before = 0;
+    std::vector<LeftoverRows<T>> leftover;  // per layer
+    Index row_steps_before = 0;             // the segment's
 };
 
 template <class T>
@@ -36,18 +36,19 @@ public:
     View<T> output(Index l);
     View<const T> input(Index l);
     bool has_masks() const { return has_masks_; }
-    // Applies the layer's dropout mask, if it has one.
-    void drop(Index l);
+    // Multiplies the layer's output by its dropout mask, if it has one, for the next layer.
+    void apply_dropout(Index l);
     // y and the cell states for the caller, out of the tape.
     void copy_results(const ForwardOutputs<T>& out);
 
 private:
     bool drops(Index l) const { return has_masks_ && l + 1 < spec_.layers; }
     Index values() const { return steps_ * batch_ * spec_.output_size(); }
-    View<const T> time_major(const T* data, Index width) const { return {data, batch_ * width, width}; }
-    void layer_back(Index l, View<const T> dy, View<T> dx, const BackwardInputs<T>& in, const BackwardOutputs<T>& out,
-                    Workspace<T>& workspace, SequenceSegment<T>* segment);
-    void zero_missing(View<T> dx, Index width) const;
+    BatchShape shape() const;  // without resets, which the schedule has
+    View<const T> mask(Index l);
+    void copy_cell_states(View<T> to);
+    void one_layer_backward(Index l, View<const T> dy, View<T> dx, const BackwardInputs<T>& in,
+                            const BackwardOutputs<T>& out, Workspace<T>& workspace, SequenceSegment<T>* segment);
 
     std::shared_ptr<typename Network<T>::Shared> shared_;
     std::shared_ptr<const PackedNetwork<T>> packed_;

@@ -5,9 +5,8 @@
 
 namespace fusedrnn {
 
-Schedule::Schedule(const BatchShape& shape, bool forward, bool reverse, const Index* steps_beyond)
-    : batch_(shape.rows) {
-    if (steps_beyond) beyond_.assign(steps_beyond, steps_beyond + shape.rows);
+Schedule::Schedule(const BatchShape& shape, bool forward, bool reverse, const Index* steps_after) : batch_(shape.rows) {
+    if (steps_after) steps_after_.assign(steps_after, steps_after + shape.rows);
     sort_rows(shape);
     const Index steps = length_.empty() ? 0 : length_.front();
     active_.resize(static_cast<std::size_t>(steps));
@@ -28,11 +27,10 @@ Schedule::Schedule(const BatchShape& shape, bool forward, bool reverse, const In
 
 void Schedule::sort_rows(const BatchShape& shape) {
     const auto length_of = [&](Index b) -> Index { return shape.lengths ? shape.lengths[b] : shape.steps; };
-    for (Index b = 0; b < shape.rows; ++b)
-        if (length_of(b) > 0) order_.push_back(b);
+    for (Index b = 0; b < shape.rows; ++b) (length_of(b) > 0 ? order_ : empty_).push_back(b);
     // By the whole sequence's length: a segment of it keeps the whole's order of rows.
     const auto whole = [&](Index b) {
-        return length_of(b) + (beyond_.empty() ? 0 : beyond_[static_cast<std::size_t>(b)]);
+        return length_of(b) + (steps_after_.empty() ? 0 : steps_after_[static_cast<std::size_t>(b)]);
     };
     if (shape.lengths)
         std::stable_sort(order_.begin(), order_.end(), [&](Index a, Index b) { return whole(a) > whole(b); });
@@ -43,7 +41,7 @@ void Schedule::read_resets(const BatchShape& shape, bool reverse) {
     std::vector<std::uint8_t>& mask = reset_[reverse];
     mask.assign(static_cast<std::size_t>(steps() * rows()), 0);
     // An episode's first step has no other before it in time. In reverse it is the step processed before that cuts, and
-    // the row's end, where that direction begins, is no border: the mask beyond it is padding.
+    // the row's end, where that direction begins, is no border: the mask after it is padding.
     for (Index s = reverse; s < steps(); ++s)
         for (Index row = 0; row < active(s); ++row)
             mask[static_cast<std::size_t>(s * rows() + row)] =

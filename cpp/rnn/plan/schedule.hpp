@@ -18,14 +18,16 @@ struct StepRange {
 
 class Schedule {
 public:
-    // `steps_beyond`: for a segment of a longer sequence, how many steps each batch row has after it; or null.
-    Schedule(const BatchShape& shape, bool forward, bool reverse, const Index* steps_beyond = nullptr);
+    // `steps_after`: for a segment of a longer sequence, how many steps each batch row has after it; or null.
+    Schedule(const BatchShape& shape, bool forward, bool reverse, const Index* steps_after = nullptr);
 
     Index batch() const { return batch_; }                            // rows, those of length 0 too
     Index rows() const { return static_cast<Index>(order_.size()); }  // rows with at least one step
     Index steps() const { return static_cast<Index>(active_.size()); }
     Index total() const { return total_; }  // row-steps: the length of packed arrays
     Index batch_row(Index row) const { return order_[static_cast<std::size_t>(row)]; }
+    // Batch rows of length 0.
+    const std::vector<Index>& empty_rows() const { return empty_; }
     Index length(Index row) const { return length_[static_cast<std::size_t>(row)]; }
     Index active(Index step) const { return active_[static_cast<std::size_t>(step)]; }
     // Packed arrays hold step after step the active rows of each.
@@ -52,18 +54,20 @@ public:
     // The same, also ended where a window of `truncate` steps, counted back from each row's end, begins.
     std::vector<StepRange> spans(bool reverse, Index truncate) const;
     bool window_begins(Index step, Index row, Index truncate) const {
-        return truncate > 0 && step > 0 && (length(row) + beyond(row) - step) % truncate == 0;
+        return truncate > 0 && step > 0 && (length(row) + steps_after(row) - step) % truncate == 0;
     }
 
 private:
-    Index beyond(Index row) const { return beyond_.empty() ? 0 : beyond_[static_cast<std::size_t>(batch_row(row))]; }
+    Index steps_after(Index row) const {
+        return steps_after_.empty() ? 0 : steps_after_[static_cast<std::size_t>(batch_row(row))];
+    }
     void sort_rows(const BatchShape& shape);
     void read_resets(const BatchShape& shape, bool reverse);
     std::vector<StepRange> split(bool reverse, Index truncate) const;
 
     Index batch_;
     Index total_ = 0;
-    std::vector<Index> order_, length_, active_, offset_, beyond_;
+    std::vector<Index> order_, empty_, length_, active_, offset_, steps_after_;
     std::vector<std::uint8_t> reset_[2];
     std::vector<StepRange> spans_[2];
 };

@@ -5,15 +5,11 @@
 
 #include "dispatch/dispatch.hpp"
 #include "kernels/kernel_table.hpp"
+#include "rnn/plan/tuning.hpp"
 #include "threads/parallel.hpp"
 
 namespace fusedrnn {
 namespace {
-
-// Rows below which a register tile is too thin to run at full speed.
-constexpr Index rows_of_a_full_tile = 4;
-// Row-steps below which the upper layers of a wavefront would stand idle too long.
-constexpr Index worth_a_wavefront = 48;
 
 // Multiply-adds of one direction of a layer with `input` values.
 double work_of_step(const NetworkSpec& spec, Index input, Index rows) {
@@ -21,16 +17,16 @@ double work_of_step(const NetworkSpec& spec, Index input, Index rows) {
            static_cast<double>((spec.recurrent_size() + input) * rows);
 }
 
-// Multiply-adds a nanosecond: four vectors, which is two thirds of what a core with two such units reaches at 3 GHz.
+// Multiply-adds a nanosecond.
 template <class T>
 double speed() {
     const auto lanes =
         static_cast<double>(std::max<Index>(1, current_kernels().vector_bytes / static_cast<Index>(sizeof(T))));
-    return 4 * lanes;
+    return static_cast<double>(tuning::vectors_a_nanosecond) * lanes;
 }
 
 Split choose_for(const NetworkSpec& spec, Index rows, int team, Index blocks, double step_time) {
-    if (rows >= rows_of_a_full_tile * team) return {SplitBy::rows, team};
+    if (rows >= tuning::rows_of_a_full_tile * team) return {SplitBy::rows, team};
     if (spec.bidirectional && team == 2) return {SplitBy::directions, 2};
     const Index by_units = std::min({static_cast<Index>(team), blocks / 2,
                                      static_cast<Index>(step_time / static_cast<double>(step_worth_a_barrier()))});
@@ -45,6 +41,12 @@ Split choose_for(const NetworkSpec& spec, Index rows, int team, Index blocks, do
 template <class T>
 double time_of_step(const NetworkSpec& spec, Index input, Index rows) {
     return work_of_step(spec, input, rows) / speed<T>();
+}
+
+template <class T>
+Index max_steps_between_checks(const NetworkSpec& spec, Index input, Index rows) {
+    return 1 + static_cast<Index>(tuning::nanoseconds_between_checks /
+                                  time_of_step<T>(spec, input, std::max<Index>(rows, 1)));
 }
 
 template <class T>
@@ -66,18 +68,20 @@ Split choose_split(const NetworkSpec& spec, Index input, Index rows, Index steps
 
 template <class T>
 int choose_wavefront(const NetworkSpec& spec, Index rows, Index steps, int threads) {
-    if (spec.bidirectional || spec.proj_size || rows * steps < worth_a_wavefront || threads <= 1) return 1;
+    if (spec.bidirectional || spec.proj_size || rows * steps < tuning::row_steps_worth_a_wavefront || threads <= 1)
+        return 1;
     const auto all = static_cast<Nanoseconds>(time_of_step<T>(spec, spec.hidden_size, rows) *
                                               static_cast<double>(steps * spec.layers));
     const int team = threads_worth(all, static_cast<int>(std::min<Index>(threads, spec.layers)));
     if (team < 2) return 1;
     const Split alone = choose_split<T>(spec, spec.hidden_size, rows, steps, threads);
-    const bool as_good = alone.by == SplitBy::units || rows >= rows_of_a_full_tile * alone.threads;
+    const bool as_good = alone.by == SplitBy::units || rows >= tuning::rows_of_a_full_tile * alone.threads;
     return alone.threads > team || (alone.threads == team && as_good) ? 1 : team;
 }
 
 #define FUSEDRNN_FOR(T)                                                           \
     template double time_of_step<T>(const NetworkSpec&, Index, Index);            \
+    template Index max_steps_between_checks<T>(const NetworkSpec&, Index, Index); \
     template Split choose_split<T>(const NetworkSpec&, Index, Index, Index, int); \
     template int choose_wavefront<T>(const NetworkSpec&, Index, Index, int);
 FUSEDRNN_FOR(float)

@@ -22,6 +22,10 @@ struct Split {
 template <class T>
 double time_of_step(const NetworkSpec& spec, Index input, Index rows);
 
+// Steps after which a long pass asks whether it was cancelled.
+template <class T>
+Index max_steps_between_checks(const NetworkSpec& spec, Index input, Index rows);
+
 // `rows` sequences of `steps` steps through one layer whose input has `input` values, on as many of `threads` as are
 // worth it now.
 template <class T>

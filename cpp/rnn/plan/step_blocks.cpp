@@ -1,7 +1,21 @@
 // Cuts the backward pass of a layer into blocks of steps.
 #include "rnn/plan/step_blocks.hpp"
 
+#include "dispatch/caches.hpp"
+#include "rnn/plan/projection.hpp"
+#include "rnn/plan/tuning.hpp"
+
 namespace fusedrnn {
+
+template <class T>
+Index min_step_block(const NetworkSpec& spec, Index rows) {
+    const bool large = weight_bytes<T>(spec, 0, spec.hidden_size) > cache_sizes().l2;
+    const Index reductions = large ? tuning::reductions_for_large_weights : tuning::reductions_of_step_block;
+    return std::max(reductions * reduction_block, tuning::min_steps_of_step_block * rows);
+}
+
+template Index min_step_block<float>(const NetworkSpec&, Index);
+template Index min_step_block<double>(const NetworkSpec&, Index);
 
 StepBlocks::StepBlocks(const Schedule& schedule, Index rows) : place_(static_cast<std::size_t>(schedule.steps())) {
     Index left = schedule.total();  // row-steps before the step blocks so far

@@ -1,6 +1,6 @@
-// A long walk back through time goes in step blocks: once a step block's gate gradients are known, dx and the weights'
-// gradients of its row-steps follow, while those are in a near cache. And so the memory for gate gradients that have no
-// place in the tape does not grow with the sequence.
+// The backward pass of a long sequence goes in step blocks: once a step block's gate gradients are known, dx and the
+// weights' gradients of its row-steps follow, while those are in a near cache. So the memory for gate gradients that
+// have no place in the tape does not grow with the sequence either.
 #pragma once
 
 #include <algorithm>
@@ -9,6 +9,10 @@
 #include "rnn/plan/schedule.hpp"
 
 namespace fusedrnn {
+
+// How many row-steps a step block of a batch of `rows` has at least.
+template <class T>
+Index min_step_block(const NetworkSpec& spec, Index rows);
 
 class StepBlocks {
 public:

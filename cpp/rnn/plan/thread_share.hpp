@@ -24,10 +24,16 @@ struct ThreadShare {
 };
 
 template <class T>
-ThreadShare share_of(const NetworkSpec& spec, SplitBy by, const Team& team) {
+ThreadShare whole_layer(const NetworkSpec& spec) {
     ThreadShare share;
     share.block_end = ceil_div(spec.hidden_size, unit_block<T>);
     share.proj_end = ceil_div(spec.proj_size, unit_block<T>);
+    return share;
+}
+
+template <class T>
+ThreadShare share_of(const NetworkSpec& spec, SplitBy by, const Team& team) {
+    ThreadShare share = whole_layer<T>(spec);
     if (team.member)
         share.barrier = {[](void* member, bool may_end) { return static_cast<Member*>(member)->wait(may_end); },
                          team.member};

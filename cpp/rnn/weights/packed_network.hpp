@@ -1,4 +1,4 @@
-// The weights of a network as the kernels read them (layouts: kernels/kernel_table.hpp).
+// The weights of a network as the kernels read them (layouts: kernels/args/layout.hpp).
 #pragma once
 
 #include <vector>

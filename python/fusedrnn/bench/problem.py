@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from fusedrnn import _core, reference
 from fusedrnn.bench.shapes import Shape
 
-__all__ = ["CELLS", "DTYPES", "MODES", "Array", "Problem", "discrepancy", "reference_layer", "tolerance"]
+__all__ = ["CELLS", "DTYPES", "MODES", "Array", "Problem", "discrepancy", "layer_class", "reference_layer", "tolerance"]
 
 Array = NDArray[Any]
 
-CELLS = ("lstm", "gru", "rnn")
+CELLS = tuple(sorted(_core.gates, key=_core.gates.__getitem__, reverse=True))
+"""Every cell that the core has, the one with the most gates first."""
 DTYPES = ("float32", "float64")
 
 MODES = {
@@ -106,11 +107,16 @@ class Problem:
         return self.name_gradients(y, gradients.x, gradients.params)
 
 
+def layer_class(module: Any, cell: str) -> Any:
+    """The class of a cell's layer in `fusedrnn` or its reference, which name it alike."""
+    return getattr(module, cell.upper())
+
+
 def reference_layer(problem: Problem, dtype: str) -> Any:
     """The NumPy reference's layer with the problem's parameters."""
-    makers: dict[str, Any] = {"lstm": reference.LSTM, "gru": reference.GRU, "rnn": reference.RNN}
     shape = problem.shape
-    layer = makers[problem.cell](shape.inputs, shape.hidden, bidirectional=shape.directions == 2, dtype=dtype)
+    maker = layer_class(reference, problem.cell)
+    layer = maker(shape.inputs, shape.hidden, bidirectional=shape.directions == 2, dtype=dtype)
     layer.load_params(problem.params)
     return layer
 

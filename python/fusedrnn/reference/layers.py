@@ -81,9 +81,10 @@ class Tape(Generic[State]):
         dstate:
             Gradient at the final state, of its shape; None: zeros. For an LSTM (dh, dc), either of which may be None.
         truncate:
-            k2 >= 1: each direction's steps are cut into windows of k2, counted back from each row's own last processed
-            step, and no gradient crosses from one window to the one before it: what separate calls give when the state
-            is carried over as a constant. The initial state belongs to the first window. None: full BPTT.
+            k2 >= 1: each direction's steps are cut into truncation windows of k2, counted back from each row's own
+            last processed step, and no gradient crosses from one window to the one before it. So the gradients are
+            those of separate calls, one a window, with the state carried over as a constant. The initial state belongs
+            to the first window. None: full BPTT.
 
         Raises ValueError for a wrong shape or a ``truncate`` below 1.
         """
@@ -98,16 +99,16 @@ class Tape(Generic[State]):
         for depth in reversed(range(layer.sizes.num_layers)):
             if depth < len(self.masks):
                 dlayer = dlayer * self.masks[depth]  # (D3)
-            slots: list[Carry] = []
+            carries: list[Carry] = []
             dx: Array | None = None
             for direction, tape in enumerate(self.directions[depth]):
                 part = dlayer[:, :, direction * width : (direction + 1) * width]
-                slot = depth * layer.sizes.directions + direction
-                g = tape.backward(part, tuple(a[slot] for a in dfinal), truncate)
+                index = depth * layer.sizes.directions + direction
+                g = tape.backward(part, tuple(a[index] for a in dfinal), truncate)
                 dx = g.x if dx is None else dx + g.x  # (D4)
-                slots.append(g.carry)
+                carries.append(g.carry)
                 params |= {stem + suffix_of(depth, direction): value for stem, value in g.weights.items()}
-            dinitial = slots + dinitial
+            dinitial = carries + dinitial
             assert dx is not None
             dlayer = dx
         return Gradients(
@@ -156,7 +157,7 @@ class _Layer(Generic[State]):
         )
         self.params = self.sizes.draw(_generator(rng), self.dtype)
 
-    # What a layer was made with: read-only, like everything that its parameters' shapes hang on.
+    # What a layer was made with is read-only, because the shapes of its parameters depend on it.
 
     @property
     def cell(self) -> Cell[Any]:
@@ -205,7 +206,7 @@ class _Layer(Generic[State]):
 
     @property
     def reverse(self) -> bool:
-        """Whether the one direction runs backwards in time."""
+        """Whether the one direction runs in reverse, from the last step to the first."""
         return self._reverse
 
     @property
@@ -269,7 +270,7 @@ class _Layer(Generic[State]):
             direction starts at that step.
         reset:
             (T, B), or (B, T) if batch_first, bool: an episode begins at this step. In all layers no state crosses from
-            the step before into it, nor from it into the step before where a direction runs backwards in time.
+            the step before into it, nor from it into the step before where a direction runs in reverse.
         return_cell:
             LSTM only: also return c of the last layer after every step.
 
@@ -367,7 +368,7 @@ class _Layer(Generic[State]):
         cells = layout.leave(outputs[1]) if return_cell else None
         return y, self._show_state(finals, layout), cells, Tape(self, layout, plan, tapes, masks)
 
-    # How the state is shown: the only thing the layers' callers see differently.
+    # Only how the state is shown differs between the layers for a caller.
 
     @abstractmethod
     def _parts(self, name: str, state: State) -> Sequence[object]:
@@ -377,9 +378,9 @@ class _Layer(Generic[State]):
     def _state(self, parts: Carry) -> State:
         """And back."""
 
-    def _show_state(self, slots: list[Carry], layout: _Layout) -> State:
+    def _show_state(self, carries: list[Carry], layout: _Layout) -> State:
         """Carries by layer and direction, stacked into the caller's state."""
-        stacked = tuple(np.stack(parts) for parts in zip(*slots, strict=True))
+        stacked = tuple(np.stack(parts) for parts in zip(*carries, strict=True))
         return self._state(stacked if layout.batched else tuple(part[:, 0] for part in stacked))
 
     # Arguments: checked, and turned into time-major arrays of this layer's dtype.
@@ -412,10 +413,10 @@ class _Layer(Generic[State]):
         """A state, or the gradient of one, as arrays (L * D, B, width); zeros for None or a part that is None."""
         widths = self.cell.widths
         parts: Sequence[object] = [None] * len(widths) if state is None else self._parts(name, state)
-        slots = self.sizes.num_layers * self.sizes.directions
+        count = self.sizes.num_layers * self.sizes.directions
         carries: list[Array] = []
         for label, part, width in zip(("h", "c")[: len(widths)], parts, widths, strict=True):
-            shape = (slots, batch, width) if layout.batched else (slots, width)
+            shape = (count, batch, width) if layout.batched else (count, width)
             array = np.zeros(shape, self.dtype) if part is None else as_array(part, f"{name} {label}", self.dtype)
             if array.shape != shape:
                 raise ValueError(f"{name}: expected {label} of shape {shape}, got {array.shape}")

@@ -9,7 +9,7 @@ import numpy as np
 
 import fusedrnn
 from fusedrnn.bench.implementations import Candidate
-from fusedrnn.bench.problem import Array, Problem
+from fusedrnn.bench.problem import Array, Problem, layer_class
 
 DISTRIBUTIONS = ("fusedrnn", "numpy")
 
@@ -20,9 +20,9 @@ def start(threads: int) -> None:
 
 
 def prepare(problem: Problem, threads: int) -> dict[str, Candidate]:
-    makers: dict[str, Any] = {"lstm": fusedrnn.LSTM, "gru": fusedrnn.GRU, "rnn": fusedrnn.RNN}
     shape, x, dy = problem.shape, problem.x, problem.dy
-    layer = makers[problem.cell](shape.inputs, shape.hidden, bidirectional=shape.directions == 2, dtype=problem.dtype)
+    maker = layer_class(fusedrnn, problem.cell)
+    layer = maker(shape.inputs, shape.hidden, bidirectional=shape.directions == 2, dtype=problem.dtype)
     layer.load_params(problem.params)
     options = {} if problem.lengths is None else {"lengths": problem.lengths}
 

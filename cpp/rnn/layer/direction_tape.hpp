@@ -1,0 +1,16 @@
+// What one direction of a layer keeps for its backward pass.
+#pragma once
+
+#include "memory/buffer.hpp"
+
+namespace fusedrnn {
+
+// In packed order (Schedule::packed).
+template <class T>
+struct DirectionTape {
+    Buffer<T> saved;        // [row-step][saved][hidden]
+    Buffer<T> c;            // [row-step][hidden]
+    Buffer<T> unprojected;  // [row-step][hidden]: o * tanh(c), with a projection
+};
+
+}  // namespace fusedrnn
