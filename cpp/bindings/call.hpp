@@ -13,6 +13,7 @@ namespace fusedrnn::bindings {
 // What a call gives besides x and the state.
 struct CallOptions {
     py::object lengths, reset;
+    py::object table = py::none();  // of tokens: (tokens, input size)
     bool batch_first, return_cell;
 };
 
@@ -60,16 +61,47 @@ void reset_argument(Arguments<T>& arguments, const py::object& value, bool batch
     shape.reset_batch_stride = array.strides(batch_first ? 0 : 1);
 }
 
+// Tokens in place of x: (T, B), or (B, T) with batch_first.
+template <class T>
+void tokens_argument(Arguments<T>& arguments, const NetworkSpec& spec, const py::array& given,
+                     const CallOptions& options) {
+    if (given.ndim() != 2) wrong_shape("x", options.batch_first ? "(B, T)" : "(T, B)", given);
+    const py::array array = contiguous<std::int64_t>(given);
+    TokenInputs<T>& tokens = arguments.in.tokens;
+    tokens.count = spec.input_size;
+    if (!options.table.is_none()) {
+        const py::array table = contiguous<T>(require_array(options.table, "embedding", type_of<T>()));
+        if (table.ndim() != 2 || table.shape(1) != spec.input_size || table.shape(0) < 1)
+            wrong_shape("embedding", "(V, " + std::to_string(spec.input_size) + ")", table);
+        tokens.table = data_of<T>(table);
+        tokens.count = table.shape(0);
+        arguments.kept_alive.push_back(table);
+    }
+    const std::int64_t* const data = data_of<std::int64_t>(array);
+    for (Index i = 0; i < array.size(); ++i)
+        if (data[i] < 0 || data[i] >= tokens.count)
+            throw py::value_error("x: expected tokens from 0 to " + std::to_string(tokens.count - 1) + ", got " +
+                                  std::to_string(data[i]));
+    const Index columns = array.shape(1);
+    tokens.tokens = {data, options.batch_first ? 1 : columns, options.batch_first ? columns : 1};
+    arguments.kept_alive.push_back(array);
+}
+
 template <class T>
 Arguments<T> check_arguments(const NetworkSpec& spec, const py::object& x, const py::object& h0, const py::object& c0,
                              const CallOptions& options) {
     Arguments<T> arguments;
-    const py::array array = require_array(x, "x", type_of<T>());
-    const std::string width = std::to_string(spec.input_size);
-    const std::string expected = (options.batch_first ? "(B, T, " : "(T, B, ") + width + ")";
-    if (array.ndim() != 3 || array.shape(2) != spec.input_size) wrong_shape("x", expected, array);
-    arguments.kept_alive.push_back(with_contiguous_rows<T>(array));
-    arguments.in.x = view_of<T>(arguments.kept_alive.back(), options.batch_first);
+    const bool is_tokens = py::isinstance<py::array>(x) && has_type(py::array(x), type_of<std::int64_t>());
+    const py::array array = require_array(x, "x", is_tokens ? type_of<std::int64_t>() : type_of<T>());
+    if (is_tokens) {
+        tokens_argument(arguments, spec, array, options);
+    } else {
+        const std::string width = std::to_string(spec.input_size);
+        const std::string expected = (options.batch_first ? "(B, T, " : "(T, B, ") + width + ")";
+        if (array.ndim() != 3 || array.shape(2) != spec.input_size) wrong_shape("x", expected, array);
+        arguments.kept_alive.push_back(with_contiguous_rows<T>(array));
+        arguments.in.x = view_of<T>(arguments.kept_alive.back(), options.batch_first);
+    }
     BatchShape& shape = arguments.in.shape;
     shape.steps = array.shape(options.batch_first ? 1 : 0);
     shape.rows = array.shape(options.batch_first ? 0 : 1);

@@ -78,9 +78,10 @@ public:
         compute(work(arguments.in.shape),
                 [&] { tape = network_.record(binding->pointers, arguments.in, record_options, results.out); });
         if (!checkpoint) arguments.kept_alive.clear();  // a whole tape has copies of its own
-        std::unique_ptr<PyTape> recorded =
-            std::make_unique<TypedTape<T>>(spec(), parameters_, arguments.in.shape, options.batch_first,
-                                           std::move(tape), std::move(arguments.kept_alive));
+        const TokenInputs<T>& tokens = arguments.in.tokens;
+        std::unique_ptr<PyTape> recorded = std::make_unique<TypedTape<T>>(
+            spec(), parameters_, arguments.in.shape, options.batch_first, !tokens, tokens.table ? tokens.count : 0,
+            std::move(tape), std::move(arguments.kept_alive));
         return py::make_tuple(results.y, results.h_n, results.c_n, results.cell_states, to_python(std::move(recorded)));
     }
 
@@ -197,29 +198,29 @@ py::list param_shapes(const PyNetwork& network) {
 
 PyObject* forward(PyObject* self, PyObject* const* values, Py_ssize_t positional, PyObject* keywords) {
     return as_result([&] {
-        static constexpr Signature<7> signature = {
-            "forward", {"x", "h0", "c0", "lengths", "reset", "batch_first", "return_cell"}, 1, 3};
-        const auto [x, h0, c0, lengths, reset, batch_first, return_cell] =
+        static constexpr Signature<8> signature = {
+            "forward", {"x", "h0", "c0", "lengths", "reset", "batch_first", "return_cell", "table"}, 1, 3};
+        const auto [x, h0, c0, lengths, reset, batch_first, return_cell, table] =
             arguments_by_name(signature, values, positional, keywords);
         return owned<PyNetwork>(self).forward(
             or_none(x), or_none(h0), or_none(c0),
-            {or_none(lengths), or_none(reset), or_false(batch_first), or_false(return_cell)});
+            {or_none(lengths), or_none(reset), or_none(table), or_false(batch_first), or_false(return_cell)});
     });
 }
 
 PyObject* record(PyObject* self, PyObject* const* values, Py_ssize_t positional, PyObject* keywords) {
     return as_result([&] {
-        static constexpr Signature<9> signature = {
+        static constexpr Signature<10> signature = {
             "record",
-            {"x", "h0", "c0", "lengths", "reset", "batch_first", "return_cell", "dropout_masks", "checkpoint"},
+            {"x", "h0", "c0", "lengths", "reset", "batch_first", "return_cell", "dropout_masks", "checkpoint", "table"},
             1,
             3};
-        const auto [x, h0, c0, lengths, reset, batch_first, return_cell, masks, checkpoint] =
+        const auto [x, h0, c0, lengths, reset, batch_first, return_cell, masks, checkpoint, table] =
             arguments_by_name(signature, values, positional, keywords);
         return owned<PyNetwork>(self).record(
             or_none(x), or_none(h0), or_none(c0),
-            {or_none(lengths), or_none(reset), or_false(batch_first), or_false(return_cell)}, or_none(masks),
-            or_zero(checkpoint));
+            {or_none(lengths), or_none(reset), or_none(table), or_false(batch_first), or_false(return_cell)},
+            or_none(masks), or_zero(checkpoint));
     });
 }
 
@@ -247,12 +248,12 @@ void register_network(py::module_& module) {
     static PyMethodDef forward_method = vectorcall_method(
         "forward", forward,
         "forward(self: fusedrnn._core.Network, x: object, h0: object = None, c0: object = None, *, "
-        "lengths: object = None, reset: object = None, batch_first: bool = False, return_cell: bool = False) -> tuple\n");
+        "lengths: object = None, reset: object = None, batch_first: bool = False, return_cell: bool = False, table: object = None) -> tuple\n");
     static PyMethodDef record_method = vectorcall_method(
         "record", record,
         "record(self: fusedrnn._core.Network, x: object, h0: object = None, c0: object = None, *, "
         "lengths: object = None, reset: object = None, batch_first: bool = False, return_cell: bool = False, "
-        "dropout_masks: object = None, checkpoint: int = 0) -> tuple\n");
+        "dropout_masks: object = None, checkpoint: int = 0, table: object = None) -> tuple\n");
     using Self = Owned<PyNetwork>;
     py::class_<Self> network(module, "Network", py::is_final());
     add_method(network, forward_method);

@@ -9,6 +9,7 @@
 #include "bindings/compute.hpp"
 #include "bindings/owned.hpp"
 #include "bindings/register.hpp"
+#include "kernels/kernel_table.hpp"
 
 namespace fusedrnn::bindings {
 namespace {

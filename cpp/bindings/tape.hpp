@@ -26,10 +26,11 @@ template <class T>
 class TypedTape final : public PyTape {
 public:
     TypedTape(const NetworkSpec& spec, std::shared_ptr<const std::vector<Parameter>> parameters,
-              const BatchShape& shape, bool batch_first, std::unique_ptr<Tape<T>> tape,
+              const BatchShape& shape, bool batch_first, bool has_dx, Index table_rows, std::unique_ptr<Tape<T>> tape,
               std::vector<py::array> kept_alive)
         : spec_(spec), parameters_(std::move(parameters)), steps_(shape.steps), rows_(shape.rows),
-          batch_first_(batch_first), kept_alive_(std::move(kept_alive)), tape_(std::move(tape)) {}
+          batch_first_(batch_first), has_dx_(has_dx), table_rows_(table_rows), kept_alive_(std::move(kept_alive)),
+          tape_(std::move(tape)) {}
 
     std::size_t bytes() const override { return tape_ ? tape_->bytes() : 0; }
 
@@ -63,9 +64,18 @@ private:
 
     py::tuple run(const BackwardInputs<T>& in) {
         BackwardOutputs<T> out;
-        const std::vector<Index> x_shape = sequence_shape(spec_.input_size);
-        py::array_t<T> dx = empty<T>({x_shape[0], x_shape[1], x_shape[2]});
-        out.dx = mutable_view_of<T>(dx, batch_first_);
+        py::object dx = py::none(), dtable = py::none();
+        if (has_dx_) {
+            const std::vector<Index> x_shape = sequence_shape(spec_.input_size);
+            py::array_t<T> array = empty<T>({x_shape[0], x_shape[1], x_shape[2]});
+            out.dx = mutable_view_of<T>(array, batch_first_);
+            dx = array;
+        }
+        if (table_rows_) {
+            auto array = zeros<T>({table_rows_, spec_.input_size});
+            out.dtable = array.mutable_data();
+            dtable = array;
+        }
         const Index layers = spec_.layers * spec_.directions();
         py::array_t<T> dh0 = empty<T>({layers, rows_, spec_.recurrent_size()});
         out.dh0 = dh0.mutable_data();
@@ -90,13 +100,14 @@ private:
             throw;
         }
         kept_alive_.clear();
-        return py::make_tuple(dx, dh0, dc0, params);
+        return py::make_tuple(dx, dh0, dc0, params, dtable);
     }
 
     const NetworkSpec spec_;
     const std::shared_ptr<const std::vector<Parameter>> parameters_;  // the network's
     const Index steps_, rows_;
-    const bool batch_first_;
+    const bool batch_first_, has_dx_;
+    const Index table_rows_;             // 0: no table
     std::vector<py::array> kept_alive_;  // what the tape borrows
     std::unique_ptr<Tape<T>> tape_;
 };

@@ -58,8 +58,11 @@ class Network:
         reset: NDArray[np.bool_] | None = None,
         batch_first: bool = False,
         return_cell: bool = False,
+        table: Array | None = None,
     ) -> tuple[Array, Array, Array | None, Array | None]:
         """y, h_n, c_n (LSTM), cells (LSTM with return_cell). x is (T, B, I), or (B, T, I) with batch_first.
+
+        Or x is tokens, int64 (T, B) or (B, T), which stand for rows of `table` (V, I), or for unit vectors.
 
         reset is (T, B) always, (B, T) with batch_first.
         """
@@ -76,6 +79,7 @@ class Network:
         return_cell: bool = False,
         dropout_masks: Sequence[Array] | None = None,
         checkpoint: int = 0,
+        table: Array | None = None,
     ) -> tuple[Array, Array, Array | None, Array | None, Tape]:
         """As forward, and the tape. dropout_masks: num_layers - 1 arrays (T, B, D * out), multiplied into
         the outputs of every layer but the last (always time-major)."""
@@ -95,8 +99,11 @@ class Tape:
         dc_n: Array | None = None,
         *,
         truncate: int = 0,
-    ) -> tuple[Array, Array, Array | None, list[Array]]:
-        """dx, dh0, dc0 (LSTM), and the gradients in `param_shapes` order. truncate = 0: full BPTT."""
+    ) -> tuple[Array, Array, Array | None, list[Array], Array | None]:
+        """dx (None with tokens), dh0, dc0 (LSTM), the gradients in `param_shapes` order, and that of the table.
+
+        truncate = 0: full BPTT.
+        """
 
 @final
 class Stream:

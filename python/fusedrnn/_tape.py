@@ -7,6 +7,7 @@ from typing import Any, Generic, NoReturn, TypeVar
 from fusedrnn import _core
 from fusedrnn._batch import Axes
 from fusedrnn._checks import Array, array, optional_count, state_pair, state_single
+from fusedrnn._tokens import Tokens
 
 State = TypeVar("State")
 """tuple[Array, Array] for an LSTM, Array for a GRU or a simple RNN."""
@@ -19,19 +20,25 @@ class Gradients(Generic[State]):
         x: gradient of the input, in its shape.
         state: gradient of the initial state, in its shape: (dh, dc) for an LSTM, dh otherwise.
             Also there when the call began from zeros (state=None).
-        params: gradient of every parameter by name.
+        params: gradient of every parameter by name; gradients["weight_hh_l0"] is one of them.
+        embedding: gradient of the embedding that the call was given with tokens; else None. Then x is None.
     """
 
-    __slots__ = ("params", "state", "x")
+    __slots__ = ("embedding", "params", "state", "x")
 
     x: Array
     state: State
     params: dict[str, Array]
+    embedding: Array | None
 
-    def __init__(self, x: Array, state: State, params: dict[str, Array]) -> None:
+    def __init__(self, x: Array, state: State, params: dict[str, Array], embedding: Array | None = None) -> None:
         object.__setattr__(self, "x", x)
         object.__setattr__(self, "state", state)
         object.__setattr__(self, "params", params)
+        object.__setattr__(self, "embedding", embedding)
+
+    def __getitem__(self, name: str) -> Array:
+        return self.params[name]
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError(f"Gradients are frozen; {name!r} cannot be assigned")
@@ -40,7 +47,7 @@ class Gradients(Generic[State]):
         raise AttributeError(f"Gradients are frozen; {name!r} cannot be deleted")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Gradients, (self.x, self.state, self.params)
+        return Gradients, (self.x, self.state, self.params, self.embedding)
 
     def __repr__(self) -> str:
         x = None if self.x is None else self.x.shape  # a model that takes tokens has none
@@ -85,24 +92,32 @@ class _Tape(Generic[State]):
         dh = self._axes.add_to("dstate (h)", dh, h_shape, self._dtype)
         return dh, self._axes.add_to("dstate (c)", dc, c_shape[0], self._dtype) if c_shape else None
 
-    def _gradients(self, dx: Array, dh0: Array, dc0: Array | None, params: list[Array]) -> Gradients[State]:
+    def _gradients(
+        self, dx: Array, dh0: Array, dc0: Array | None, params: list[Array], embedding: Array | None
+    ) -> Gradients[State]:
         """What the core's backward pass returned, as the caller has it."""
         if self._axes is not None:
             dx, dh0, dc0 = self._axes.remove_from(dx, dh0, dc0)
         state: Any = dh0 if dc0 is None else (dh0, dc0)
-        return Gradients(dx, state, dict(zip(self._names, params, strict=True)))
+        return Gradients(dx, state, dict(zip(self._names, params, strict=True)), embedding)
 
 
 class Tape(_Tape[State]):
     """What `layer.record` kept of one call for its backward pass. Good for one `backward`."""
 
-    __slots__ = ("_y_shape",)
+    __slots__ = ("_tokens", "_y_shape")
 
     def __init__(
         self, core: _core.Tape, names: tuple[str, ...], y: Array, h_n: Array, c_n: Array | None, axes: Axes | None
     ) -> None:
         super().__init__(core, names, h_n, c_n, axes)
         self._y_shape = y.shape
+        self._tokens: Tokens | None = None
+
+    def take_tokens(self, tokens: Tokens) -> None:
+        """The recorded x was made from these."""
+        tokens.tokens = tokens.tokens.copy()  # the caller's may change before `backward`
+        self._tokens = tokens
 
     def backward(self, dy: Array | None = None, dstate: Any = None, truncate: int | None = None) -> Gradients[State]:
         """Backpropagation through time (Werbos 1990) of the recorded call. Uses the tape up, also where Ctrl-C ends it.
@@ -115,7 +130,7 @@ class Tape(_Tape[State]):
                 1990): a positive int, or None for all of them.
 
         Returns:
-            Gradients with `x`, `state` and `params`.
+            Gradients with `x`, `state` and `params`; of a call with tokens `embedding` in place of `x`.
 
         Raises:
             ValueError: the tape was used before, neither dy nor dstate is given, truncate is less than 1, or a
@@ -130,7 +145,11 @@ class Tape(_Tape[State]):
         steps = optional_count("truncate", truncate)
         if self._axes is not None:
             dy = self._axes.add_to("dy", dy, self._y_shape, self._dtype)
-        return self._gradients(*self._core.backward(dy, dh, dc, truncate=steps))
+        found = self._gradients(*self._core.backward(dy, dh, dc, truncate=steps))
+        if self._tokens is None:
+            return found
+        no_x: Any = None
+        return Gradients(no_x, found.state, found.params, self._tokens.embedding_gradient(found.x))
 
 
 class CellTape(_Tape[State]):

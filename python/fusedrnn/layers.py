@@ -27,6 +27,7 @@ from fusedrnn._checks import Array
 from fusedrnn._docs import with_shared_text
 from fusedrnn._module import Module
 from fusedrnn._tape import State, Tape
+from fusedrnn._tokens import Tokens
 from fusedrnn.streaming import Stream
 
 __all__ = ["GRU", "LSTM", "RNN"]
@@ -142,11 +143,20 @@ class _Layer(Module, Generic[State]):
     # Inference
 
     def _run(
-        self, x: Array, h0: Array | None, c0: Array | None, lengths: object, reset: object, return_cell: bool
+        self,
+        x: Array,
+        h0: Array | None,
+        c0: Array | None,
+        lengths: object,
+        reset: object,
+        return_cell: bool,
+        embedding: Array | None,
     ) -> tuple[Array, Array, Any, Any]:
         """y, h_n, c_n, cells of one call. Every inference goes through here, so the plain case comes first."""
         if not isinstance(x, np.ndarray):  # _checks.array without the call
             raise TypeError(f"x: expected a numpy.ndarray, got {type(x).__name__}")
+        if embedding is not None or x.dtype.kind in "iu":
+            return self._run_tokens(x, h0, c0, lengths, reset, return_cell, embedding)
         if x.ndim != 3:
             x, h0, c0, mask = self._add_batch(x, h0, c0, lengths, reset)
             y, h, c, cells = self._network.forward(x, h0, c0, reset=mask, return_cell=return_cell)
@@ -175,6 +185,48 @@ class _Layer(Module, Generic[State]):
             c0 = BATCH.add_to("state (c)", c0, (self._num_states, self.hidden_size), self.dtype)
         return x, h0, c0, mask
 
+    # Tokens
+
+    def _run_tokens(
+        self,
+        x: Array,
+        h0: Array | None,
+        c0: Array | None,
+        lengths: object,
+        reset: object,
+        return_cell: bool,
+        embedding: Array | None,
+    ) -> tuple[Array, Array, Any, Any]:
+        """As `_run`, of tokens."""
+        given = Tokens(x, embedding, self.input_size, self.dtype)
+        if not given.fold():
+            return self._run(given.unfolded(), h0, c0, lengths, reset, return_cell, None)
+        tokens, unbatched = given.tokens, given.tokens.ndim == 1
+        if unbatched:
+            tokens, h0, c0, reset = self._add_batch_to_tokens(tokens, h0, c0, lengths, reset)
+        found = self._network.forward(
+            tokens,
+            h0,
+            c0,
+            lengths=None if lengths is None else _checks.lengths_array(lengths),
+            reset=None if reset is None else _checks.mask_array("reset", reset),
+            batch_first=self.batch_first and not unbatched,
+            return_cell=return_cell,
+            table=embedding,
+        )
+        if unbatched:
+            y, h, c, cells = BATCH.remove_from(*found)
+            return y, h, c, cells
+        return found
+
+    def _add_batch_to_tokens(
+        self, tokens: Array, h0: Array | None, c0: Array | None, lengths: object, reset: object
+    ) -> tuple[Array, Array | None, Array | None, NDArray[np.bool_] | None]:
+        """The arguments of an unbatched call as a batch of one row, time first."""
+        width = np.broadcast_to(np.zeros((), self.dtype), (len(tokens), self.input_size))
+        _, h0, c0, mask = self._add_batch(width, h0, c0, lengths, reset)
+        return tokens[:, np.newaxis], h0, c0, mask
+
     # Training
 
     def _record(
@@ -186,13 +238,37 @@ class _Layer(Module, Generic[State]):
         reset: object,
         return_cell: bool,
         checkpoint: int | None,
+        embedding: Array | None,
     ) -> tuple[Array, Array, Any, Any, Tape[State]]:
         """y, h_n, c_n, cells and the tape of one call, dropout active."""
         x = _checks.array("x", x)
         every = _checks.optional_count("checkpoint", checkpoint)
-        unbatched = x.ndim != 3
+        if embedding is not None or x.dtype.kind in "iu":
+            given = Tokens(x, embedding, self.input_size, self.dtype)
+            if not given.fold() or every:
+                *results, tape = self._record_x(given.unfolded(), h0, c0, lengths, reset, return_cell, every, None)
+                tape.take_tokens(given)
+                return (*results, tape)
+            x = given.tokens
+        return self._record_x(x, h0, c0, lengths, reset, return_cell, every, embedding)
+
+    def _record_x(
+        self,
+        x: Array,
+        h0: Array | None,
+        c0: Array | None,
+        lengths: object,
+        reset: object,
+        return_cell: bool,
+        every: int,
+        embedding: Array | None,
+    ) -> tuple[Array, Array, Any, Any, Tape[State]]:
+        """As `_record`, of what goes to the core as it is: x, or tokens that are folded."""
+        folded = x.dtype.kind in "iu"
+        unbatched = x.ndim == 1 if folded else x.ndim != 3
         if unbatched:
-            x, h0, c0, reset = self._add_batch(x, h0, c0, lengths, reset)
+            add = self._add_batch_to_tokens if folded else self._add_batch
+            x, h0, c0, reset = add(x, h0, c0, lengths, reset)
         batch_first = self.batch_first and not unbatched
         before = self.rng.bit_generator.state if self._drops else None
         try:
@@ -206,6 +282,7 @@ class _Layer(Module, Generic[State]):
                 return_cell=return_cell,
                 dropout_masks=self._dropout_masks_for(x, batch_first) if before else None,
                 checkpoint=every,
+                table=embedding,
             )
         except BaseException:
             if before:  # a call that failed has drawn nothing
@@ -221,8 +298,8 @@ class _Layer(Module, Generic[State]):
         return self.dropout > 0.0 and self.num_layers > 1
 
     def _dropout_masks_for(self, x: Array, batch_first: bool) -> list[Array] | None:
-        """The masks of one `record` of `x`, which has three axes."""
-        if x.dtype != self.dtype or x.shape[2] != self.input_size:  # the core refuses such an x
+        """The masks of one `record` of `x`, which has three axes, or two of tokens."""
+        if x.ndim == 3 and (x.dtype != self.dtype or x.shape[2] != self.input_size):  # the core refuses such an x
             return None
         return self._draw_dropout_masks(x.shape[1::-1] if batch_first else x.shape[:2])
 
@@ -293,6 +370,7 @@ class LSTM(_Layer[Pair]):
         *,
         lengths: ArrayLike | None = None,
         reset: NDArray[np.bool_] | None = None,
+        embedding: Array | None = None,
         return_cell: Literal[False] = False,
     ) -> tuple[Array, Pair]: ...
     @overload
@@ -303,6 +381,7 @@ class LSTM(_Layer[Pair]):
         *,
         lengths: ArrayLike | None = None,
         reset: NDArray[np.bool_] | None = None,
+        embedding: Array | None = None,
         return_cell: Literal[True],
     ) -> tuple[Array, Pair, Array]: ...
     @with_shared_text
@@ -313,14 +392,18 @@ class LSTM(_Layer[Pair]):
         *,
         lengths: ArrayLike | None = None,
         reset: NDArray[np.bool_] | None = None,
+        embedding: Array | None = None,
         return_cell: bool = False,
     ) -> tuple[Array, Pair] | tuple[Array, Pair, Array]:
         """Run whole sequences; inference, without dropout.
 
         Args:
             x: (T, B, I), (B, T, I) with batch_first, or unbatched (T, I), of the layer's dtype; any strides.
+                Or tokens: integers (T, B), (B, T) or (T,), each standing for a unit vector or a row of `embedding`.
             state: (h0, c0), (L*D, B, P) and (L*D, B, H), unbatched (L*D, P) and (L*D, H); None for zeros.
             {lengths and reset}
+            embedding: with tokens, (V, I): tokens from 0 to V - 1 stand for its rows. Where these are few for so many
+                steps, their products with W_ih are taken once, not at every step. y has the same bits either way.
             return_cell: also return c of every step.
 
         Returns:
@@ -334,7 +417,7 @@ class LSTM(_Layer[Pair]):
         if return_cell is not False:
             return_cell = _checks.boolean("return_cell", return_cell)
         h0, c0 = (None, None) if state is None else _checks.state_pair("state", state)
-        y, h, c, cells = self._run(x, h0, c0, lengths, reset, return_cell)
+        y, h, c, cells = self._run(x, h0, c0, lengths, reset, return_cell, embedding)
         return (y, (h, c), cells) if return_cell else (y, (h, c))
 
     @overload
@@ -345,6 +428,7 @@ class LSTM(_Layer[Pair]):
         *,
         lengths: ArrayLike | None = None,
         reset: NDArray[np.bool_] | None = None,
+        embedding: Array | None = None,
         return_cell: Literal[False] = False,
         checkpoint: int | None = None,
     ) -> tuple[Array, Pair, Tape[Pair]]: ...
@@ -356,6 +440,7 @@ class LSTM(_Layer[Pair]):
         *,
         lengths: ArrayLike | None = None,
         reset: NDArray[np.bool_] | None = None,
+        embedding: Array | None = None,
         return_cell: Literal[True],
         checkpoint: int | None = None,
     ) -> tuple[Array, Pair, Array, Tape[Pair]]: ...
@@ -366,13 +451,14 @@ class LSTM(_Layer[Pair]):
         *,
         lengths: ArrayLike | None = None,
         reset: NDArray[np.bool_] | None = None,
+        embedding: Array | None = None,
         return_cell: bool = False,
         checkpoint: int | None = None,
     ) -> tuple[Array, Pair, Tape[Pair]] | tuple[Array, Pair, Array, Tape[Pair]]:
         """Run whole sequences for training: dropout is active, and a tape keeps what the backward pass needs.
 
         Args:
-            x, state, lengths, reset, return_cell: as for a call.
+            x, state, lengths, reset, embedding, return_cell: as for a call.
             checkpoint: k, to keep only the states of every k-th step and recompute between them in the backward
                 pass (Gruslys et al. 2016): less memory for about one more forward pass. x is read again there: until
                 then it must not change, padding included. Not with bidirectional. None keeps everything.
@@ -387,7 +473,7 @@ class LSTM(_Layer[Pair]):
         if return_cell is not False:
             return_cell = _checks.boolean("return_cell", return_cell)
         h0, c0 = (None, None) if state is None else _checks.state_pair("state", state)
-        y, h, c, cells, tape = self._record(x, h0, c0, lengths, reset, return_cell, checkpoint)
+        y, h, c, cells, tape = self._record(x, h0, c0, lengths, reset, return_cell, checkpoint, embedding)
         return (y, (h, c), cells, tape) if return_cell else (y, (h, c), tape)
 
 
@@ -406,14 +492,18 @@ class _SingleStateLayer(_Layer[Array]):
         *,
         lengths: ArrayLike | None = None,
         reset: NDArray[np.bool_] | None = None,
+        embedding: Array | None = None,
         return_cell: bool = False,
     ) -> tuple[Array, Array]:
         """Run whole sequences; inference, without dropout.
 
         Args:
             x: (T, B, I), (B, T, I) with batch_first, or unbatched (T, I), of the layer's dtype; any strides.
+                Or tokens: integers (T, B), (B, T) or (T,), each standing for a unit vector or a row of `embedding`.
             state: h0, (L*D, B, H), unbatched (L*D, H); None for zeros.
             {lengths and reset}
+            embedding: with tokens, (V, I): tokens from 0 to V - 1 stand for its rows. Where these are few for so many
+                steps, their products with W_ih are taken once, not at every step. y has the same bits either way.
             return_cell: only an LSTM has a cell state; True raises ValueError.
 
         Returns:
@@ -426,7 +516,7 @@ class _SingleStateLayer(_Layer[Array]):
         if return_cell is not False:
             self._refuse_cell(return_cell)
         h0 = None if state is None else _checks.state_single("state", state)
-        y, h, _, _ = self._run(x, h0, None, lengths, reset, False)
+        y, h, _, _ = self._run(x, h0, None, lengths, reset, False, embedding)
         return y, h
 
     def record(
@@ -436,13 +526,14 @@ class _SingleStateLayer(_Layer[Array]):
         *,
         lengths: ArrayLike | None = None,
         reset: NDArray[np.bool_] | None = None,
+        embedding: Array | None = None,
         return_cell: bool = False,
         checkpoint: int | None = None,
     ) -> tuple[Array, Array, Tape[Array]]:
         """Run whole sequences for training: dropout is active, and a tape keeps what the backward pass needs.
 
         Args:
-            x, state, lengths, reset, return_cell: as for a call.
+            x, state, lengths, reset, embedding, return_cell: as for a call.
             checkpoint: k, to keep only the states of every k-th step and recompute between them in the backward
                 pass (Gruslys et al. 2016): less memory for about one more forward pass. x is read again there: until
                 then it must not change, padding included. Not with bidirectional. None keeps everything.
@@ -456,7 +547,7 @@ class _SingleStateLayer(_Layer[Array]):
         if return_cell is not False:
             self._refuse_cell(return_cell)
         h0 = None if state is None else _checks.state_single("state", state)
-        y, h, _, _, tape = self._record(x, h0, None, lengths, reset, False, checkpoint)
+        y, h, _, _, tape = self._record(x, h0, None, lengths, reset, False, checkpoint, embedding)
         return y, h, tape
 
 

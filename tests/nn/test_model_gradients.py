@@ -14,12 +14,14 @@ from nn_cases import (
     POOLED_MODELS,
     ROWS,
     STEPS,
+    TOKEN_MODELS,
     WIDTH,
     check_slopes,
     draw,
     leaves,
     like_state,
     targets_of,
+    tokens,
 )
 
 RESETS = np.random.default_rng(4).random((STEPS, ROWS)) < 0.3
@@ -135,3 +137,21 @@ def test_no_gradient_of_y_is_zeros(name: str) -> None:
     expected = model.record(x, state)[2].backward(np.zeros_like(y), dstate)
     for key in found.params:
         np.testing.assert_allclose(found.params[key], expected.params[key], rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("options", [{}, {"lengths": LENGTHS}, {"reset": RESETS}], ids=["plain", "lengths", "reset"])
+@pytest.mark.parametrize("count", [4, 40])
+@pytest.mark.parametrize("name", TOKEN_MODELS)
+def test_slopes_of_models_of_tokens(name: str, count: int, options: dict[str, Any]) -> None:
+    if name == "both directions" and "reset" in options:
+        options = {}
+    model = TOKEN_MODELS[name](count)
+    x, targets = tokens(STEPS, ROWS, count=count), tokens(STEPS, ROWS)
+    found = model.record_loss(x, targets, **options)[2].backward()
+    assert found.x is None
+    assert list(found.params) == list(model.params)
+    if name == "both directions":
+        x[x == 1] = 0  # the padding's vector has no gradient
+        found = model.record_loss(x, targets, **options)[2].backward()
+    for key, gradient in found.params.items():
+        check_slopes(key, lambda: model.loss(x, targets, **options)[0], model.params[key], gradient)

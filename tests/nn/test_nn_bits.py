@@ -62,6 +62,18 @@ def model(dtype: Any) -> Results:
     return {"loss": value, **arrays_of(tape.backward())}
 
 
+def folded(dtype: Any) -> Results:
+    """A model whose layer takes the tokens of the embedding before it."""
+    model = nn.Sequential(
+        nn.Embedding(31, 24, dtype=dtype, rng=0),
+        fr.LSTM(24, 40, bidirectional=True, dtype=dtype, rng=3),
+        nn.Linear(80, 31, dtype=dtype, rng=4),
+    )
+    x, targets = tokens(20, 16, count=31), tokens(20, 16, count=31, seed=1)
+    value, _, tape = model.record_loss(x, targets, lengths=np.arange(5, 21))
+    return {"loss": value, **arrays_of(tape.backward())}
+
+
 def updates(dtype: Any) -> Results:
     found: Results = {}
     for name in ("SGD", "RMSprop", "Adam", "AdamW"):
@@ -98,9 +110,9 @@ def _teams() -> Iterator[None]:
 
 @every_dtype
 @pytest.mark.usefixtures("_teams")
-@pytest.mark.parametrize("name", [*OWN, "model"])
+@pytest.mark.parametrize("name", [*OWN, "model", "folded"])
 def test_threads_change_no_bit(name: str, dtype: Any) -> None:
-    function = (OWN | {"model": model})[name]
+    function = (OWN | {"model": model, "folded": folded})[name]
     with fr.threads(1):
         alone = function(dtype)
     for count in (2, 4):

@@ -75,11 +75,24 @@ def test_gradients_are_of_the_weights_at_the_call(name: str) -> None:
     check_same_bits(arrays_of(tape.backward(dy)), expected)
 
 
-def test_gradients_are_of_the_tokens_at_the_call() -> None:
-    part, x = nn.Embedding(5, 2, rng=0), tokens(3, 4)
-    y, tape = part.record(x)
-    expected = part.record(x)[1].backward(np.ones_like(y)).params
-    x[...] = 4
+@pytest.mark.parametrize("count", [5, 50])
+@pytest.mark.parametrize("shape", [(3, 4), (12, 1)])
+@pytest.mark.parametrize("change", ["tokens", "weights"])
+@pytest.mark.parametrize("layer", [None, fr.GRU, fr.LSTM])
+def test_gradients_are_of_the_tokens_and_their_vectors_at_the_call(
+    layer: Any, change: str, shape: tuple[int, int], count: int
+) -> None:
+    """Whether or not the layer after an embedding takes the tokens themselves."""
+    part = nn.Embedding(count, 2, dtype=np.float64, rng=0)
+    model = part if layer is None else nn.Sequential(part, layer(2, 3, dtype=np.float64, rng=1))
+    x = tokens(*shape)
+    y, *_, tape = model.record(x)
+    expected = model.record(x)[-1].backward(np.ones_like(y)).params
+    if change == "tokens":
+        x[...] = 4
+    else:
+        for array in model.params.values():
+            array *= 1.5
     check_same_bits(tape.backward(np.ones_like(y)).params, expected)
 
 

@@ -80,6 +80,26 @@ LOSSES: dict[str, Callable[..., Any]] = {
 }
 
 
+TOKEN_MODELS: dict[str, Callable[[int], Any]] = {
+    "lstm": lambda count: nn.Sequential(
+        nn.Embedding(count, 4, dtype=np.float64, rng=0),
+        fr.LSTM(4, 5, num_layers=2, dtype=np.float64, rng=1),
+        nn.Linear(5, 3, dtype=np.float64, rng=2),
+    ),
+    "both directions": lambda count: nn.Sequential(
+        nn.Embedding(count, 4, padding_idx=1, dtype=np.float64, rng=0),
+        fr.GRU(4, 5, bidirectional=True, dtype=np.float64, rng=1),
+        nn.Linear(10, 3, dtype=np.float64, rng=2),
+    ),
+    "within": lambda count: nn.Sequential(
+        nn.Embedding(count, 4, dtype=np.float64, rng=0),
+        nn.Residual(fr.RNN(4, 4, dtype=np.float64, rng=1)),
+        nn.Linear(4, 3, dtype=np.float64, rng=2),
+    ),
+}
+"""Of how many tokens there are: a layer takes few of them as they are, and many as their vectors."""
+
+
 def draw(*shape: int, dtype: Any = np.float64, seed: int = 0) -> np.ndarray:
     return np.random.default_rng([seed, *shape]).standard_normal(shape).astype(dtype)
 

@@ -80,12 +80,23 @@ struct BatchShape {
 
 inline Index row_steps(const BatchShape& shape) { return shape.steps * shape.rows; }
 
+// Integers in place of x: the input at (t, b) is row tokens(t, b) of `table` or, where that is null, the unit vector of
+// that number.
+template <class T>
+struct TokenInputs {
+    View<const std::int64_t> tokens;  // each in [0, count)
+    const T* table = nullptr;         // (count, input size), contiguous
+    Index count = 0;                  // the input size where the table is null
+    explicit operator bool() const { return static_cast<bool>(tokens); }
+};
+
 template <class T>
 struct ForwardInputs {
     BatchShape shape;
-    View<const T> x;        // (steps, rows, input size); what is past a row's length changes no result
-    const T* h0 = nullptr;  // (layers * directions, rows, recurrent size), or null: zeros
-    const T* c0 = nullptr;  // LSTM: (layers * directions, rows, hidden size), or null: zeros
+    View<const T> x;             // (steps, rows, input size); what is past a row's length changes no result
+    const T* h0 = nullptr;       // (layers * directions, rows, recurrent size), or null: zeros
+    const T* c0 = nullptr;       // LSTM: (layers * directions, rows, hidden size), or null: zeros
+    TokenInputs<T> tokens = {};  // in place of x, which is null then; not with checkpoints
 };
 
 template <class T>
@@ -117,11 +128,12 @@ struct BackwardInputs {
 
 template <class T>
 struct BackwardOutputs {
-    View<T> dx;        // (steps, rows, input size): all of it is written, zeros past a row's length
+    View<T> dx;        // (steps, rows, input size): all of it is written, zeros past a row's length; null with tokens
     T* dh0 = nullptr;  // (layers * directions, rows, recurrent size): all of it is written
     T* dc0 = nullptr;  // LSTM: (layers * directions, rows, hidden size): all of it is written; else null
     // An array for every parameter, in their order and of their shapes. What is in it is added to.
     std::vector<T*> params;
+    T* dtable = nullptr;  // of tokens with a table: (count, input size), added to
 };
 
 // What a recorded call keeps for its backward pass. It may outlive the network, and needs none of the call's arrays any

@@ -1,8 +1,8 @@
 // Softmax and cross-entropy of rows of logits.
 #pragma once
 
-#include "../math/exp.hpp"
 #include "../kernel_table.hpp"
+#include "../math/exp.hpp"
 
 namespace fusedrnn::FUSEDRNN_ISA {
 namespace {

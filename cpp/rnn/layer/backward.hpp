@@ -23,8 +23,12 @@ struct LayerBackward {
     const PackedLayer<T>* weights[2] = {};  // per direction, as all arrays of two here
     Index input_size;
     View<const T> x, y;
+    // In place of x: tokens, and for the sums of each one's gate gradients (count, gates * hidden), in the order of the
+    // gate gradients, per direction: added to.
+    View<const std::int64_t> tokens = {};
+    T* token_gradients[2] = {};
     View<const T> dy;       // or null: zeros
-    View<T> dx;             // zero where there is no step
+    View<T> dx;             // zero where there is no step; null: not wanted
     const T* h0[2] = {};    // (batch, recurrent size), or null: zeros
     const T* c0[2] = {};    // (batch, hidden), or null: zeros
     const T* dh_n[2] = {};  // (batch, recurrent size), or null: zeros

@@ -31,7 +31,8 @@ struct DirectionView {
 
     Index time(Index step, Index row) const { return schedule.time(reverse, step, row); }
     Index batch_index(Index row) const { return schedule.batch_row(row); }
-    const Value* x_at(Index step, Index row) const { return x.at(time(step, row), batch_index(row)); }
+    // Null where the input is tokens.
+    const Value* x_at(Index step, Index row) const { return x ? x.at(time(step, row), batch_index(row)) : nullptr; }
     // The output of the step, which is y.
     T* h(Index step, Index row) const {
         return y.at(time(step, row), batch_index(row)) + direction * spec.recurrent_size();

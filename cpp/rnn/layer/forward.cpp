@@ -22,7 +22,8 @@ public:
           view_(direction_view(call, direction, workspace.zeros.data())), share_(share), team_(team),
           workspace_(workspace), scratch_(workspace.threads[static_cast<std::size_t>(team.slot)]),
           weights_(*call.weights[direction]), tape_(call.tape[direction]),
-          plan_(spec_, call.input_size, schedule_, share, call.kernels, call.progress != nullptr) {}
+          plan_(spec_, call.input_size, schedule_, share, call.kernels, call.progress != nullptr,
+                static_cast<bool>(call.tokens)) {}
 
     // The steps from `from` on. Returns where it ended: after the last one, or before it where the team ends.
     Index run(Index from) {
@@ -130,6 +131,7 @@ private:
 
     // The input products of the group: [step][row][gate and unit].
     const T* project(T* to) {
+        if (call_.tokens) return copy_token_sums(to);
         const StepRange steps = group_.steps;
         scratch_.left_rows.resize(static_cast<std::size_t>(group_.row_steps));
         const T** left = scratch_.left_rows.data();
@@ -153,6 +155,20 @@ private:
             .block_begin = share_.block_begin,
             .block_end = share_.block_end,
         });
+        return to;
+    }
+
+    // The same where the input is tokens, whose products are there: those of this thread's units.
+    const T* copy_token_sums(T* to) const {
+        const Index width = projected_width<T>(spec_), per_block = unit_block<T> * spec_.traits().gates;
+        const Index begin = share_.block_begin * per_block, count = share_.block_end * per_block - begin;
+        T* out = to;
+        for (Index step = group_.steps.begin; step < group_.steps.end; ++step)
+            for (Index i = 0; i < rows_at(step); ++i, out += width) {
+                const Index row = share_.row(i);
+                const std::int64_t token = *call_.tokens.at(view_.time(step, row), view_.batch_index(row));
+                std::copy_n(call_.token_sums[view_.direction] + token * width + begin, count, out + begin);
+            }
         return to;
     }
 

@@ -21,6 +21,9 @@ struct LayerForward {
     const PackedLayer<T>* weights[2] = {};  // per direction, as all arrays of two here
     Index input_size;
     View<const T> x;
+    // In place of x: tokens, and the input products of each one (project_tokens), per direction.
+    View<const std::int64_t> tokens = {};
+    const T* token_sums[2] = {};
     View<T> y;            // both directions side by side; padding is not written
     const T* h0[2] = {};  // (batch, recurrent size), or null: zeros
     const T* c0[2] = {};  // (batch, hidden), or null: zeros

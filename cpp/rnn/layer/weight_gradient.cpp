@@ -2,6 +2,7 @@
 #include "rnn/layer/weight_gradient.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace fusedrnn {
 namespace {
@@ -29,15 +30,21 @@ template <class T>
 void WeightGradient<T>::run() {
     if (ready_.count() == 0) return;
     const LayerGradients<T>& out = d_.call.gradients[d_.direction];
-    gather(scratch_.right_rows[0], &LeftoverRows<T>::x, d_.call.input_size,
-           [&](Index s, Index row) { return d_.x_at(s, row); });
+    if (d_.call.tokens)
+        sum_by_token();
+    else
+        gather(scratch_.right_rows[0], &LeftoverRows<T>::x, d_.call.input_size,
+               [&](Index s, Index row) { return d_.x_at(s, row); });
     gather(scratch_.right_rows[1], &LeftoverRows<T>::h_prev, d_.recurrent,
            [&](Index s, Index row) { return d_.h_before(s, row); });
     gather(scratch_.left_rows, &LeftoverRows<T>::dgates, d_.dgates_width,
            [&](Index s, Index row) { return d_.dgates_at(s, row); });
     const OuterB<T> both[] = {{scratch_.right_rows[0].data(), d_.call.input_size},
                               {scratch_.right_rows[1].data(), d_.recurrent}};
-    outer(parts(out), both, 2);
+    if (d_.call.tokens)
+        outer(recurrent_parts(out), both + 1, 1);
+    else
+        outer(parts(out), both, 2);
     if (!out.w_hr) return;
     gather(scratch_.right_rows[0], &LeftoverRows<T>::unprojected, d_.hidden,
            [&](Index s, Index row) { return d_.unprojected_at(s, row); });
@@ -74,6 +81,49 @@ std::vector<OuterPartOfA<T>> WeightGradient<T>::parts(const LayerGradients<T>& o
         add_output(parts.back(), 1, recurrent.gate_of(dgate), out.w_hh, d_.recurrent, out.b_hh);
     }
     return parts;
+}
+
+// Those that W_hh sees, where W_ih has its gradients from the tokens'.
+template <class T>
+std::vector<OuterPartOfA<T>> WeightGradient<T>::recurrent_parts(const LayerGradients<T>& out) const {
+    const GradientRuns runs = gradient_runs(d_.spec.cell, true);
+    std::vector<OuterPartOfA<T>> parts;
+    for (int r = 0; r < runs.count; ++r) {
+        parts.push_back({runs.run[r].dgate * d_.hidden, runs.run[r].count * d_.hidden, {}, {}});
+        add_output(parts.back(), 0, runs.run[r].gate, out.w_hh, d_.recurrent, out.b_hh);
+    }
+    return parts;
+}
+
+// Adds the gate gradients that W_ih sees, which are the first ones, to their tokens' sums: a reduction block at a time,
+// from the last to the first, as all sums over row-steps are taken.
+template <class T>
+void WeightGradient<T>::sum_by_token() {
+    const Index width = d_.traits().gates * d_.hidden;
+    const Part part = part_of(width, team_.index, team_.size);
+    if (part.begin == part.end) return;
+    std::vector<std::pair<std::int64_t, const T*>> rows;
+    d_.schedule.for_each(ready_.begin, ready_.end, [&](Index s, Index row) {
+        rows.emplace_back(*d_.call.tokens.at(d_.time(s, row), d_.batch_index(row)), d_.dgates_at(s, row) + part.begin);
+    });
+    const auto first_of = [&](Index i) { return rows.begin() + (i - ready_.begin); };
+    const auto by_token = [](const auto& a, const auto& b) { return a.first < b.first; };
+    for (Index end = ready_.end; end > ready_.begin;) {
+        const Index begin = std::max(ready_.begin, (end - 1) / reduction_block * reduction_block);
+        std::stable_sort(first_of(begin), first_of(end), by_token);
+        for (auto one = first_of(begin); one != first_of(end);) {
+            const std::int64_t token = one->first;
+            scratch_.right_rows[0].clear();
+            for (; one != first_of(end) && one->first == token; ++one) scratch_.right_rows[0].push_back(one->second);
+            d_.call.kernels.sum_rows({
+                .rows = scratch_.right_rows[0].data(),
+                .count = static_cast<Index>(scratch_.right_rows[0].size()),
+                .width = part.end - part.begin,
+                .out = d_.call.token_gradients[d_.direction] + token * width + part.begin,
+            });
+        }
+        end = begin;
+    }
 }
 
 template <class T>

@@ -35,6 +35,8 @@ private:
     template <class RowOf>
     void gather(std::vector<const T*>& rows, const Buffer<T> LeftoverRows<T>::* leftover, Index width, RowOf row_of);
     std::vector<OuterPartOfA<T>> parts(const LayerGradients<T>& out) const;
+    std::vector<OuterPartOfA<T>> recurrent_parts(const LayerGradients<T>& out) const;
+    void sum_by_token();
     void add_output(OuterPartOfA<T>& part, int right, int gate, T* w, Index columns, T* b) const;
     void outer(std::vector<OuterPartOfA<T>> left, const OuterB<T>* right, int right_count);
 

@@ -29,6 +29,7 @@ struct Workspace {
     Buffer<T> dgates[2], dh_proj[2];      // of a few step blocks, per direction
     Buffer<T> dc_carry[2], dh_carry[2];
     Buffer<T> layer_gradient[2];  // of the outputs between layers
+    Buffer<T> tokens[2];          // input products or gradients of each token, per direction
 
     void prepare(int team, Index zero_row) {
         if (threads.size() < static_cast<std::size_t>(team)) threads.resize(static_cast<std::size_t>(team));

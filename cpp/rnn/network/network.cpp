@@ -1,6 +1,8 @@
 // The public class Network: each call goes through the layers.
 #include "fusedrnn/network.hpp"
 
+#include <stdexcept>
+
 #include "rnn/network/checkpoint.hpp"
 #include "rnn/network/network_shared.hpp"
 #include "rnn/network/stack_forward.hpp"
@@ -43,6 +45,7 @@ std::unique_ptr<Tape<T>> Network<T>::record(const std::vector<const T*>& params,
     const ForwardInputs<T> in = steps_with_rows(given);
     const auto packed = shared_->weights.get(params, true);
     if (options.checkpoint) {
+        if (in.tokens) throw std::invalid_argument("checkpoint: expected None with tokens");
         auto tape = std::make_unique<CheckpointTape<T>>(shared_, packed, in, options);
         tape->record(out);
         return tape;

@@ -5,7 +5,9 @@
 
 #include "fusedrnn/runtime.hpp"
 #include "rnn/layer/forward.hpp"
+#include "rnn/layer/token_products.hpp"
 #include "rnn/network/sequences.hpp"
+#include "rnn/plan/projection.hpp"
 #include "rnn/plan/split.hpp"
 
 namespace fusedrnn {
@@ -43,6 +45,7 @@ struct StackForward {
             .y = y,
             .cell_states = cell_states,
         };
+        if (l == 0 && in.tokens) take_tokens(call);
         for (Index d = 0; d < spec.directions(); ++d) {
             call.weights[d] = &packed.layer(l, d);
             call.h0[d] = state(in.h0, l, d, spec.recurrent_size());
@@ -69,6 +72,15 @@ struct StackForward {
     }
 
 private:
+    void take_tokens(LayerForward<T>& call) const {
+        call.tokens = in.tokens.tokens;
+        for (Index d = 0; d < spec.directions(); ++d) {
+            T* const sums = workspace.tokens[d].reserve(in.tokens.count * projected_width<T>(spec));
+            project_tokens(spec, 0, d, packed, in.tokens, sums, num_threads());
+            call.token_sums[d] = sums;
+        }
+    }
+
     // A layer direction's part of (layers * directions, rows, width); null stays null.
     template <class U>
     U* state(U* all, Index l, Index d, Index width) const {

@@ -5,6 +5,7 @@
 
 #include "fusedrnn/runtime.hpp"
 #include "rnn/layer/backward.hpp"
+#include "rnn/layer/token_products.hpp"
 #include "rnn/network/sequences.hpp"
 
 namespace fusedrnn {
@@ -29,9 +30,7 @@ NetworkTape<T>::NetworkTape(std::shared_ptr<typename Network<T>::Shared> shared,
     const Index states = spec_.layers * spec_.directions() * batch_;
     copy_into(h0_, in.h0, states * spec_.recurrent_size());
     copy_into(c0_, in.c0, states * spec_.hidden_size);
-    // The caller may change x before the backward pass; the tape must not see that.
-    T* const x = storage_->x.reserve(steps_ * batch_ * spec_.input_size);
-    copy_sequence(in.x, shape(), spec_.input_size, time_major(x, batch_, spec_.input_size));
+    keep_input(in);
     storage_->layers.resize(static_cast<std::size_t>(spec_.layers));
     for (Index l = 0; l < spec_.layers; ++l) {
         LayerTape<T>& kept = layer(l);
@@ -53,9 +52,30 @@ NetworkTape<T>::NetworkTape(std::shared_ptr<typename Network<T>::Shared> shared,
     }
 }
 
+// The caller may change x or the table before the backward pass; the tape must not see that.
+template <class T>
+void NetworkTape<T>::keep_input(const ForwardInputs<T>& in) {
+    if (!in.tokens) {
+        T* const x = storage_->x.reserve(steps_ * batch_ * spec_.input_size);
+        copy_sequence(in.x, shape(), spec_.input_size, time_major(x, batch_, spec_.input_size));
+        return;
+    }
+    token_count_ = in.tokens.count;
+    has_table_ = in.tokens.table != nullptr;
+    for (Index t = 0; t < steps_; ++t)
+        for (Index b = 0; b < batch_; ++b) tokens_.push_back(*in.tokens.tokens.at(t, b));
+    copy_into(storage_->x, in.tokens.table, token_count_ * spec_.input_size);
+}
+
+template <class T>
+TokenInputs<T> NetworkTape<T>::tokens() const {
+    if (tokens_.empty()) return {};
+    return {{tokens_.data(), batch_, 1}, has_table_ ? storage_->x.data() : nullptr, token_count_};
+}
+
 template <class T>
 std::size_t NetworkTape<T>::bytes() const {
-    return storage_->bytes() + h0_.bytes() + c0_.bytes();
+    return storage_->bytes() + h0_.bytes() + c0_.bytes() + tokens_.size() * sizeof(std::int64_t);
 }
 
 template <class T>
@@ -75,6 +95,7 @@ View<const T> NetworkTape<T>::mask(Index l) {
 
 template <class T>
 View<const T> NetworkTape<T>::input(Index l) {
+    if (l == 0 && !tokens_.empty()) return {};
     if (l == 0) return read_only(time_major(storage_->x.data(), batch_, spec_.input_size));
     if (!drops(l - 1)) return read_only(output(l - 1));
     return read_only(time_major(layer(l - 1).dropped.data(), batch_, spec_.output_size()));
@@ -146,7 +167,18 @@ void NetworkTape<T>::one_layer_backward(Index l, View<const T> dy, View<T> dx, c
             .w_hr = param(slots.w_hr),
         };
     }
+    if (l == 0 && !tokens_.empty()) return tokens_backward(call, out, workspace);
     layer_backward(call, workspace, num_threads());
+}
+
+template <class T>
+void NetworkTape<T>::tokens_backward(LayerBackward<T>& call, const BackwardOutputs<T>& out, Workspace<T>& workspace) {
+    const TokenInputs<T> inputs = tokens();
+    call.tokens = inputs.tokens;
+    const Index count = inputs.count * spec_.traits().gates * spec_.hidden_size;
+    for (Index d = 0; d < spec_.directions(); ++d) call.token_gradients[d] = workspace.tokens[d].reserve_zeros(count);
+    layer_backward(call, workspace, num_threads());
+    for (Index d = 0; d < spec_.directions(); ++d) token_gradients_backward(call, d, inputs, out.dtable, num_threads());
 }
 
 template <class T>
@@ -158,7 +190,7 @@ void NetworkTape<T>::backward_segment(const BackwardInputs<T>& in, const Backwar
         const Index width = spec_.layer_input(l);
         View<T> dx = out.dx;
         if (l > 0) dx = time_major(workspace->layer_gradient[l % 2].reserve(values()), batch_, width);
-        zero_padding(shape(), dx, width);
+        if (dx) zero_padding(shape(), dx, width);
         one_layer_backward(l, dy, dx, in, out, *workspace, segment);
         if (l > 0 && drops(l - 1)) apply_mask(read_only(dx), mask(l - 1), shape(), width, dx);
         dy = read_only(dx);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "fusedrnn/network.hpp"
+#include "rnn/layer/backward.hpp"
 #include "rnn/layer/leftover_rows.hpp"
 #include "rnn/network/network_shared.hpp"
 #include "rnn/plan/schedule.hpp"
@@ -34,7 +35,8 @@ public:
     const Schedule& schedule() const { return schedule_; }
     LayerTape<T>& layer(Index l) { return storage_->layers[static_cast<std::size_t>(l)]; }
     View<T> output(Index l);
-    View<const T> input(Index l);
+    View<const T> input(Index l);  // null where it is tokens
+    TokenInputs<T> tokens() const;
     bool has_masks() const { return has_masks_; }
     // Multiplies the layer's output by its dropout mask, if it has one, for the next layer.
     void apply_dropout(Index l);
@@ -46,6 +48,8 @@ private:
     Index values() const { return steps_ * batch_ * spec_.output_size(); }
     BatchShape shape() const;  // without resets, which the schedule has
     View<const T> mask(Index l);
+    void keep_input(const ForwardInputs<T>& in);
+    void tokens_backward(LayerBackward<T>& call, const BackwardOutputs<T>& out, Workspace<T>& workspace);
     void copy_cell_states(View<T> to);
     void one_layer_backward(Index l, View<const T> dy, View<T> dx, const BackwardInputs<T>& in,
                             const BackwardOutputs<T>& out, Workspace<T>& workspace, SequenceSegment<T>* segment);
@@ -57,6 +61,9 @@ private:
     Index steps_, batch_;
     std::vector<std::int64_t> lengths_;  // empty: all rows have all steps
     Buffer<T> h0_, c0_;
+    std::vector<std::int64_t> tokens_;  // (steps, batch): in place of x; the storage has the table then
+    Index token_count_ = 0;
+    bool has_table_ = false;
     const typename TapePool<T>::Lease storage_;  // goes back before shared_ may end
     const bool has_masks_;
 };

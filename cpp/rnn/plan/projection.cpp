@@ -25,15 +25,17 @@ bool worth_overlapping(const NetworkSpec& spec, Index input, const ThreadShare& 
 
 template <class T>
 ProjectionPlan<T>::ProjectionPlan(const NetworkSpec& spec, Index input_size, const Schedule& schedule,
-                                  const ThreadShare& share, const Kernels<T>& kernels, bool in_wavefront)
+                                  const ThreadShare& share, const Kernels<T>& kernels, bool in_wavefront,
+                                  bool always_ahead)
     : spec_(spec), input_size_(input_size), schedule_(schedule), share_(share), kernels_(kernels),
-      in_wavefront_(in_wavefront) {}
+      in_wavefront_(in_wavefront), always_ahead_(always_ahead) {}
 
 // A product of many input rows runs at the speed of the FMA units and reads W_ih once, but its sums are stored in
 // between. Groups are all about as long; in a wavefront they are short, so that the next layer may follow.
 template <class T>
 StepGroup ProjectionPlan<T>::next(Index begin, const StepRange& span, Index row_steps_left) {
-    if (overlapping_ || overlaps(begin, row_steps_left)) return next_overlapped(begin, row_steps_left);
+    if (!always_ahead_ && (overlapping_ || overlaps(begin, row_steps_left)))
+        return next_overlapped(begin, row_steps_left);
     const Index row_bytes = projected_width<T>(spec_) * static_cast<Index>(sizeof(T));
     const Index max_rows =
         std::min(in_wavefront_ ? tuning::rows_ahead_in_wavefront : tuning::rows_ahead, tuning::bytes_ahead / row_bytes);
@@ -41,7 +43,7 @@ StepGroup ProjectionPlan<T>::next(Index begin, const StepRange& span, Index row_
     const Index enough = ceil_div(row_steps_left, groups);
     Index end = begin, row_steps = 0;
     while (end < schedule_.steps() && row_steps < enough) row_steps += rows_at(end++);
-    if (end - begin > 1 && (has_low_tiles(rows_at(begin)) || saves_reading(end - begin, row_steps)))
+    if (always_ahead_ || (end - begin > 1 && (has_low_tiles(rows_at(begin)) || saves_reading(end - begin, row_steps))))
         return {{begin, end}, InputProduct::ahead, row_steps};
     end = in_wavefront_ ? std::min(end, span.end) : span.end;
     return {{begin, end}, InputProduct::in_step, rows_at(begin) * (end - begin)};

@@ -37,12 +37,13 @@ struct StepGroup {
 template <class T>
 inline constexpr Index max_overlapped_group = 2 * OverlappedProduct<T>::rows;
 
-// How one thread's pass through one direction of a layer goes on, group after group.
+// How one thread's pass through one direction of a layer goes on, group after group. `always_ahead`: there is no x to
+// multiply in the step.
 template <class T>
 class ProjectionPlan {
 public:
     ProjectionPlan(const NetworkSpec& spec, Index input_size, const Schedule& schedule, const ThreadShare& share,
-                   const Kernels<T>& kernels, bool in_wavefront);
+                   const Kernels<T>& kernels, bool in_wavefront, bool always_ahead);
 
     // The group that begins with step `begin` of `span`; the thread has `row_steps_left` from there on.
     StepGroup next(Index begin, const StepRange& span, Index row_steps_left);
@@ -61,7 +62,7 @@ private:
     const Schedule& schedule_;
     const ThreadShare& share_;
     const Kernels<T>& kernels_;
-    const bool in_wavefront_;
+    const bool in_wavefront_, always_ahead_;
     bool overlapping_ = false;
 };
 

@@ -76,8 +76,8 @@ template <class T>
 void PackedNetwork<T>::pack(const KernelTable& table, const NetworkSpec& spec, const std::vector<const T*>& params,
                             bool with_backward) {
     kernels_ = &kernels_of<T>(table);
+    interleaved_ = table.interleaved;
     directions_ = spec.directions();
-    with_backward_ = with_backward;
     layers_.resize(static_cast<std::size_t>(spec.layers * directions_));
     const Packer<T> pack(table);
     for (Index layer = 0; layer < spec.layers; ++layer)

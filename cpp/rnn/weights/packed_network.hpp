@@ -23,15 +23,15 @@ public:
     void pack(const KernelTable& table, const NetworkSpec& spec, const std::vector<const T*>& params,
               bool with_backward);
     const Kernels<T>& kernels() const { return *kernels_; }
+    bool interleaved() const { return interleaved_; }
     const PackedLayer<T>& layer(Index layer, Index direction) const {
         return layers_[static_cast<std::size_t>(layer * directions_ + direction)];
     }
-    bool with_backward() const { return with_backward_; }
 
 private:
     const Kernels<T>* kernels_ = nullptr;
+    bool interleaved_ = false;  // the micro-panels
     Index directions_ = 0;
-    bool with_backward_ = false;
     std::vector<PackedLayer<T>> layers_;
 };
 

@@ -1,36 +1,34 @@
 // The packed weights of a network, made once per change of the parameters.
 #pragma once
 
-#include <cstdint>
 #include <memory>
 #include <vector>
 
+#include "packing/packed_cache.hpp"
 #include "rnn/weights/packed_network.hpp"
-#include "threads/fork_safe_mutex.hpp"
 
 namespace fusedrnn {
 
-// The packed form of the parameters as they are now for the ISA in force; packs only when either has changed.
 template <class T>
 class WeightCache {
 public:
-    explicit WeightCache(const NetworkSpec& spec);
-    std::shared_ptr<const PackedNetwork<T>> get(const std::vector<const T*>& params, bool with_backward);
+    explicit WeightCache(const NetworkSpec& spec) : spec_(spec) {
+        for (const Parameter& parameter : parameters(spec))
+            sizes_.push_back(static_cast<std::size_t>(parameter.size()) * sizeof(T));
+    }
+    // The packed form of the parameters as they are now, for the instruction set in force.
+    std::shared_ptr<const PackedNetwork<T>> get(const std::vector<const T*>& params, bool with_backward) {
+        std::vector<ParameterBytes> bytes;
+        for (std::size_t i = 0; i < params.size(); ++i) bytes.push_back({params[i], sizes_[i]});
+        return cache_.get(bytes, with_backward, [&](PackedNetwork<T>& packed, const KernelTable& table, bool backward) {
+            packed.pack(table, spec_, params, backward);
+        });
+    }
 
 private:
-    // Empty in a child that forked while another thread packed: what was half-packed is packed again.
-    struct Kept {
-        std::vector<std::uint64_t> fingerprints;
-        std::shared_ptr<PackedNetwork<T>> packed;
-        std::shared_ptr<PackedNetwork<T>>
-            other;  // what a training loop's last tape held: its memory takes the next turn
-        PackedNetwork<T>& renewed();
-    };
-
     const NetworkSpec spec_;
-    std::vector<std::size_t> param_bytes_;
-    // Held while packing: other calls need the same weights. Who packs waits for nothing of Python's meanwhile.
-    ForkSafe<Kept> kept_;
+    std::vector<std::size_t> sizes_;
+    PackedCache<PackedNetwork<T>> cache_;
 };
 
 }  // namespace fusedrnn

@@ -56,8 +56,7 @@ class Embedding(Part):
             ValueError: a token out of range.
             TypeError: x is not an array of integers.
         """
-        tokens = integers("x", x)
-        self._check_range(tokens)
+        tokens = self.tokens(x)
         return _core.embedding(self.params["weight"], tokens).reshape(*tokens.shape, self.embedding_dim)
 
     def record(self, x: ArrayLike) -> tuple[Array, EmbeddingTape]:
@@ -65,10 +64,20 @@ class Embedding(Part):
         tokens = integers("x", x).copy()  # the tape's own
         return self(tokens), EmbeddingTape(self, tokens)
 
-    def _check_range(self, tokens: Array) -> None:
+    def tokens(self, x: ArrayLike) -> Array:
+        """x as int64, its range checked."""
+        tokens = integers("x", x)
         if tokens.size and (tokens.min() < 0 or tokens.max() >= self.num_embeddings):
             wrong = tokens[(tokens < 0) | (tokens >= self.num_embeddings)][0]
             raise ValueError(f"x: expected tokens from 0 to {self.num_embeddings - 1}, got {wrong}")
+        return tokens
+
+    def folded_gradients(self, dweight: Array | None) -> Gradients[None]:
+        """The gradients where the layer after this part was given the tokens, and has taken that of the weight."""
+        assert dweight is not None
+        if self.padding_idx is not None:
+            dweight[self.padding_idx] = 0
+        return Gradients(None, None, {"weight": dweight})  # type: ignore[arg-type]
 
     def __repr__(self) -> str:
         padding = "" if self.padding_idx is None else f"padding_idx={self.padding_idx}"

@@ -17,6 +17,7 @@ from fusedrnn.layers import GRU, LSTM, RNN
 from fusedrnn.nn import losses
 from fusedrnn.nn._part import Part, PartTape, floats, like, load_into, used_up
 from fusedrnn.nn.elementwise import Dropout
+from fusedrnn.nn.embedding import Embedding
 from fusedrnn.nn.linear import Linear
 from fusedrnn.nn.pooling import Pooling
 
@@ -154,10 +155,7 @@ class Sequential(Model):
             ValueError, TypeError: what the part raises that refuses its argument.
         """
         run = _Run(self, state, lengths, reset)
-        y: Any = x
-        for part in self.parts:
-            y = run.call(part, y)
-        return y, run.after
+        return run.call_all(self.parts, x), run.after
 
     def record(
         self,
@@ -169,10 +167,8 @@ class Sequential(Model):
     ) -> tuple[Array, States, SequentialTape]:
         """As a call, in training (dropout acts), and the tape for the backward pass."""
         run = _Run(self, state, lengths, reset)
-        y: Any = x
         with _nothing_drawn_by_an_error(self):
-            for part in self.parts:
-                y = run.record(part, y)
+            y = run.record_all(self.parts, x)
         return y, run.after, SequentialTape(run.tapes, self.recurrent, y)
 
     def loss(
@@ -193,10 +189,8 @@ class Sequential(Model):
                 lengths, where the output is a sequence, it is called with `lengths` and `batch_first` as well.
         """
         run = _Run(self, state, lengths, reset)
-        y: Any = x
         head = self._fused_head(loss)
-        for part in self.parts[:-1] if head else self.parts:
-            y = run.call(part, y)
+        y = run.call_all(self.parts[:-1] if head else self.parts, x)
         if head is None:
             return float(loss(y, targets, **run.loss_options())[0]), run.after
         return _HeadLoss(head, y, targets, loss, run.loss_options()).value(), run.after
@@ -222,10 +216,8 @@ class Sequential(Model):
     def _record_loss(
         self, x: ArrayLike, targets: ArrayLike, loss: Loss, run: _Run
     ) -> tuple[float, States, LossTape]:
-        y: Any = x
         head = self._fused_head(loss)
-        for part in self.parts[:-1] if head else self.parts:
-            y = run.record(part, y)
+        y = run.record_all(self.parts[:-1] if head else self.parts, x)
         if head is None:
             value, dy = loss(y, targets, **run.loss_options())
             return float(value), run.after, LossTape(SequentialTape(run.tapes, self.recurrent, y), dy, {})
@@ -274,21 +266,34 @@ class _Run:
         self.after: States = ()
         self.tapes: list[Any] = []
 
-    def call(self, part: Any, x: Any) -> Any:
-        if isinstance(part, Part):
-            return part(x, **self._part_options(part))
-        y, state = part(x, next(self._before), lengths=self._lengths, reset=self._reset)
-        self._went_through(part, state)
-        return y
+    def call_all(self, parts: Sequence[Any], x: Any) -> Any:
+        for index, part in enumerate(parts):
+            if _is_folded(parts, index):
+                x = part.tokens(x)
+            elif isinstance(part, Part):
+                x = part(x, **self._part_options(part))
+            else:
+                x, state = part(x, next(self._before), **self._layer_options(parts, index))
+                self._went_through(part, state)
+        return x
 
-    def record(self, part: Any, x: Any) -> Any:
-        if isinstance(part, Part):
-            y, tape = part.record(x, **self._part_options(part))
-        else:
-            y, state, tape = part.record(x, next(self._before), lengths=self._lengths, reset=self._reset)
-            self._went_through(part, state)
-        self.tapes.append(tape)
-        return y
+    def record_all(self, parts: Sequence[Any], x: Any) -> Any:
+        for index, part in enumerate(parts):
+            if _is_folded(parts, index):
+                x, tape = part.tokens(x), part
+            elif isinstance(part, Part):
+                x, tape = part.record(x, **self._part_options(part))
+            else:
+                x, state, tape = part.record(x, next(self._before), **self._layer_options(parts, index))
+                self._went_through(part, state)
+            self.tapes.append(tape)
+        return x
+
+    def _layer_options(self, parts: Sequence[Any], index: int) -> dict[str, Any]:
+        options: dict[str, Any] = {"lengths": self._lengths, "reset": self._reset}
+        if index > 0 and _is_folded(parts, index - 1):
+            options["embedding"] = parts[index - 1].params["weight"]
+        return options
 
     def _went_through(self, part: Any, state: Any) -> None:
         self.after += (state,)
@@ -304,6 +309,15 @@ class _Run:
     def loss_options(self) -> dict[str, Any]:
         """Keyword arguments of a loss, which sees steps where the output has them."""
         return {} if self._lengths is None else {"lengths": self._lengths, "batch_first": self._batch_first}
+
+
+def _is_folded(parts: Sequence[Any], index: int) -> bool:
+    """Whether this part is an Embedding whose tokens the layer after it takes as they are."""
+    return (
+        type(parts[index]) is Embedding
+        and index + 1 < len(parts)
+        and isinstance(parts[index + 1], (RNN, LSTM, GRU))
+    )
 
 
 class _HeadLoss:
@@ -377,10 +391,14 @@ class SequentialTape:
         self._tapes = None
         params: dict[str, Array] = {}
         states: States = ()
+        table: Array | None = None
         for index in reversed(range(len(tapes))):
             if self._recurrent[index]:
                 found = tapes[index].backward(dy, coming.pop(), truncate=truncate)
                 states = (found.state, *states)
+                table = found.embedding
+            elif isinstance(tapes[index], Embedding):  # folded into the layer after it
+                found = tapes[index].folded_gradients(table)
             else:
                 found = tapes[index].backward(dy)
             dy = found.x
