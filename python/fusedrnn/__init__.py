@@ -29,7 +29,7 @@ from fusedrnn.runtime import (
 )
 
 if TYPE_CHECKING:
-    from fusedrnn import nn, optim, reference
+    from fusedrnn import nn, optim, plot, reference
     from fusedrnn.training import fit, gradient_flow, tbptt
 
     __version__: str
@@ -50,6 +50,7 @@ __all__ = [
     "isa",
     "nn",
     "optim",
+    "plot",
     "reference",
     "set_num_threads",
     "streaming",
@@ -65,7 +66,7 @@ if not TYPE_CHECKING:  # a type checker that saw it would accept any name
         """What no network needs to run is found when it is first asked for."""
         import importlib
 
-        if name in ("nn", "optim", "reference"):
+        if name in ("nn", "optim", "plot", "reference"):
             return importlib.import_module(f"fusedrnn.{name}")
         if name in ("fit", "gradient_flow", "tbptt"):
             return getattr(importlib.import_module("fusedrnn.training"), name)

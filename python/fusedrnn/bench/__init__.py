@@ -12,7 +12,8 @@ Not imported by `import fusedrnn`. One file per idea:
 * ``session``: the run itself;
 * ``results``: the rows that come out, ``report`` and ``plot`` what is shown of them;
 * ``machine``: what must be said about where the figures come from; ``cli``: the arguments;
-* ``beside``: default threads against one thread while other work runs (``--beside``).
+* ``beside``: default threads against one thread while other work runs (``--beside``);
+* ``job``: a whole training job beside the same one in PyTorch (``--job``).
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from fusedrnn._files import require_writable, whole_file
 from fusedrnn.bench import implementations, machine, plot, report, results
 from fusedrnn.bench.beside import command as beside
 from fusedrnn.bench.beside.situations import ALL, SITUATIONS
+from fusedrnn.bench.job import command as job
 from fusedrnn.bench.problem import CELLS, DTYPES, MODES, Problem
 from fusedrnn.bench.progress import Progress
 from fusedrnn.bench.session import Plan, Session
@@ -105,10 +106,11 @@ def parser() -> argparse.ArgumentParser:
     add("--isa", metavar="NAME", help="fusedrnn's instruction set: " + ", ".join(fusedrnn.available_isas()))
     add("--beside", type=_names("situation", [*SITUATIONS, ALL]), metavar="NAMES",
         help="measure beside other work, in these situations (below); all: those whose peer is installed")  # fmt: skip
+    add("--job", choices=job.JOBS, help="train a whole model, beside PyTorch if that is installed")
     add("--rounds", type=_count, default=7, metavar="N", help="alternating rounds; 7")
     add("--milliseconds", type=_milliseconds, metavar="N",
         help="about how long each implementation, or setting of the threads, runs in a round; "
-        f"{MILLISECONDS:g}, with --beside {beside.MILLISECONDS:g}")  # fmt: skip
+        f"{MILLISECONDS:g}, with --beside {beside.MILLISECONDS:g}, with --job {1e3 * job.SECONDS:g}")  # fmt: skip
     add("--no-pin", dest="pin", action="store_false", help="leave the threads to the system's scheduler")
     add("--json", type=Path, metavar="FILE", help="write every round's times (fusedrnn/bench/results.py has the keys)")
     add("--plot", type=Path, metavar="FILE", help="draw a chart (needs matplotlib)")
@@ -137,7 +139,9 @@ def problems(shapes: Sequence[Shape], cells: Sequence[str], modes: Sequence[str]
 
 def _refuse_what_cannot_be(command: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     """What can be known before anything is timed ends the command here."""
-    if options.beside is not None:
+    if options.job is not None:
+        job.refuse(command, options)
+    elif options.beside is not None:
         beside.refuse(command, options)
     if options.isa is not None and options.isa not in fusedrnn.available_isas():
         command.error(f"--isa: {options.isa!r} is not available; there are {', '.join(fusedrnn.available_isas())}")
@@ -199,6 +203,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = command.parse_args(arguments)
     command_line = shlex.join(["python", "-m", "fusedrnn", "bench", *arguments])
     _refuse_what_cannot_be(command, options)
+    if options.job is not None:
+        return job.run(options, command_line)
     if options.beside is not None:
         return beside.run(options, command_line)
     plan = _plan(command, options)
