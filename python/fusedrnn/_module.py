@@ -9,9 +9,10 @@ import numpy as np
 
 from fusedrnn import _checks, _core
 from fusedrnn._params import Params, drawn, parameter_shapes
+from fusedrnn._saving import Saved
 
 
-class Module:
+class Module(Saved):
     """A compiled network and its named parameters.
 
     Attributes (fixed: to assign one is an AttributeError, except where it says otherwise):

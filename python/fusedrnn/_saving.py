@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -52,6 +52,48 @@ def load_arrays(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
         raise ValueError(f"{path}: expected a safetensors file, this one is damaged or none: {error}") from None
     except (TypeError, AttributeError, KeyError) as error:  # bfloat16 and others that NumPy does not have
         raise ValueError(f"{path}: expected arrays of types that NumPy has: {error}") from None
+
+
+class Saved:
+    """What can be saved: its parameters, under their names, in a safetensors file."""
+
+    if TYPE_CHECKING:  # an attribute of some, a property of others
+
+        @property
+        def params(self) -> MutableMapping[str, Array]:
+            """The parameters by name."""
+
+    def load_params(self, mapping: Mapping[str, object]) -> None:
+        """Copy the values of `mapping` into the parameters."""
+        raise NotImplementedError
+
+    def save(self, path: str | Path) -> None:
+        """Write the parameters to a safetensors file, under their names, as a torch `state_dict` would be.
+
+        When anything fails, the file that was there before is there still.
+
+        Raises:
+            ImportError: safetensors is not installed.
+            OSError: the file cannot be written.
+        """
+        save_arrays(Path(path), self.params)
+
+    def load(self, path: str | Path) -> None:
+        """Read the parameters from a safetensors file: one that `save` wrote, a checkpoint of `fusedrnn.fit` (its best
+        parameters, if it has them), or any other with these names and shapes.
+
+        Raises:
+            ImportError: safetensors is not installed.
+            OSError: the file cannot be read.
+            ValueError: it is damaged, or has other names or shapes. Then no parameter has changed.
+        """
+        arrays, _ = load_arrays(Path(path))
+        for prefix in ("best.", "model."):
+            below = {name[len(prefix) :]: array for name, array in arrays.items() if name.startswith(prefix)}
+            if below and set(below) == set(self.params):
+                arrays = below
+                break
+        self.load_params(arrays)
 
 
 def _safetensors(name: str) -> Any:

@@ -18,8 +18,8 @@ class Stream(Generic[State]):
     """A network that keeps its state between steps. Made by `layer.stream(batch_size)`.
 
     Stepping through a sequence gives the outputs of one call over it, to the bit. One stream belongs to one thread at a
-    time. When `load_params`, an assignment to `params` or an optimiser of fusedrnn changes the layer's weights, the next
-    step takes the new ones and goes on from the same state; after a change of the arrays in place call `refresh`.
+    time. When `load_params`, an assignment to `params` or an optimiser of fusedrnn changes the layer's weights, the
+    next step takes the new ones and goes on from the same state. After a change of the arrays in place call `refresh`.
     """
 
     def __init__(self, core: _core.Stream) -> None:

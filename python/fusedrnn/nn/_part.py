@@ -10,6 +10,7 @@ import numpy as np
 from fusedrnn import _checks
 from fusedrnn._checks import Array
 from fusedrnn._params import as_parameter, overlaps_another, takes
+from fusedrnn._saving import Saved
 from fusedrnn._tape import Gradients
 
 
@@ -51,7 +52,7 @@ class PartParams(MutableMapping[str, Array]):
         return dict, (dict(self),)  # as of a layer's: what copies and pickles are made of
 
 
-class Part:
+class Part(Saved):
     """A part of a model that keeps no state between time steps.
 
     A part is called to go forward. `record` also returns a tape, whose `backward` gives the gradients, as a recurrent

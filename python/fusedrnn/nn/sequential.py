@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, SupportsIndex, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fusedrnn import _checks
 from fusedrnn._checks import Array
+from fusedrnn._saving import Saved
 from fusedrnn._tape import Gradients
 from fusedrnn.layers import GRU, LSTM, RNN
 from fusedrnn.nn import losses
@@ -19,6 +20,7 @@ from fusedrnn.nn._part import Part, PartTape, floats, like, load_into, used_up
 from fusedrnn.nn.elementwise import Dropout
 from fusedrnn.nn.embedding import Embedding
 from fusedrnn.nn.linear import Linear
+from fusedrnn.nn.model_stream import ModelStream, is_folded
 from fusedrnn.nn.pooling import Pooling
 
 States = tuple[Any, ...]
@@ -29,7 +31,7 @@ Loss = Callable[..., tuple[float, Array]]
 _Model = TypeVar("_Model", bound="Model")
 
 
-class Model:
+class Model(Saved):
     """What can be trained: maps a sequence and a state to outputs and a state, with a tape.
 
     Attributes:
@@ -226,6 +228,18 @@ class Sequential(Model):
         named = {last + name: gradient for name, gradient in gradients.items()}
         return value, run.after, LossTape(SequentialTape(run.tapes, self.recurrent, y), dy, named)
 
+    def stream(self, batch_size: SupportsIndex = 1) -> ModelStream:
+        """The model stepped one time step at a time, with a state of its own that begins at zero.
+
+        Args:
+            batch_size: B, how many rows are stepped together.
+
+        Raises:
+            ValueError: a part needs whole sequences (a pooling, a bidirectional layer), or batch_size < 1.
+            TypeError: a part that is a model itself.
+        """
+        return ModelStream(self.parts, _checks.size("batch_size", batch_size))
+
     @property
     def recurrent(self) -> tuple[bool, ...]:
         """Which parts carry a state."""
@@ -268,7 +282,7 @@ class _Run:
 
     def call_all(self, parts: Sequence[Any], x: Any) -> Any:
         for index, part in enumerate(parts):
-            if _is_folded(parts, index):
+            if is_folded(parts, index):
                 x = part.tokens(x)
             elif isinstance(part, Part):
                 x = part(x, **self._part_options(part))
@@ -279,7 +293,7 @@ class _Run:
 
     def record_all(self, parts: Sequence[Any], x: Any) -> Any:
         for index, part in enumerate(parts):
-            if _is_folded(parts, index):
+            if is_folded(parts, index):
                 x, tape = part.tokens(x), part
             elif isinstance(part, Part):
                 x, tape = part.record(x, **self._part_options(part))
@@ -291,7 +305,7 @@ class _Run:
 
     def _layer_options(self, parts: Sequence[Any], index: int) -> dict[str, Any]:
         options: dict[str, Any] = {"lengths": self._lengths, "reset": self._reset}
-        if index > 0 and _is_folded(parts, index - 1):
+        if index > 0 and is_folded(parts, index - 1):
             options["embedding"] = parts[index - 1].params["weight"]
         return options
 
@@ -309,15 +323,6 @@ class _Run:
     def loss_options(self) -> dict[str, Any]:
         """Keyword arguments of a loss, which sees steps where the output has them."""
         return {} if self._lengths is None else {"lengths": self._lengths, "batch_first": self._batch_first}
-
-
-def _is_folded(parts: Sequence[Any], index: int) -> bool:
-    """Whether this part is an Embedding whose tokens the layer after it takes as they are."""
-    return (
-        type(parts[index]) is Embedding
-        and index + 1 < len(parts)
-        and isinstance(parts[index + 1], (RNN, LSTM, GRU))
-    )
 
 
 class _HeadLoss:

@@ -95,6 +95,9 @@ class Optimiser:
                 scale=factor,
                 **options,
             )
+        touch = getattr(self.params, "touch", None)  # streams take the new weights
+        if touch is not None:
+            touch()
         self.steps += 1
 
     def _require_apart(self, names: list[str], params: list[Array]) -> None:
