@@ -249,20 +249,21 @@ def test_nonsense_for_openmp_does_not_count(text: str) -> None:
 # What is written
 
 
-def readme_block() -> str:
+def readme_programs() -> list[str]:
     readme = ROOT / "README.md"
     assert readme.is_file(), "there is no README.md"
-    block = re.search(r"^```python\n(.*?)^```", readme.read_text(), re.MULTILINE | re.DOTALL)
-    assert block, "README.md has no python code block"
-    return block[1]
+    return re.findall(r"^```python\n(.*?)^```", readme.read_text(), re.MULTILINE | re.DOTALL)
 
 
-def test_readme_quickstart_runs_as_written(tmp_path: Path) -> None:
-    code = readme_block()
-    assert "fusedrnn" in code
-    result = python("-W", "error", "-c", code, cwd=tmp_path)
+def test_readme_programs_run_as_written(tmp_path: Path) -> None:
+    programs = readme_programs()
+    assert len(programs) >= 5
+    assert all(len(program.splitlines()) <= 15 for program in programs)
+    result = python("-W", "error", "-c", "\n".join(programs), cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    assert len(code.splitlines()) <= 30
+    loss, left = re.findall(r"[\d.e-]+$", result.stdout, re.MULTILINE)
+    assert float(loss) < 0.01
+    assert float(left) < 1e-8
 
 
 def test_metadata_of_an_installed_package() -> None:
