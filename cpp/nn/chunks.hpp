@@ -29,7 +29,7 @@ void for_each_chunk(std::size_t arrays, const Counts& count_of, Visit visit) {
     }
     const int threads = threads_for_elements(elements);
     auto body = [&](int, const Team& team) {
-        const Part part = part_of(static_cast<Index>(chunks.size()), team.index, team.size);
+        const Range part = part_of(static_cast<Index>(chunks.size()), team.index, team.size);
         for (Index i = part.begin; i < part.end; ++i) {
             const Chunk& one = chunks[static_cast<std::size_t>(i)];
             visit(one.array, one.first, one.count, static_cast<std::size_t>(i));

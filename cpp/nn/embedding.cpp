@@ -11,7 +11,7 @@ void embed(Matrix<const T> w, std::span<const std::int64_t> tokens, T* out) {
     const auto rows = static_cast<Index>(tokens.size());
     const int threads = threads_for_elements(rows * w.columns);
     auto body = [&](int, const Team& team) {
-        const Part part = part_of(rows, team.index, team.size);
+        const Range part = part_of(rows, team.index, team.size);
         for (Index r = part.begin; r < part.end; ++r)
             std::copy_n(w.row(tokens[static_cast<std::size_t>(r)]), w.columns, out + r * w.columns);
     };
@@ -32,7 +32,7 @@ void embed_backward(std::span<const std::int64_t> tokens, Matrix<const T> dy, Ma
     const int threads = threads_for_elements(dy.rows * dy.columns);
     auto body = [&](int, const Team& team) {
         // Tokens whose rows begin in this thread's part of all rows.
-        const Part part = part_of(dy.rows, team.index, team.size);
+        const Range part = part_of(dy.rows, team.index, team.size);
         auto begin = std::lower_bound(first.begin(), first.end() - 1, part.begin);
         for (; begin != first.end() - 1 && *begin < part.end; ++begin) {
             const Index count = *(begin + 1) - *begin;

@@ -33,7 +33,7 @@ void point_to_rows(Matrix<T> matrix, std::vector<T*>& rows) {
 }
 
 struct ProductPart {
-    Part rows, blocks;
+    Range rows, blocks;
 };
 
 // A thread's part of a product: rows of its own or, where there are few, columns of its own.
@@ -93,7 +93,7 @@ struct Linear<T>::Shared {
     // dw += dy^T x and db += the sum of dy over `rows` rows: a thread's part of the outputs.
     void weight_gradient(const Kernels<T>& kernels, const T* const* dy, const T* const* x, Index rows,
                          const Gradients& out, Buffer<T>& scratch, const Team& team) const {
-        const Part part = part_of(outputs, team.index, team.size);
+        const Range part = part_of(outputs, team.index, team.size);
         if (part.begin == part.end || rows == 0) return;
         const OuterPartOfA<T> left = {part.begin,
                                       part.end - part.begin,
@@ -214,7 +214,7 @@ void Linear<T>::cross_entropy(const Params& params, Matrix<const T> x, const Tar
                                      workspace.scratch[static_cast<std::size_t>(team.slot)], team);
             return;
         }
-        const Part part = part_of(rows, team.index, team.size);
+        const Range part = part_of(rows, team.index, team.size);
         const ProductPart logit_part = {part, {0, shared_->output_blocks()}},
                           dx_part = {part, {0, shared_->input_blocks()}};
         multiply(kernels, logit_part, workspace.a.data() + first, workspace.out.data(), inputs, outputs,

@@ -11,7 +11,7 @@ void cross_entropy(Matrix<const T> logits, const Targets<T>& targets, double* lo
     constexpr Index elements_of_an_exponential = 4;
     const int threads = threads_for_elements(elements_of_an_exponential * logits.rows * logits.columns);
     auto body = [&](int, const Team& team) {
-        const Part part = part_of(logits.rows, team.index, team.size);
+        const Range part = part_of(logits.rows, team.index, team.size);
         for (Index r = part.begin; r < part.end; ++r) {
             losses[r] = 0;
             if (targets.weights[r] != T(0))

@@ -16,7 +16,7 @@ constexpr Index time_of_element = 1;
 template <class Visit>
 void for_each_item(Index items, Index elements, Visit visit) {
     auto body = [&](int, const Team& team) {
-        const Part part = part_of(items, team.index, team.size);
+        const Range part = part_of(items, team.index, team.size);
         for (Index i = part.begin; i < part.end; ++i) visit(i);
     };
     const int threads = threads_worth(static_cast<Nanoseconds>(elements) * time_of_element, num_threads());

@@ -435,8 +435,8 @@ void test_step_blocks(Checks& checks) {
                 Index end = schedule.steps();
                 for (Index step_block = 0; step_block < step_blocks.count(); ++step_block) {
                     const StepRange steps = step_blocks.steps(step_block);
-                    const Index rows = schedule.packed(steps.end - 1, schedule.active(steps.end - 1)) -
-                                       schedule.packed(steps.begin, 0);
+                    const Index rows = schedule.row_step(steps.end - 1, schedule.active(steps.end - 1)) -
+                                       schedule.row_step(steps.begin, 0);
                     checks.check(steps.end == end && steps.begin < steps.end, "step block %td begins elsewhere",
                                  step_block);
                     checks.check(rows >= reduction_block || step_block + 1 == step_blocks.count(),

@@ -72,9 +72,9 @@ void in_step(const InStep& work, int threads, Body& body) {
 }
 
 // The part [begin, end) of `count` work items that part `index` of `size` is; parts differ by one at most.
-struct Part {
+struct Range {
     long begin, end;
 };
-inline Part part_of(long count, int index, int size) { return {count * index / size, count * (index + 1) / size}; }
+inline Range part_of(long count, int index, int size) { return {count * index / size, count * (index + 1) / size}; }
 
 }  // namespace fusedrnn

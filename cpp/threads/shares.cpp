@@ -53,7 +53,7 @@ private:
         return count;
     }
 
-    struct Part {
+    struct PartState {
         std::atomic<int> begun{0};    // phases
         std::atomic<int> holder{-1};  // the slot that has it in hand
     };
@@ -73,7 +73,7 @@ private:
         if (failed() || (slot > 0 && is_late(slot))) return -1;
         for (int i = 0; i < shares_.count; ++i) {
             const int index = shares_.in_order ? i : (slot + i) % shares_.count;
-            Part& part = parts_[static_cast<std::size_t>(index)];
+            PartState& part = parts_[static_cast<std::size_t>(index)];
             int expected = phase;
             if (part.begun.load(std::memory_order_relaxed) != phase ||
                 !part.begun.compare_exchange_strong(expected, phase + 1))
@@ -111,7 +111,7 @@ private:
     void find_late_threads(Nanoseconds waited) {
         const auto threads = static_cast<Nanoseconds>(threads_.size());
         if (team_mode() != TeamMode::adaptive || waited * threads < watch_.passed() * (threads - 1)) return;
-        for (const Part& part : parts_)
+        for (const PartState& part : parts_)
             if (const int slot = part.holder.load(std::memory_order_relaxed); slot > 0)
                 threads_[static_cast<std::size_t>(slot)].late.store(true, std::memory_order_relaxed);
     }
@@ -120,7 +120,7 @@ private:
     const Shares shares_;
     const Body body_;
     void* const context_;
-    std::vector<Part> parts_;
+    std::vector<PartState> parts_;
     std::vector<Thread> threads_;
     std::atomic<int> done_{0};  // parts, of all phases
     FirstException exception_;

@@ -22,8 +22,8 @@ struct CellTraits {
     constexpr bool replaces_saved() const { return saved == gate_gradients; }
 };
 
-// Orders. LSTM gates i,f,g,o. GRU gates r,z,n; saved r,z,n,(R h + b_hn); gate gradients n,r,z,(r * n), so that both
-// W_ih (n,r,z) and W_hh (r,z,r*n) see three neighbours.
+// Orders. LSTM gates i,f,g,o. GRU gates r,z,n; saved r,z,n and q of (G3), the recurrent part of n; gate gradients
+// n,r,z,(r * n), so that both W_ih (n,r,z) and W_hh (r,z,r*n) see three neighbours.
 inline constexpr CellTraits cell_traits_table[] = {
     {.kind = CellKind::rnn,
      .name = "rnn",

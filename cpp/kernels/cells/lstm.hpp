@@ -1,5 +1,6 @@
 // LSTM, equations (L1)-(L6) forward and (L7)-(L14) backward of docs/design/cells.md. Sums, the
-// pre-activations of (L1), arrive in the order i,f,g,o. step/forward.hpp has (L6), step/backward.hpp (L7) and (L13).
+// pre-activations of (L1), arrive in the order i,f,g,o. step/gated_forward.hpp has (L6), step/backward.hpp (L7) and
+// (L13).
 #pragma once
 
 #include "gemm/tile.hpp"
@@ -45,21 +46,21 @@ struct Lstm {
         if (row.saved) store_lanes(o, row.saved + unit + 3 * hidden, lanes);
     }
 
-    // `dh` is the whole gradient of o * tanh(c): dm of (L7).
-    FUSEDRNN_INLINE static void backward(V dh, const BackwardRow<T>& row, const T*, const T* c_prev, Index unit,
+    // `dm` is the whole gradient of m = o * tanh(c): (L7).
+    FUSEDRNN_INLINE static void backward(V dm, const BackwardRow<T>& row, const T*, const T* c_prev, Index unit,
                                          Index lanes, Index hidden, Nonlinearity) {
         const V one = V::broadcast(1);
         const T* saved = row.saved + unit;
         const V i = load_lanes<V>(saved, lanes), f = load_lanes<V>(saved + hidden, lanes);
         const V g = load_lanes<V>(saved + 2 * hidden, lanes), o = load_lanes<V>(saved + 3 * hidden, lanes);
         const V tanh_c = tanh(load_lanes<V>(row.c + unit, lanes));
-        const V dc = fma(dh * o, fma(-tanh_c, tanh_c, one), load_lanes<V>(row.dc_carry + unit, lanes));  // (L8)
+        const V dc = fma(dm * o, fma(-tanh_c, tanh_c, one), load_lanes<V>(row.dc_carry + unit, lanes));  // (L8)
         store_lanes(dc * f, row.dc_carry + unit, lanes);                                                 // (L14)
         T* out = row.dgates + unit;
         store_lanes(dc * g * (i * (one - i)), out, lanes);                                             // (L9)
         store_lanes(dc * load_lanes<V>(c_prev + unit, lanes) * (f * (one - f)), out + hidden, lanes);  // (L10)
         store_lanes(dc * i * fma(-g, g, one), out + 2 * hidden, lanes);                                // (L11)
-        store_lanes(dh * tanh_c * (o * (one - o)), out + 3 * hidden, lanes);                           // (L12)
+        store_lanes(dm * tanh_c * (o * (one - o)), out + 3 * hidden, lanes);                           // (L12)
     }
 };
 

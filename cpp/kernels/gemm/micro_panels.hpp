@@ -21,7 +21,7 @@ struct MicroPanels {
     static constexpr Index max_rows = tuning::micro_panel_rows;
     static constexpr Index k_block = tuning::micro_panel_k_block;
     static constexpr Index max_panels = tuning::micro_panels_at_once;
-    static constexpr int rows_of_k = tuning::k_per_prefetch;
+    static constexpr int k_per_prefetch = tuning::k_per_prefetch;
     static constexpr Index width = max_panels * line;
     static_assert(k_block >= gradient_chain);
 
@@ -172,7 +172,7 @@ private:
                                        Index quota) {
         constexpr int columns = Count * Vectors;
         // An unrolled loop would spill where the registers are full. So few rows have nothing to prefetch anyway.
-        constexpr Index unroll = fills_registers<MR, columns> ? 1 : rows_of_k;
+        constexpr Index unroll = fills_registers<MR, columns> ? 1 : k_per_prefetch;
         static_assert(unroll > 1 || MR <= few_rows);
         const auto offset = [](int j, Index panel_stride)
                                 FUSEDRNN_LAMBDA { return j / Vectors * panel_stride + j % Vectors * V::width; };
@@ -189,7 +189,7 @@ private:
             const Index stride = product.panel_stride;
             const T* prefetched =
                 product.prefetched ? product.prefetched + first / MR * (product.depth * quota) : product.panel;
-            const Index step = product.prefetched ? rows_of_k * quota : 0;
+            const Index step = product.prefetched ? k_per_prefetch * quota : 0;
             accumulate<V, MR, columns, unroll>(
                 sum, a, product.panel + within, product.depth, line,
                 [stride, offset](int j) FUSEDRNN_LAMBDA { return offset(j, stride); }, SameAccumulator{},

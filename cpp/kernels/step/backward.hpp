@@ -206,7 +206,7 @@ struct Backward {
         const Index recurrent = p.recurrent_size();
         const Index full = recurrent_dgates * p.hidden_size, depth = has_next ? full : 0;
         const auto dgates = [](const BackwardRow<T>& row) FUSEDRNN_LAMBDA { return row.dgates_next; };
-        if (!p.w_hr) {
+        if (!p.w_hr) {  // (L13); for other cells the product of (R4) or (G10)
             product(p, p.w_hh, full, depth, recurrent, p.block_begin, p.block_end, descending, dgates,
                     [&](const BackwardRow<T>& row, Index column, Index vectors, const T* sums) FUSEDRNN_LAMBDA {
                         pointwise<true>(p, row, earliest, column, vectors, product_of(p, row, sums));
@@ -223,7 +223,7 @@ struct Backward {
                     }
                 });
         p.barrier.within_step();
-        product(
+        product(  // (L7)
             p, p.w_hr, p.proj_size, p.proj_size, p.hidden_size, p.block_begin, p.block_end, descending,
             [](const BackwardRow<T>& row) FUSEDRNN_LAMBDA { return static_cast<const T*>(row.dh_proj); },
             [&](const BackwardRow<T>& row, Index column, Index vectors, const T* sums)

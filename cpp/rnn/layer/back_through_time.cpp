@@ -93,7 +93,7 @@ void BackThroughTime<T>::overlap(BackwardSpan<T>& span, bool completes) {
     span.overlapped = &overlapped_;
     span.completes_overlapped = completes;
     span.dx = input_gradient(d_);
-    const Part blocks = part_of(span.dx.block_end, team_.index, team_.size);
+    const Range blocks = part_of(span.dx.block_end, team_.index, team_.size);
     span.dx.block_begin = blocks.begin;
     span.dx.block_end = blocks.end;
 }
@@ -146,7 +146,7 @@ BackwardStrides<T> BackThroughTime<T>::strides(Index active) const {
 }
 
 template <class T>
-void initial_state_gradient(const DirectionBackward<T>& d, ThreadScratch<T>& scratch, Part part) {
+void initial_state_gradient(const DirectionBackward<T>& d, ThreadScratch<T>& scratch, Range part) {
     T* const dh0 = d.call.dh0[d.direction];
     T* const dc0 = d.call.dc0[d.direction];
     scratch.left_rows.clear();
@@ -183,7 +183,7 @@ void initial_state_gradient(const DirectionBackward<T>& d, ThreadScratch<T>& scr
     template void load_carries(const DirectionBackward<T>&);            \
     template LinearArgs<T> input_gradient(const DirectionBackward<T>&); \
     template class BackThroughTime<T>;                                  \
-    template void initial_state_gradient(const DirectionBackward<T>&, ThreadScratch<T>&, Part);
+    template void initial_state_gradient(const DirectionBackward<T>&, ThreadScratch<T>&, Range);
 FUSEDRNN_FOR(float)
 FUSEDRNN_FOR(double)
 #undef FUSEDRNN_FOR

@@ -53,6 +53,6 @@ private:
 
 // dh0 and dc0: what comes through the first step. Rows [part) of the batch's sorted rows.
 template <class T>
-void initial_state_gradient(const DirectionBackward<T>& d, ThreadScratch<T>& scratch, Part part);
+void initial_state_gradient(const DirectionBackward<T>& d, ThreadScratch<T>& scratch, Range part);
 
 }  // namespace fusedrnn

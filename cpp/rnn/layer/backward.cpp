@@ -22,9 +22,9 @@ void for_each_of_share(const DirectionBackward<T>& d, StepRange steps, const Thr
             for (Index i = 0; i < share.rows(d.schedule.active(s)); ++i) visit(s, share.row(i));
         return;
     }
-    const Index first = d.schedule.packed(steps.begin, 0);
-    const Index count = d.schedule.packed(steps.end - 1, d.schedule.active(steps.end - 1)) - first;
-    const Part part = part_of(count, team.index, team.size);
+    const Index first = d.schedule.row_step(steps.begin, 0);
+    const Index count = d.schedule.row_step(steps.end - 1, d.schedule.active(steps.end - 1)) - first;
+    const Range part = part_of(count, team.index, team.size);
     d.schedule.for_each(first + part.begin, first + part.end, visit);
 }
 

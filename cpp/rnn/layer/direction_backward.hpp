@@ -32,7 +32,7 @@ struct DirectionBackward : DirectionView<const T> {
               .y = call_.y,
               .h0 = call_.h0[of],
               .c0 = call_.c0[of],
-              .packed_c = call_.tape[of]->c.data(),
+              .c_by_row_step = call_.tape[of]->c.data(),
               .cell_states = {},
               .newest_c = nullptr,
               .zeros = workspace.zeros.data(),
@@ -45,7 +45,8 @@ struct DirectionBackward : DirectionView<const T> {
 
     const CellTraits& traits() const { return call.spec.traits(); }
     T* dgates_at(Index step, Index row) const {
-        const Index place = traits().replaces_saved() ? this->schedule.packed(step, row) : step_blocks.place(step, row);
+        const Index place =
+            traits().replaces_saved() ? this->schedule.row_step(step, row) : step_blocks.place(step, row);
         return dgates + place * dgates_width;
     }
     T* recurrent_dgates_at(Index step, Index row) const {
@@ -53,10 +54,10 @@ struct DirectionBackward : DirectionView<const T> {
     }
     T* dh_proj_at(Index step, Index row) const { return dh_proj + step_blocks.place(step, row) * call.spec.proj_size; }
     const T* saved_at(Index step, Index row) const {
-        return tape.saved.data() + this->schedule.packed(step, row) * traits().saved * hidden;
+        return tape.saved.data() + this->schedule.row_step(step, row) * traits().saved * hidden;
     }
     const T* unprojected_at(Index step, Index row) const {
-        return tape.unprojected.data() + this->schedule.packed(step, row) * hidden;
+        return tape.unprojected.data() + this->schedule.row_step(step, row) * hidden;
     }
     // Null where there is no dy.
     const T* dy_at(Index step, Index row) const {

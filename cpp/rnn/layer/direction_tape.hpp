@@ -5,7 +5,7 @@
 
 namespace fusedrnn {
 
-// In packed order (Schedule::packed).
+// In the order of Schedule::row_step.
 template <class T>
 struct DirectionTape {
     Buffer<T> saved;        // [row-step][saved][hidden]

@@ -24,7 +24,7 @@ struct DirectionView {
     const Value* c0;  // (batch, hidden), or null: zeros
     // c of every step is in packed order, or else both directions' side by side; or else there is c of the newest step
     // only, (batch, hidden). Null where it is not.
-    T* packed_c;
+    T* c_by_row_step;
     View<T> cell_states;
     T* newest_c;
     const Value* zeros;  // a row
@@ -40,7 +40,7 @@ struct DirectionView {
     // Null where the cell has no c.
     T* c(Index step, Index row) const {
         if (!spec.traits().has_cell_state) return nullptr;
-        if (packed_c) return packed_c + schedule.packed(step, row) * spec.hidden_size;
+        if (c_by_row_step) return c_by_row_step + schedule.row_step(step, row) * spec.hidden_size;
         if (cell_states) return cell_states.at(time(step, row), batch_index(row)) + direction * spec.hidden_size;
         return newest_c + batch_index(row) * spec.hidden_size;
     }
@@ -62,7 +62,7 @@ struct DirectionView {
     Index h_stride() const { return step_stride(y.time_stride); }
     Index c_stride(Index active) const {
         if (!spec.traits().has_cell_state) return 0;
-        return packed_c ? active * spec.hidden_size : step_stride(cell_states.time_stride);
+        return c_by_row_step ? active * spec.hidden_size : step_stride(cell_states.time_stride);
     }
 
 private:

@@ -80,7 +80,7 @@ private:
     Index rows_at(Index step) const { return share_.rows(schedule_.active(step)); }
 
     ForwardRow<T> row_at(Index step, Index row) const {
-        const Index packed = schedule_.packed(step, row), hidden = spec_.hidden_size;
+        const Index packed = schedule_.row_step(step, row), hidden = spec_.hidden_size;
         T* const h = view_.h(step, row);
         return {
             .x = view_.x_at(step, row),

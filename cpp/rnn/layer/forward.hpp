@@ -48,7 +48,7 @@ DirectionView<T> direction_view(const LayerForward<T>& call, Index direction, co
         .y = call.y,
         .h0 = call.h0[direction],
         .c0 = call.c0[direction],
-        .packed_c = call.tape[direction] ? call.tape[direction]->c.data() : nullptr,
+        .c_by_row_step = call.tape[direction] ? call.tape[direction]->c.data() : nullptr,
         .cell_states = call.cell_states,
         .newest_c = call.c_n[direction],
         .zeros = zeros,

@@ -19,7 +19,7 @@ int threads_for_tokens(const NetworkSpec& spec, Index input, Index count, int th
 // Where no table is given a token's product is a column of W_ih, a row of its packed form: bias + it.
 template <class T>
 void add_bias_to_columns(const NetworkSpec& spec, const PackedLayer<T>& weights, bool interleaved, Index input,
-                         Part tokens, T* sums) {
+                         Range tokens, T* sums) {
     const CellTraits& traits = spec.traits();
     const Index block = unit_block<T>, blocks = ceil_div(spec.hidden_size, block), width = projected_width<T>(spec);
     const Index panels = blocks * traits.gates;
@@ -45,7 +45,7 @@ void project_tokens(const NetworkSpec& spec, Index layer, Index direction, const
     const Index input = spec.layer_input(layer), width = projected_width<T>(spec);
     const int team_size = threads_for_tokens<T>(spec, tokens.table ? input : 1, tokens.count, threads);
     auto body = [&](int, const Team& team) {
-        const Part part = part_of(tokens.count, team.index, team.size);
+        const Range part = part_of(tokens.count, team.index, team.size);
         if (part.begin == part.end) return;
         if (!tokens.table) return add_bias_to_columns(spec, weights, packed.interleaved(), input, part, sums);
         std::vector<const T*> rows;
@@ -94,7 +94,7 @@ public:
 
 private:
     // dtable += sums W_ih
-    void table_gradient(Part rows) const {
+    void table_gradient(Range rows) const {
         if (!dtable_ || rows.begin == rows.end) return;
         call_.kernels.linear({
             .rows = rows.end - rows.begin,
@@ -117,7 +117,7 @@ private:
         std::vector<OuterPartOfA<T>> parts;
         for (int r = 0; r < runs_.count; ++r) {
             const GradientRun& run = runs_.run[r];
-            const Part part = part_of(run.count * hidden_, team.index, team.size);
+            const Range part = part_of(run.count * hidden_, team.index, team.size);
             const Index row = run.gate * hidden_ + part.begin;
             parts.push_back({run.dgate * hidden_ + part.begin,
                              part.end - part.begin,
@@ -142,7 +142,7 @@ private:
         const LayerGradients<T>& out = call_.gradients[direction_];
         for (int r = 0; r < runs_.count; ++r) {
             const GradientRun& run = runs_.run[r];
-            const Part part = part_of(run.count * hidden_, team.index, team.size);
+            const Range part = part_of(run.count * hidden_, team.index, team.size);
             for (Index i = part.begin; i < part.end; ++i) {
                 const Index row = run.gate * hidden_ + i;
                 T* const w = out.w_ih + row * call_.input_size;

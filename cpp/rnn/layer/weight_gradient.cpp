@@ -15,7 +15,7 @@ Index all_rows(const LayerBackward<T>& call) {
 // Where the first reduction block begins that has no row before `step`.
 template <class T>
 Index first_block_from(const LayerBackward<T>& call, Index step) {
-    const Index before = call.row_steps_before + call.schedule.packed(step, 0);
+    const Index before = call.row_steps_before + call.schedule.row_step(step, 0);
     return std::min(all_rows(call), ceil_div(before, reduction_block) * reduction_block - call.row_steps_before);
 }
 
@@ -100,7 +100,7 @@ std::vector<OuterPartOfA<T>> WeightGradient<T>::recurrent_parts(const LayerGradi
 template <class T>
 void WeightGradient<T>::sum_by_token() {
     const Index width = d_.traits().gates * d_.hidden;
-    const Part part = part_of(width, team_.index, team_.size);
+    const Range part = part_of(width, team_.index, team_.size);
     if (part.begin == part.end) return;
     std::vector<std::pair<std::int64_t, const T*>> rows;
     d_.schedule.for_each(ready_.begin, ready_.end, [&](Index s, Index row) {
@@ -138,7 +138,7 @@ void WeightGradient<T>::add_output(OuterPartOfA<T>& part, int right, int gate, T
 template <class T>
 void WeightGradient<T>::outer(std::vector<OuterPartOfA<T>> left, const OuterB<T>* right, int right_count) {
     for (OuterPartOfA<T>& part : left) {
-        const Part share = part_of(part.count, team_.index, team_.size);
+        const Range share = part_of(part.count, team_.index, team_.size);
         part.first += share.begin;
         part.count = share.end - share.begin;
         for (int i = 0; i < right_count; ++i) {

@@ -31,14 +31,14 @@ public:
     Index length(Index row) const { return length_[static_cast<std::size_t>(row)]; }
     Index active(Index step) const { return active_[static_cast<std::size_t>(step)]; }
     // Packed arrays hold step after step the active rows of each.
-    Index packed(Index step, Index row) const { return offset_[static_cast<std::size_t>(step)] + row; }
+    Index row_step(Index step, Index row) const { return offset_[static_cast<std::size_t>(step)] + row; }
     // visit(step, row) for the row-steps [begin, end) of packed arrays.
     template <class Visit>
     void for_each(Index begin, Index end, Visit visit) const {
         if (begin >= end) return;
         const auto after = std::upper_bound(offset_.begin(), offset_.end(), begin);
         for (Index step = after - offset_.begin() - 1; begin < end; ++step)
-            for (Index row = begin - packed(step, 0); row < active(step) && begin < end; ++row, ++begin)
+            for (Index row = begin - row_step(step, 0); row < active(step) && begin < end; ++row, ++begin)
                 visit(step, row);
     }
     Index time(bool reverse, Index step, Index row) const { return reverse ? length(row) - 1 - step : step; }

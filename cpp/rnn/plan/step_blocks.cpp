@@ -33,8 +33,8 @@ StepBlocks::StepBlocks(const Schedule& schedule, Index rows) : place_(static_cas
     }
     for (Index step_block = 0; step_block < count(); ++step_block)
         for (Index step = steps(step_block).begin; step < steps(step_block).end; ++step)
-            place_[static_cast<std::size_t>(step)] =
-                step_block % at_once * rows_ + schedule.packed(step, 0) - schedule.packed(steps(step_block).begin, 0);
+            place_[static_cast<std::size_t>(step)] = step_block % at_once * rows_ + schedule.row_step(step, 0) -
+                                                     schedule.row_step(steps(step_block).begin, 0);
 }
 
 }  // namespace fusedrnn

@@ -21,7 +21,7 @@ public:
     StepBlocks(const Schedule& schedule, Index rows);
 
     Index count() const { return static_cast<Index>(step_blocks_.size()); }
-    // The step block `index` steps from the sequence's end.
+    // The step block that has `index` others between it and the sequence's end.
     StepRange steps(Index index) const { return step_blocks_[static_cast<std::size_t>(index)]; }
 
     // Arrays of capacity() rows hold this step block's values, those of the one before it, and those of a third, where

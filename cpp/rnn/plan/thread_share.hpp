@@ -49,8 +49,8 @@ ThreadShare share_of(const NetworkSpec& spec, SplitBy by, const Team& team) {
         case SplitBy::layers:
             break;
         case SplitBy::units: {
-            const Part units = part_of(share.block_end, team.index, team.size);
-            const Part proj = part_of(share.proj_end, team.index, team.size);
+            const Range units = part_of(share.block_end, team.index, team.size);
+            const Range proj = part_of(share.proj_end, team.index, team.size);
             share.block_begin = units.begin;
             share.block_end = units.end;
             share.proj_begin = proj.begin;
