@@ -61,7 +61,7 @@ commands
   python -m fusedrnn bench --help  its options, among them --job char-lm: a whole training job
 
 in Python
-  help(fusedrnn)                   the public names by topic; help(fusedrnn.LSTM) is about one of them
+  help(fusedrnn)                   the public names by topic; help(fusedrnn.LSTM) is about one
 
 in the source tree
   README.md                        what it is, and twenty lines to begin with
