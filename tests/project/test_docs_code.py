@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "docs/index.md", *sorted((ROOT / "docs/guide").glob("*.md")), *sorted((ROOT / "docs/howto").glob("*.md"))]
-BLOCK = re.compile(r"(?:<!-- needs (\w+) -->\n+)?```python\n(.*?)^```\n(?:```text\n(.*?)^```\n)?", re.MULTILINE | re.DOTALL)
+PAGES = sorted(path for name in ("index.md", "guide/*.md", "howto/*.md") for path in (ROOT / "docs").glob(name))
+BLOCK = re.compile(
+    r"(?:<!-- needs (\w+) -->\n+)?```python\n(.*?)^```\n(?:```text\n(.*?)^```\n)?", re.MULTILINE | re.DOTALL
+)
 WITH_CODE = [page for page in PAGES if "```python" in page.read_text(encoding="utf-8")]
 
 
@@ -24,6 +26,11 @@ def blocks(page: Path) -> list[tuple[int, str | None, str, str | None]]:
     assert len(found) == len(re.findall("^```python$", text, re.MULTILINE)), page
     assert sum(out is not None for *_, out in found) == text.count("\n```text\n"), f"{page}: text below no code"
     return found
+
+
+def words(text: str) -> list[list[str]]:
+    """Line by line, whatever the spaces between and after them."""
+    return [line.split() for line in text.splitlines()]
 
 
 @pytest.mark.parametrize("page", WITH_CODE, ids=lambda page: f"{page.parent.name}/{page.stem}")
@@ -37,8 +44,8 @@ def test_the_code_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest
         with contextlib.redirect_stdout(printed):
             exec(compile("\n" * line + code, str(page), "exec"), names)  # our own pages
         if expected is not None:
-            got = [part.split() for part in printed.getvalue().splitlines()]
-            assert got == [part.split() for part in expected.splitlines()], f"{page}, line {line}:\n{printed.getvalue()}"
+            got = printed.getvalue()
+            assert words(got) == words(expected), f"{page}, line {line}:\n{got}"
 
 
 def test_most_pages_have_code() -> None:
