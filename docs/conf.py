@@ -39,6 +39,10 @@ def as_rest(app: Any, kind: str, name: str, value: object, options: object, line
     A block that is indented after an empty line is code; elsewhere what reST would take for markup is text.
     """
     result: list[str] = []
+    if kind == "property":  # napoleon would take what stands before a colon for a type
+        lines[0] = lines[0].replace(": ", "; ")
+    if kind == "module":  # autodoc has taken the indentation of the code for that of the docstring
+        lines[:] = (value.__doc__ or "").splitlines()
     above, in_code = "", False
     for line in lines:
         if line.strip():
@@ -54,10 +58,11 @@ def as_rest(app: Any, kind: str, name: str, value: object, options: object, line
 
 def escaped(line: str) -> str:
     """Single backticks become double ones; stars, bars and final underscores lose their meaning outside of them."""
-    parts = re.split(r"(``[^`]+``|`[^`]+`)", line)
+    bullet = "* " if line.startswith("* ") else ""
+    parts = re.split(r"(``[^`]+``|`[^`]+`)", line.removeprefix(bullet))
     parts[1::2] = [f"``{part.strip('`')}``" for part in parts[1::2]]
     parts[::2] = [re.sub(r"[*|]|(?<=\w)_(?!\w)", r"\\\g<0>", part) for part in parts[::2]]
-    return "".join(parts)
+    return bullet + "".join(parts)
 
 
 def setup(app: Any) -> None:
