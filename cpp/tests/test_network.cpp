@@ -489,7 +489,7 @@ void test_cache_sizes(Checks& checks) {
     const ThreadShare share = whole_layer<T>(spec);
     const auto first = [&](CacheSizes forced) {
         set_cache_sizes(forced);
-        ProjectionPlan<T> plan(spec, 97, schedule, share, kernels_of<T>(current_kernels()), false);
+        ProjectionPlan<T> plan(spec, 97, schedule, share, kernels_of<T>(current_kernels()), false, false);
         return plan.next(0, {0, 90}, 90 * 8).input_product;
     };
     checks.check(first(small) == InputProduct::ahead && first(large) == InputProduct::in_step,

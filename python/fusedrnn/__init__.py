@@ -9,61 +9,63 @@
 Layers (`LSTM`, `GRU`, `RNN`) run whole sequences, cells one step, streams keep a state between steps;
 `fusedrnn.functional` has the same without objects, and `fusedrnn.reference` says in plain NumPy what every result
 must be.
+
+Each name has a help of its own, such as help(fusedrnn.LSTM):
+
+layers       LSTM, GRU, RNN
+one step     LSTMCell, GRUCell, RNNCell; Stream, which layer.stream() makes (streaming)
+functions    functional.lstm, functional.gru, functional.rnn
+gradients    Tape and Gradients, of layer.record() and tape.backward(); gradient_flow
+models       nn: Sequential, Embedding, Linear, losses, initial values
+training     fit, tbptt; optim: optimisers, clipping, schedules
+pictures     plot
+equations    reference
+settings     set_num_threads, get_num_threads, threads, isa, use_isa, available_isas, build_info
+
+`python -m fusedrnn` lists the commands, and says where the documentation and the examples are.
 """
 
-from __future__ import annotations
+# There is no __all__: with it help(fusedrnn) would print every class in full. `as` says which names are public.
 
-from typing import TYPE_CHECKING, Any
+import typing as _typing
 
-from fusedrnn import functional, streaming
-from fusedrnn.cells import GRUCell, LSTMCell, RNNCell
-from fusedrnn.layers import GRU, LSTM, RNN
-from fusedrnn.runtime import (
-    available_isas,
-    build_info,
-    get_num_threads,
-    isa,
-    set_num_threads,
-    threads,
-    use_isa,
-)
+from fusedrnn import functional as functional
+from fusedrnn import streaming as streaming
+from fusedrnn._tape import Gradients as Gradients
+from fusedrnn._tape import Tape as Tape
+from fusedrnn.cells import GRUCell as GRUCell
+from fusedrnn.cells import LSTMCell as LSTMCell
+from fusedrnn.cells import RNNCell as RNNCell
+from fusedrnn.layers import GRU as GRU
+from fusedrnn.layers import LSTM as LSTM
+from fusedrnn.layers import RNN as RNN
+from fusedrnn.runtime import available_isas as available_isas
+from fusedrnn.runtime import build_info as build_info
+from fusedrnn.runtime import get_num_threads as get_num_threads
+from fusedrnn.runtime import isa as isa
+from fusedrnn.runtime import set_num_threads as set_num_threads
+from fusedrnn.runtime import threads as threads
+from fusedrnn.runtime import use_isa as use_isa
+from fusedrnn.streaming import Stream as Stream
 
-if TYPE_CHECKING:
-    from fusedrnn import nn, optim, plot, reference
-    from fusedrnn.training import fit, gradient_flow, tbptt
+if _typing.TYPE_CHECKING:
+    from fusedrnn import nn as nn
+    from fusedrnn import optim as optim
+    from fusedrnn import plot as plot
+    from fusedrnn import reference as reference
+    from fusedrnn.training import fit as fit
+    from fusedrnn.training import gradient_flow as gradient_flow
+    from fusedrnn.training import tbptt as tbptt
 
     __version__: str
 
-__all__ = [
-    "GRU",
-    "LSTM",
-    "RNN",
-    "GRUCell",
-    "LSTMCell",
-    "RNNCell",
-    "available_isas",
-    "build_info",
-    "fit",
-    "functional",
-    "get_num_threads",
-    "gradient_flow",
-    "isa",
-    "nn",
-    "optim",
-    "plot",
-    "reference",
-    "set_num_threads",
-    "streaming",
-    "tbptt",
-    "threads",
-    "use_isa",
-]
+_LATER = {"nn", "optim", "plot", "reference", "fit", "gradient_flow", "tbptt", "__version__"}
+"""What no network needs to run is found when it is first asked for."""
 
 
-if not TYPE_CHECKING:  # a type checker that saw it would accept any name
+if not _typing.TYPE_CHECKING:  # a type checker that saw it would accept any name
 
-    def __getattr__(name: str) -> Any:
-        """What no network needs to run is found when it is first asked for."""
+    def __getattr__(name: str) -> _typing.Any:
         import importlib
 
         if name in ("nn", "optim", "plot", "reference"):
@@ -83,4 +85,4 @@ if not TYPE_CHECKING:  # a type checker that saw it would accept any name
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, "__version__"})
+    return sorted({*globals(), *_LATER})

@@ -1,4 +1,4 @@
-"""`python -m fusedrnn info | bench`."""
+"""`python -m fusedrnn [info | bench]`."""
 
 from __future__ import annotations
 
@@ -52,10 +52,29 @@ def info() -> str:
     return "\n".join(f"{key:<{width}}  {_text(value)}" for key, value in lines.items())
 
 
+OVERVIEW = """\
+fusedrnn {version}: fast recurrent networks on a CPU
+
+commands
+  python -m fusedrnn info          the build, the instruction sets and the threads
+  python -m fusedrnn bench         times beside those of the libraries that are installed
+  python -m fusedrnn bench --help  its options, among them --job char-lm: a whole training job
+
+in Python
+  help(fusedrnn)                   the public names by topic; help(fusedrnn.LSTM) is about one
+
+in the source tree
+  README.md                        what it is, and twenty lines to begin with
+  docs/                            guide, how-to pages, API, design; docs/index.md lists them
+                                   (pip install '.[docs]'; sphinx-build -b html docs build/docs)
+  examples/                        a program for every use; python examples/run_all.py runs all
+"""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; an exit code."""
+    """Run the command line; an exit code. Without a command it says what there is."""
     parser = argparse.ArgumentParser(prog="python -m fusedrnn", description=__doc__, allow_abbrev=False)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    commands = parser.add_subparsers(dest="command", metavar="command")
     commands.add_parser("info", help="print the build, the instruction sets and the threads")
     commands.add_parser("bench", help="print a comparison table", add_help=False)
     options, rest = parser.parse_known_args(argv)
@@ -63,6 +82,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         from fusedrnn import bench
 
         return bench.main(rest)
+    if options.command is None and not rest:
+        print(OVERVIEW.format(version=fusedrnn.__version__), end="")
+        return 0
     if rest:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     print(info())

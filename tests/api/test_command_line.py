@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 import fusedrnn as fr
 from interpreter import python
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_info_command() -> None:
@@ -19,7 +24,18 @@ def test_info_command() -> None:
     assert all(name in result.stdout for name in fr.available_isas())
 
 
-@pytest.mark.parametrize("arguments", [(), ("nonsense",), ("info", "--nonsense"), ("info", "extra")])
+def test_without_a_command_it_lists_what_there_is() -> None:
+    result = python("-m", "fusedrnn")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.isascii()
+    assert max(map(len, result.stdout.splitlines())) <= 100
+    assert all(f"python -m fusedrnn {command}" in result.stdout for command in ("info", "bench"))
+    folders = re.findall(r"^  (\S+/|README.md) ", result.stdout, re.MULTILINE)
+    assert folders == ["README.md", "docs/", "examples/"]
+    assert all((ROOT / folder).exists() for folder in folders)
+
+
+@pytest.mark.parametrize("arguments", [("nonsense",), ("--nonsense",), ("info", "--nonsense"), ("info", "extra")])
 def test_command_line_errors(arguments: tuple[str, ...]) -> None:
     result = python("-m", "fusedrnn", *arguments)
     assert result.returncode == 2

@@ -45,7 +45,8 @@ class History:
         loss: of every step, as far as this process has seen them.
         validation: (step, loss) of every look at the validation batches.
         best_step: after which step the validation loss was least; None without validation.
-        steps, epochs: how many are over, those before a resumption too.
+        steps: how many are over, those before a resumption too.
+        epochs: the same of epochs.
         seconds: of this process.
         stopped: why it ended: "done", "patience" or "interrupted".
     """
