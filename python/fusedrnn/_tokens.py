@@ -20,6 +20,11 @@ class Tokens:
     def __init__(self, x: Array, embedding: object, input_size: int, dtype: np.dtype[Any]) -> None:
         if x.dtype.kind not in "iu":
             raise TypeError(f"x: expected integers with embedding, got dtype {x.dtype}")
+        if x.ndim == 3 and embedding is None:
+            raise TypeError(
+                f'x: expected dtype {dtype}, or tokens of shape (T, B) or (B, T), got {x.dtype} of shape {x.shape}; '
+                f'.astype("{dtype}") converts it'
+            )
         if x.ndim not in (1, 2):
             raise ValueError(f"x: expected tokens of shape (T, B), (B, T) or, unbatched, (T,), got {x.shape}")
         self.tokens = np.asarray(x, np.int64)

@@ -86,7 +86,10 @@ class Stream(Generic[State]):
         self._core.reset(None if rows is None else self._mask(rows))
 
     def _mask(self, rows: ArrayLike) -> NDArray[np.bool_]:
-        array = np.asarray(rows)
+        try:
+            array = np.asarray(rows)
+        except ValueError:  # of lists of several lengths
+            return _checks.mask_array("rows", rows)
         if array.dtype.kind not in "iu":
             return _checks.mask_array("rows", rows)
         if array.ndim != 1:

@@ -139,7 +139,7 @@ def test_checkpoints_and_tokens(checkpoint: int | None) -> None:
         (np.array([[-1]]), None, "x: expected tokens from 0 to 4, got -1"),
         (np.array([[7]]), np.zeros((7, 5), np.float32), "x: expected tokens from 0 to 6, got 7"),
         (np.array([[1]]), np.zeros((7, 4), np.float32), "embedding: expected shape"),
-        (np.zeros((3, 1, 2), np.int64), None, "x: expected tokens of shape"),
+        (np.zeros((3, 1, 1, 2), np.int64), None, "x: expected tokens of shape"),
     ],
 )
 def test_bad_tokens(x: np.ndarray, embedding: np.ndarray | None, message: str) -> None:
@@ -153,6 +153,8 @@ def test_an_embedding_wants_integers_of_the_layers_dtype() -> None:
     layer = fr.LSTM(5, 3, rng=1)
     with pytest.raises(TypeError, match="x: expected integers"):
         layer(np.zeros((3, 1, 5), np.float32), embedding=np.zeros((7, 5), np.float32))
+    with pytest.raises(TypeError, match=r"x: expected dtype float32, or tokens of shape \(T, B\)"):
+        layer(np.zeros((3, 1, 5), np.int64))
     with pytest.raises(TypeError, match="embedding: expected dtype float32, got float64"):
         layer(np.zeros((3, 1), np.int64), embedding=np.zeros((7, 5)))
 

@@ -186,6 +186,6 @@ def test_every_equation_is_on_the_page_and_every_equation_of_a_cell_is_in_the_co
     for path in (Path(__file__).parents[2] / "cpp").rglob("*.[ch]pp"):
         cited = numbers.findall(path.read_text(encoding="utf-8"))
         assert set(cited) <= set(defined), path
-        if path.parent.name == "cells":  # from the first equation to the last
+        if path.parent.name == "cells" and path.stem != "list":  # from the first equation to the last
             letter = cited[0][0]
             assert max(int(n[1:]) for n in cited if n[0] == letter) == sum(n[0] == letter for n in defined), path
