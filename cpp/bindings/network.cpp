@@ -28,7 +28,8 @@ public:
                               const CallOptions& options) = 0;
     virtual py::tuple record(const py::object& x, const py::object& h0, const py::object& c0,
                              const CallOptions& options, const py::object& masks, Index checkpoint) = 0;
-    virtual py::object stream(Index batch_size) = 0;
+    virtual py::object stream(const py::object& self, Index batch_size, const py::object& table, bool tokens) = 0;
+    virtual void touch() = 0;
     virtual const NetworkSpec& spec() const = 0;
     virtual const std::vector<Parameter>& parameters() const = 0;
 };
@@ -43,7 +44,11 @@ public:
     const NetworkSpec& spec() const override { return network_.spec(); }
     const std::vector<Parameter>& parameters() const override { return *parameters_; }
 
-    void bind(const py::sequence& params) override { binding_ = make_binding<T>(parameters(), params); }
+    void bind(const py::sequence& params) override {
+        binding_ = make_binding<T>(parameters(), params);
+        touch();
+    }
+    void touch() override { ++*version_; }
     void bind_one(std::size_t index, const py::object& param) override {
         auto binding = std::make_shared<Binding<T>>(*bound());
         if (index >= binding->arrays.size())
@@ -51,6 +56,7 @@ public:
                                   std::to_string(index));
         bind_parameter(*binding, parameters(), index, param);
         binding_ = std::move(binding);
+        touch();
     }
     py::list bound_arrays() const override {
         py::list arrays;
@@ -85,14 +91,28 @@ public:
         return py::make_tuple(results.y, results.h_n, results.c_n, results.cell_states, to_python(std::move(recorded)));
     }
 
-    py::object stream(Index batch_size) override {
+    // `self` is the network as Python has it: a stream keeps it, to take its weights again.
+    py::object stream(const py::object& self, Index batch_size, const py::object& table, bool by_tokens) override {
         if (spec().bidirectional || spec().reverse)
             throw py::value_error("bidirectional: expected a network that runs forwards in time only, for a stream");
         require_size("batch_size", batch_size, 1);
-        const auto binding = bound();
-        std::unique_ptr<Stream<T>> stream;
-        compute(parameter_work_, [&] { stream = network_.stream(binding->pointers, batch_size); });
-        return to_python(make_stream<T>(spec(), batch_size, std::move(stream)));
+        if (!table.is_none()) {
+            const py::array array = require_array(table, "embedding", type_of<T>());
+            if (array.ndim() != 2 || array.shape(1) != spec().input_size || array.shape(0) < 1)
+                wrong_shape("embedding", "(V, " + std::to_string(spec().input_size) + ")", array);
+        }
+        const Index count = table.is_none() ? spec().input_size : py::array(table).shape(0);
+        const auto make = [this, self, batch_size, table, by_tokens, count] {
+            const auto binding = bound();
+            const py::object current = table.is_none() ? table : contiguous<T>(py::array(table));
+            TokenInputs<T> tokens;
+            if (by_tokens) tokens.count = count;
+            if (by_tokens && !table.is_none()) tokens.table = data_of<T>(py::array(current));
+            std::unique_ptr<Stream<T>> stream;
+            compute(parameter_work_, [&] { stream = network_.stream(binding->pointers, batch_size, tokens); });
+            return stream;
+        };
+        return to_python(make_stream<T>(spec(), batch_size, {version_, make, by_tokens ? count : 0}));
     }
 
 private:
@@ -137,6 +157,8 @@ private:
     const std::shared_ptr<const std::vector<Parameter>> parameters_;  // shared with tapes, which may outlive it
     const double parameter_work_;
     std::shared_ptr<const Binding<T>> binding_;
+    // Counts the changes of parameters that go through this class; read and written with the GIL.
+    const std::shared_ptr<std::uint64_t> version_ = std::make_shared<std::uint64_t>(0);
 };
 
 template <class Enum, std::size_t N>
@@ -271,7 +293,13 @@ void register_network(py::module_& module) {
             [](Self& self, std::size_t index, const py::object& param) { self.object->bind_one(index, param); },
             arg("index"), arg("param"))
         .def_property_readonly("params", [](const Self& self) { return self.object->bound_arrays(); })
-        .def("stream", [](Self& self, Index batch_size) { return self.object->stream(batch_size); }, arg("batch_size"));
+        .def("touch", [](Self& self) { self.object->touch(); })
+        .def(
+            "stream",
+            [](const py::object& self, Index batch_size, const py::object& table, bool tokens) {
+                return py::cast<Self&>(self).object->stream(self, batch_size, table, tokens);
+            },
+            arg("batch_size"), arg("table") = py::none(), arg("tokens") = false);
     static newfunc inherited = reinterpret_cast<PyTypeObject*>(network.ptr())->tp_new;
     seal(network, [](PyTypeObject* type, PyObject* args, PyObject* kwargs) { return inherited(type, args, kwargs); });
 }

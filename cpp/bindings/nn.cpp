@@ -49,15 +49,17 @@ py::array exactly(const py::handle& value, const char* name, const std::vector<I
     return contiguous<T>(array);
 }
 
-// The parameter or running mean that an update writes.
+// The parameter or running mean that an update writes, kept alive in `arrays`: a sequence may make its items anew each
+// time they are asked for.
 template <class T>
-T* updated(const py::handle& value, const char* name, Index count) {
+T* updated(const py::handle& value, const char* name, Index count, std::vector<py::array>& arrays) {
     const py::array array = require_array(value, name, type_of<T>());
     require_writeable(array, name);
     if (!is_contiguous<T>(array)) throw py::value_error(std::string(name) + ": expected a C-contiguous array");
     if (array.size() != count)
         throw py::value_error(std::string(name) + ": expected " + std::to_string(count) + " elements, got " +
                               std::to_string(array.size()));
+    arrays.push_back(array);
     return mutable_data_of<T>(array);
 }
 
@@ -267,12 +269,12 @@ void update_as(const UpdateRule& rule, const py::sequence& params, const py::seq
         Updated<T> one = {};
         const py::array param = require_array(params[i], "params", type_of<T>());
         one.count = param.size();
-        one.param = updated<T>(params[i], "params", one.count);
+        one.param = updated<T>(param, "params", one.count, kept_alive);
         kept_alive.push_back(
             exactly<T>(gradients[i], "gradients", std::vector<Index>(param.shape(), param.shape() + param.ndim())));
         one.gradient = data_of<T>(kept_alive.back());
-        if (!first.is_none()) one.first = updated<T>(element(first, i), "first", one.count);
-        if (!second.is_none()) one.second = updated<T>(element(second, i), "second", one.count);
+        if (!first.is_none()) one.first = updated<T>(element(first, i), "first", one.count, kept_alive);
+        if (!second.is_none()) one.second = updated<T>(element(second, i), "second", one.count, kept_alive);
         elements += static_cast<double>(one.count);
         all.push_back(one);
     }
@@ -309,8 +311,8 @@ std::vector<double> sums_as(const py::sequence& arrays) {
     std::vector<py::array> kept_alive;
     std::vector<std::span<const T>> all;
     double elements = 0;
-    for (const py::handle value : arrays) {
-        kept_alive.push_back(contiguous<T>(require_array(value, "arrays", type_of<T>())));
+    for (std::size_t i = 0; i < arrays.size(); ++i) {
+        kept_alive.push_back(contiguous<T>(require_array(arrays[i], "arrays", type_of<T>())));
         all.emplace_back(data_of<T>(kept_alive.back()), static_cast<std::size_t>(kept_alive.back().size()));
         elements += static_cast<double>(kept_alive.back().size());
     }
@@ -353,7 +355,7 @@ void register_nn(py::module_& module) {
             arg("weight"), arg("bias"), arg("x"), arg("targets"), arg("weights"), arg("wants_gradients") = true,
             arg("wants_dx") = true);
     static newfunc inherited = reinterpret_cast<PyTypeObject*>(linear.ptr())->tp_new;
-    seal(linear, inherited);
+    seal(linear, [](PyTypeObject* type, PyObject* args, PyObject* kwargs) { return inherited(type, args, kwargs); });
     module.def("cross_entropy", &softmax_cross_entropy, arg("logits"), arg("targets"), arg("weights"),
                arg("wants_gradient") = true);
     module.def("embedding", &embedding, arg("weight"), arg("tokens"));

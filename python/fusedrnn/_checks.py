@@ -124,6 +124,33 @@ def array(name: str, value: object) -> Array:
     raise TypeError(f"{name}: expected a numpy.ndarray, got {describe(value)}")
 
 
+def number(name: str, value: object, minimum: float, end: float, expected: str) -> float:
+    """`value` as a float in [minimum, end); `expected` says so in a message."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{name}: expected a number {expected}, got {shown(value)}")
+    if not minimum <= value < end:
+        raise ValueError(f"{name}: expected a finite number {expected}, got {shown(value)}")
+    try:
+        return float(value)
+    except OverflowError:  # an int beyond every float
+        raise ValueError(f"{name}: expected a finite number {expected}, got {shown(value)}") from None
+
+
+def not_negative(name: str, value: object) -> float:
+    """`value` as a finite number of at least 0."""
+    return number(name, value, 0.0, math.inf, "of at least 0")
+
+
+def positive(name: str, value: object) -> float:
+    """`value` as a finite number above 0."""
+    return number(name, value, math.nextafter(0.0, 1.0), math.inf, "above 0")
+
+
+def finite(name: str, value: object) -> float:
+    """`value` as a finite number."""
+    return number(name, value, -sys.float_info.max, math.inf, "that is not infinite")
+
+
 def shaped(name: str, value: object, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     """`value`, an array of exactly this shape and dtype."""
     if isinstance(value, np.ndarray) and value.shape == shape and value.dtype == dtype:
@@ -162,7 +189,7 @@ def state_single(name: str, state: object) -> Array:
     return array(name, state)
 
 
-def _as_array(name: str, value: object, expected: str) -> Array:
+def as_array(name: str, value: object, expected: str) -> Array:
     """`numpy.asarray(value)`; TypeError where NumPy makes no array of it, as of a ragged list."""
     try:
         return np.asarray(value)
@@ -174,7 +201,7 @@ def lengths_array(lengths: object) -> NDArray[np.int64]:
     """`lengths` as int64. Floats and bools are refused, also when they happen to be whole numbers."""
     if type(lengths) is np.ndarray and lengths.dtype == np.int64:
         return lengths
-    values = _as_array("lengths", lengths, "integers")
+    values = as_array("lengths", lengths, "integers")
     # Among integers NumPy takes True for 1.
     for index, value in enumerate(lengths if isinstance(lengths, (list, tuple)) else ()):
         if isinstance(value, (bool, np.bool_)):
@@ -188,7 +215,7 @@ def lengths_array(lengths: object) -> NDArray[np.int64]:
 
 def mask_array(name: str, mask: object) -> NDArray[np.bool_]:
     """A mask as a bool array. Other dtypes are refused: 0/1 floats are too often something else by mistake."""
-    values = _as_array(name, mask, "a bool array")
+    values = as_array(name, mask, "a bool array")
     if values.dtype != np.bool_:
         raise TypeError(f"{name}: expected a bool array, got dtype {values.dtype}")
     return values

@@ -85,6 +85,10 @@ class Params(MutableMapping[str, Array]):
         array = as_parameter(name, value, shape, self._dtype)
         self._network.bind_one(list(self._shapes).index(name), array)
 
+    def touch(self) -> None:
+        """Tell streams of the layer that the arrays have been changed in place."""
+        self._network.touch()
+
     def __delitem__(self, name: str) -> None:
         raise TypeError(f"params: {name!r} cannot be deleted; a layer's parameters are fixed")
 
@@ -123,7 +127,7 @@ class Params(MutableMapping[str, Array]):
         # or that overlaps another parameter's and could not hold both values, gives way to the fresh copy.
         held = self._arrays()
         kept = {
-            name: array if _takes(array, values[name]) and not _overlaps_another(name, array, held) else values[name]
+            name: array if takes(array, values[name]) and not overlaps_another(name, array, held) else values[name]
             for name, array in held.items()
         }
         self._network.bind(list(kept.values()))  # what can fail, before the first is written
@@ -132,12 +136,12 @@ class Params(MutableMapping[str, Array]):
                 array[...] = values[name]
 
 
-def _takes(array: Array, value: Array) -> bool:
+def takes(array: Array, value: Array) -> bool:
     """Whether `array` can be written and still has its shape and dtype, which a caller can set in place."""
     return bool(
         array.flags.writeable and array.flags.c_contiguous and array.shape == value.shape and array.dtype == value.dtype
     )
 
 
-def _overlaps_another(name: str, array: Array, held: Mapping[str, Array]) -> bool:
+def overlaps_another(name: str, array: Array, held: Mapping[str, Array]) -> bool:
     return any(other != name and np.may_share_memory(array, value) for other, value in held.items())

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from fusedrnn._checks import Array
-from fusedrnn._files import whole_file
+from fusedrnn._files import require_writable, whole_file
 
-__all__ = ["load_arrays", "save_arrays"]
+__all__ = ["load_arrays", "require_saving", "save_arrays"]
 
 
 def save_arrays(path: Path, arrays: Mapping[str, Array], metadata: Mapping[str, str] | None = None) -> None:
@@ -24,8 +24,14 @@ def save_arrays(path: Path, arrays: Mapping[str, Array], metadata: Mapping[str, 
     """
     numpy_part = _safetensors("safetensors.numpy")
     with whole_file(path) as file:
-        whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+        whole = {name: np.asarray(array, order="C") for name, array in arrays.items()}
         file.write_bytes(numpy_part.save(whole, dict(metadata or {})))
+
+
+def require_saving(path: Path) -> None:
+    """An error now where `save_arrays` would fail after hours: OSError of the path, ImportError without safetensors."""
+    _safetensors("safetensors.numpy")
+    require_writable(path)
 
 
 def load_arrays(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
@@ -44,6 +50,8 @@ def load_arrays(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
             return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
     except opened.SafetensorError as error:
         raise ValueError(f"{path}: expected a safetensors file, this one is damaged or none: {error}") from None
+    except (TypeError, AttributeError, KeyError) as error:  # bfloat16 and others that NumPy does not have
+        raise ValueError(f"{path}: expected arrays of types that NumPy has: {error}") from None
 
 
 def _safetensors(name: str) -> Any:

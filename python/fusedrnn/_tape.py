@@ -50,7 +50,7 @@ class Gradients(Generic[State]):
         return Gradients, (self.x, self.state, self.params, self.embedding)
 
     def __repr__(self) -> str:
-        x = None if self.x is None else self.x.shape
+        x = None if self.x is None else self.x.shape  # a model that takes tokens has none
         return f"Gradients(x: {x}, params: {', '.join(self.params)})"
 
 
@@ -116,6 +116,7 @@ class Tape(_Tape[State]):
 
     def take_tokens(self, tokens: Tokens) -> None:
         """The recorded x was made from these."""
+        tokens.tokens = tokens.tokens.copy()  # the caller's may change before `backward`
         self._tokens = tokens
 
     def backward(self, dy: Array | None = None, dstate: Any = None, truncate: int | None = None) -> Gradients[State]:

@@ -43,7 +43,7 @@ class Tokens:
     def unfolded(self) -> Array:
         """The vectors: tokens' shape and one axis more."""
         if self.embedding is not None:
-            return _core.embedding(self.embedding, self.tokens).reshape(*self.tokens.shape, -1)
+            return _core.embedding(self.embedding, self.tokens).reshape(*self.tokens.shape, self.embedding.shape[1])
         x = np.zeros((*self.tokens.shape, self.count), self._dtype)
         np.put_along_axis(x, self.tokens[..., np.newaxis], 1, axis=-1)
         return x

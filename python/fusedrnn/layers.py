@@ -122,23 +122,30 @@ class _Layer(Module, Generic[State]):
         """P, the width of h."""
         return self.proj_size or self.hidden_size
 
-    def stream(self, batch_size: SupportsIndex = 1) -> Stream[State]:
+    def stream(
+        self, batch_size: SupportsIndex = 1, *, embedding: Array | None = None, tokens: bool = False
+    ) -> Stream[State]:
         """This network stepped one time step at a time, with a state of its own that begins at zero.
 
         Args:
             batch_size: B, how many rows are stepped together.
+            embedding: (V, I): the stream is stepped by tokens from 0 to V - 1, which stand for its rows.
+            tokens: without an embedding, step by tokens that stand for unit vectors.
 
         Returns:
-            A `fusedrnn.streaming.Stream`. It keeps the weights it was made with: later changes of `params` do not
-            reach it. Its outputs are those of one call over the whole sequence, to the bit.
+            A `fusedrnn.Stream`. Its outputs are those of one call over the whole sequence, to the bit. It notices when
+            `load_params`, an assignment to `params` or an optimiser changes the weights; `refresh` tells it of others.
 
         Raises:
-            ValueError: the layer is bidirectional (the reverse direction begins at the end), or batch_size < 1.
+            ValueError: the layer is bidirectional (the reverse direction begins at the end), batch_size < 1, or an
+                embedding of another width.
+            TypeError: an argument of the wrong type.
         """
         if self.bidirectional:
             raise ValueError("stream: expected a layer of one direction, got bidirectional=True")
         rows = _checks.size("batch_size", batch_size)
-        return Stream(self._network.stream(rows))
+        by_tokens = _checks.boolean("tokens", tokens) or embedding is not None
+        return Stream(self._network.stream(rows, embedding, by_tokens))
 
     # Inference
 

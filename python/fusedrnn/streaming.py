@@ -17,8 +17,9 @@ __all__ = ["Stream"]
 class Stream(Generic[State]):
     """A network that keeps its state between steps. Made by `layer.stream(batch_size)`.
 
-    It keeps the weights it was made with: later changes of the layer's `params` do not reach it. Stepping through a
-    sequence gives the outputs of one call over it, to the bit. One stream belongs to one thread at a time.
+    Stepping through a sequence gives the outputs of one call over it, to the bit. One stream belongs to one thread at a
+    time. When `load_params`, an assignment to `params` or an optimiser of fusedrnn changes the layer's weights, the next
+    step takes the new ones and goes on from the same state; after a change of the arrays in place call `refresh`.
     """
 
     def __init__(self, core: _core.Stream) -> None:
@@ -27,6 +28,7 @@ class Stream(Generic[State]):
         self._is_pair = core.get_state()[1] is not None
         # The core's own method, so that a step costs no Python call: the method below only says what it is.
         self.step = core.step  # type: ignore[method-assign]
+        self.process = core.process  # type: ignore[method-assign]
 
     @property
     def batch_size(self) -> int:
@@ -37,7 +39,7 @@ class Stream(Generic[State]):
         """Take one step.
 
         Args:
-            x: (B, I), of the layer's dtype; (I,) as well when B is 1.
+            x: (B, I), of the layer's dtype; (I,) as well when B is 1. Of a stream of tokens (B,), int64.
             out: where to write y: an array of y's shape and the layer's dtype, writeable. None for a new array.
                 With `out`, x and out C-contiguous, nothing is allocated.
 
@@ -50,18 +52,51 @@ class Stream(Generic[State]):
         """
         return self._core.step(x, out)
 
+    def process(self, x: Array, out: Array | None = None) -> Array:
+        """Take several steps.
+
+        Args:
+            x: (T, B, I), of the layer's dtype; of a stream of tokens (T, B), int64.
+            out: where to write y: (T, B, P), of the layer's dtype, writeable. None for a new array. With `out`, x and
+                out C-contiguous, nothing is allocated.
+
+        Returns:
+            y of these steps, (T, B, P). `out` itself when it was given.
+
+        Raises:
+            ValueError: x or out of the wrong shape, a token out of range, or out read-only.
+            TypeError: x or out of the wrong type or dtype.
+        """
+        return self._core.process(x, out)
+
+    def refresh(self) -> None:
+        """Take the layer's weights, and the embedding, as they are now. The state stays."""
+        self._core.refresh()
+
     def reset(self, rows: ArrayLike | None = None) -> None:
         """Zero the state.
 
         Args:
-            rows: bool (B,), the rows to zero; None for all.
+            rows: the rows to zero: bool (B,), or their numbers; None for all.
 
         Raises:
-            ValueError: rows of the wrong shape.
-            TypeError: rows not bool.
+            ValueError: rows of the wrong shape, or a number out of range.
+            TypeError: rows neither bools nor integers.
         """
-        mask: NDArray[np.bool_] | None = None if rows is None else _checks.mask_array("rows", rows)
-        self._core.reset(mask)
+        self._core.reset(None if rows is None else self._mask(rows))
+
+    def _mask(self, rows: ArrayLike) -> NDArray[np.bool_]:
+        array = np.asarray(rows)
+        if array.dtype.kind not in "iu":
+            return _checks.mask_array("rows", rows)
+        if array.ndim != 1:
+            raise ValueError(f"rows: expected bools of shape ({self.batch_size},) or numbers, got {array.shape}")
+        mask = np.zeros(self.batch_size, np.bool_)
+        for row in array.tolist():
+            if not 0 <= row < self.batch_size:
+                raise ValueError(f"rows: expected numbers from 0 to {self.batch_size - 1}, got {row}")
+            mask[row] = True
+        return mask
 
     @property
     def state(self) -> State:

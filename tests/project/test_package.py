@@ -70,7 +70,7 @@ def test_typed() -> None:
 # What a stub cannot say of a class made by pybind11, or need not: its metaclass, the __init__ of one that Python code
 # cannot make, and names that are there for annotations.
 STUBTEST_ALLOWS = """
-fusedrnn\\._core\\.(Network|Stream|Tape)
+fusedrnn\\._core\\.(Linear|Network|Stream|Tape)
 fusedrnn\\._core\\.(Stream|Tape)\\.__init__
 fusedrnn\\._core\\.Array
 """

@@ -156,6 +156,8 @@ public:
     virtual ~Stream() = default;
     // x (rows, input size), its rows contiguous and `x_stride` elements apart; y (rows, output size).
     virtual void step(const T* x, Index x_stride, T* y) = 0;
+    // Of a stream that was made with tokens: `tokens` (rows), each in [0, count).
+    virtual void step_tokens(const std::int64_t* tokens, T* y) = 0;
     // The state, to read and to write until the next step: then it lies elsewhere.
     virtual T* h() = 0;  // (layers, rows, recurrent size)
     virtual T* c() = 0;  // (layers, rows, hidden size); null where the cell has none
@@ -180,7 +182,9 @@ public:
                                     const RecordOptions<T>& options, const ForwardOutputs<T>& out);
 
     // For networks that run forward in time only. The state is zeros.
-    std::unique_ptr<Stream<T>> stream(const std::vector<const T*>& params, Index rows);
+    // tokens.table and count: of a stream that is stepped by tokens; the table is read here only. Count 0: by x.
+    std::unique_ptr<Stream<T>> stream(const std::vector<const T*>& params, Index rows,
+                                      const TokenInputs<T>& tokens = {});
 
     struct Shared;
 

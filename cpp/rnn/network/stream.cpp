@@ -3,8 +3,11 @@
 #include <atomic>
 #include <utility>
 
+#include "fusedrnn/runtime.hpp"
 #include "rnn/layer/kernel_spans.hpp"
+#include "rnn/layer/token_products.hpp"
 #include "rnn/network/network_shared.hpp"
+#include "rnn/plan/projection.hpp"
 
 namespace fusedrnn {
 namespace {
@@ -16,7 +19,7 @@ template <class T>
 class NetworkStream final : public Stream<T> {
 public:
     NetworkStream(std::shared_ptr<typename Network<T>::Shared> network, std::shared_ptr<const PackedNetwork<T>> packed,
-                  Index rows)
+                  Index rows, const TokenInputs<T>& tokens)
         : network_(std::move(network)), packed_(std::move(packed)), spec_(network_->spec), rows_(rows),
           row_(static_cast<std::size_t>(rows)) {
         const Index width = spec_.recurrent_size();
@@ -25,9 +28,28 @@ public:
             if (spec_.traits().has_cell_state) state.c.reserve_zeros(spec_.layers * rows * spec_.hidden_size);
         }
         if (spec_.proj_size) unprojected_.reserve_zeros(rows * spec_.hidden_size);
+        if (tokens.count == 0) return;
+        const Index sums = projected_width<T>(spec_);
+        project_tokens(spec_, 0, 0, *packed_, tokens, token_sums_.reserve(tokens.count * sums), num_threads());
+        sums_of_rows_.reserve(rows * sums);
     }
 
-    void step(const T* x, Index x_stride, T* y) override {
+    void step(const T* x, Index x_stride, T* y) override { take_step(x, x_stride, false, y); }
+
+    // The kernel wants its rows evenly spaced: those of several tokens are copied side by side.
+    void step_tokens(const std::int64_t* tokens, T* y) override {
+        const Index sums = projected_width<T>(spec_);
+        for (Index r = 0; r < rows_; ++r)
+            std::copy_n(token_sums_.data() + tokens[r] * sums, sums, sums_of_rows_.data() + r * sums);
+        take_step(sums_of_rows_.data(), sums, true, y);
+    }
+
+    T* h() override { return state().h.data(); }
+    T* c() override { return state().c.data(); }
+
+private:
+    // `projected`: x are the sums that the first layer's products with x make.
+    void take_step(const T* x, Index x_stride, bool projected, T* y) {
         const Index width = spec_.recurrent_size(), hidden = spec_.hidden_size;
         const State &now = state(), &next = states_[1 - current_.load(std::memory_order_relaxed)];
         Index x_width = x_stride;
@@ -47,6 +69,7 @@ public:
             }
             ForwardSpan<T> span = forward_span(spec_, spec_.layer_input(l), packed_->layer(l, 0), share_, 1, row_, {});
             span.descending = down_;
+            span.input_projected = projected && l == 0;
             packed_->kernels().forward[static_cast<int>(spec_.cell)](span);
             x = next.h.data() + at;
             x_width = width;
@@ -57,10 +80,6 @@ public:
         current_.store(1 - current_.load(std::memory_order_relaxed), std::memory_order_release);
     }
 
-    T* h() override { return state().h.data(); }
-    T* c() override { return state().c.data(); }
-
-private:
     struct State {
         Buffer<T> h, c;
     };
@@ -73,6 +92,7 @@ private:
     State states_[2];
     std::atomic<int> current_{0};  // relaxed but for the store above: one thread at a time uses a stream
     Buffer<T> unprojected_;
+    Buffer<T> token_sums_, sums_of_rows_;  // input products of each token, and of a step's rows
     std::vector<ForwardRow<T>> row_;
     const ThreadShare share_ = whole_layer<T>(spec_);
     bool down_ = false;  // steps go up and down through the blocks by turns
@@ -81,11 +101,14 @@ private:
 }  // namespace
 
 template <class T>
-std::unique_ptr<Stream<T>> Network<T>::stream(const std::vector<const T*>& params, Index rows) {
-    return std::make_unique<NetworkStream<T>>(shared_, shared_->weights.get(params, false), rows);
+std::unique_ptr<Stream<T>> Network<T>::stream(const std::vector<const T*>& params, Index rows,
+                                              const TokenInputs<T>& tokens) {
+    return std::make_unique<NetworkStream<T>>(shared_, shared_->weights.get(params, false), rows, tokens);
 }
 
-template std::unique_ptr<Stream<float>> Network<float>::stream(const std::vector<const float*>&, Index);
-template std::unique_ptr<Stream<double>> Network<double>::stream(const std::vector<const double*>&, Index);
+template std::unique_ptr<Stream<float>> Network<float>::stream(const std::vector<const float*>&, Index,
+                                                               const TokenInputs<float>&);
+template std::unique_ptr<Stream<double>> Network<double>::stream(const std::vector<const double*>&, Index,
+                                                                 const TokenInputs<double>&);
 
 }  // namespace fusedrnn

@@ -9,7 +9,7 @@ import numpy as np
 
 from fusedrnn import _checks
 from fusedrnn._checks import Array
-from fusedrnn._params import as_parameter
+from fusedrnn._params import as_parameter, overlaps_another, takes
 from fusedrnn._tape import Gradients
 
 
@@ -31,6 +31,9 @@ class PartParams(MutableMapping[str, Array]):
             raise ValueError(f"params: no parameter named {name!r}; the names are {known}")
         self._arrays[name] = as_parameter(name, value, self._arrays[name].shape, self._dtype)
 
+    def touch(self) -> None:
+        """The arrays have been changed in place. Nothing holds a copy of them."""
+
     def __delitem__(self, name: str) -> None:
         raise TypeError(f"params: {name!r} cannot be deleted; a part's parameters are fixed")
 
@@ -43,6 +46,9 @@ class PartParams(MutableMapping[str, Array]):
     def __repr__(self) -> str:
         shapes = ", ".join(f"{name!r}: {array.shape}" for name, array in self._arrays.items())
         return f"PartParams({{{shapes}}}, dtype={self._dtype})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return dict, (dict(self),)  # as of a layer's: what copies and pickles are made of
 
 
 class Part:
@@ -87,6 +93,19 @@ class Part:
         """
         load_into(self.params, mapping, self.dtype)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "params": dict(self.params)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.params = PartParams(state["params"], self.dtype)
+
+    def _repr(self, *options: str) -> str:
+        shown = [option for option in options if option]
+        if self.dtype != np.float32:
+            shown.append(f"dtype={self.dtype}")
+        return f"{type(self).__name__}({', '.join(shown)})"
+
 
 class PartTape:
     """What `record` kept of one call of a part. Good for one `backward`."""
@@ -100,11 +119,11 @@ class PartTape:
         """The gradients of x and of the parameters, given that of y, in its shape and dtype.
 
         Raises:
-            RuntimeError: the tape has been used.
-            ValueError, TypeError: dy has another shape or dtype than y.
+            ValueError: the tape has been used, or dy has another shape than y.
+            TypeError: dy has another dtype than y.
         """
         if self._used:
-            raise RuntimeError("tape: already used; a tape is good for one backward pass, record again")
+            raise used_up()
         gradients = self._backward(dy)
         self._used = True
         return gradients
@@ -114,6 +133,11 @@ class PartTape:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(f"{type(self).__name__}: cannot be copied or pickled; it is good for one backward pass")
+
+
+def used_up() -> ValueError:
+    """The error of a second backward pass."""
+    return ValueError("tape: expected one not used yet, got one whose backward has run; record again")
 
 
 def load_into(params: MutableMapping[str, Array], mapping: Mapping[str, object], dtype: np.dtype[Any]) -> None:
@@ -129,9 +153,11 @@ def load_into(params: MutableMapping[str, Array], mapping: Mapping[str, object],
             + (f"; unexpected: {', '.join(unexpected)}" if unexpected else "")
         )
     values = {name: as_parameter(name, mapping[name], array.shape, dtype).copy() for name, array in params.items()}
+    # As a layer's: arrays are written in place, except one that cannot be, or could not hold two parameters' values.
+    held = dict(params)
     for name, value in values.items():
-        array = params[name]
-        if array.flags.writeable:
+        array = held[name]
+        if takes(array, value) and not overlaps_another(name, array, held):
             array[...] = value
         else:
             params[name] = value
@@ -139,7 +165,7 @@ def load_into(params: MutableMapping[str, Array], mapping: Mapping[str, object],
 
 def floats(name: str, value: object, dtype: np.dtype[Any], width: int | None = None) -> Array:
     """`value` as an array of `dtype` whose last axis has `width` values."""
-    array = _checks.array(name, value)
+    array = np.asarray(_checks.array(name, value))  # no subclass
     if array.dtype != dtype:
         raise TypeError(f'{name}: expected dtype {dtype}, got {array.dtype}; .astype("{dtype}") converts it')
     if width is not None and (array.ndim < 1 or array.shape[-1] != width):
@@ -157,7 +183,9 @@ def like(name: str, value: object, shape: tuple[int, ...], dtype: np.dtype[Any])
 
 def integers(name: str, value: object) -> Array:
     """`value` as an array of int64: tokens or classes."""
-    array = np.asarray(value)
-    if array.dtype.kind not in "iu":
+    array = _checks.as_array(name, value, "integers")
+    if array.dtype.kind not in "iu" and not (array.size == 0 and isinstance(value, (list, tuple))):
         raise TypeError(f"{name}: expected integers, got {_checks.describe(value)}")
+    if array.dtype.kind == "u" and array.size and int(array.max()) > np.iinfo(np.int64).max:
+        raise ValueError(f"{name}: expected integers that fit in int64, got {int(array.max())}")
     return array.astype(np.int64, copy=False)

@@ -44,7 +44,7 @@ class Dropout(Part):
         return _core.dropout(x, self.p, seed), _DropoutTape(self.p, seed, x.shape, self.dtype)
 
     def __repr__(self) -> str:
-        return f"Dropout({self.p})"
+        return self._repr(str(self.p))
 
 
 class _DropoutTape(PartTape):
@@ -80,7 +80,7 @@ class _Activation(Part):
         raise NotImplementedError
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}()"
+        return self._repr()
 
 
 class _ActivationTape(PartTape):
@@ -92,7 +92,7 @@ class _ActivationTape(PartTape):
 
     def _backward(self, dy: Array) -> Gradients[None]:
         dy = like("dy", dy, self._y.shape, self._y.dtype)
-        return Gradients(dy * self._activation._slope(self._y), None, {})
+        return Gradients(np.asarray(dy * self._activation._slope(self._y)), None, {})
 
 
 class Tanh(_Activation):
@@ -102,8 +102,7 @@ class Tanh(_Activation):
         return _core.evaluate("tanh", x)
 
     def _slope(self, y: Array) -> Array:
-        slope: Array = 1 - y * y
-        return slope
+        return np.asarray(1 - y * y)
 
 
 class Sigmoid(_Activation):
@@ -113,16 +112,14 @@ class Sigmoid(_Activation):
         return _core.evaluate("sigmoid", x)
 
     def _slope(self, y: Array) -> Array:
-        slope: Array = y * (1 - y)
-        return slope
+        return np.asarray(y * (1 - y))
 
 
 class ReLU(_Activation):
     """y = max(x, 0)."""
 
     def _value(self, x: Array) -> Array:
-        y: Array = np.maximum(x, 0)
-        return y
+        return np.asarray(np.maximum(x, 0))
 
     def _slope(self, y: Array) -> Array:
-        return (y > 0).astype(y.dtype)
+        return np.asarray(~(y <= 0), y.dtype)  # a NaN keeps its gradient

@@ -61,7 +61,7 @@ class Embedding(Part):
 
     def record(self, x: ArrayLike) -> tuple[Array, EmbeddingTape]:
         """y of x, and the tape; its gradient of x is None."""
-        tokens = integers("x", x)
+        tokens = integers("x", x).copy()  # the tape's own
         return self(tokens), EmbeddingTape(self, tokens)
 
     def tokens(self, x: ArrayLike) -> Array:
@@ -80,8 +80,8 @@ class Embedding(Part):
         return Gradients(None, None, {"weight": dweight})  # type: ignore[arg-type]
 
     def __repr__(self) -> str:
-        padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
-        return f"Embedding({self.num_embeddings}, {self.embedding_dim}{padding})"
+        padding = "" if self.padding_idx is None else f"padding_idx={self.padding_idx}"
+        return self._repr(str(self.num_embeddings), str(self.embedding_dim), padding)
 
 
 class EmbeddingTape(PartTape):

@@ -66,7 +66,8 @@ class Linear(Part):
         return y.reshape(*x.shape[:-1], self.out_features)
 
     def record(self, x: Array) -> tuple[Array, LinearTape]:
-        """y of x, and the tape. The tape borrows x: do not change it before `backward`."""
+        """y of x, and the tape. The tape borrows x: do not change it before `backward`. The weights may change."""
+        x = floats("x", x, self.dtype, self.in_features)
         y = self(x)
         return y, LinearTape(self, x, y.shape)
 
@@ -78,29 +79,30 @@ class Linear(Part):
         return {"weight": dw} if db is None else {"weight": dw, "bias": db}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_core"}
+        return {name: value for name, value in super().__getstate__().items() if name != "_core"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
+        super().__setstate__(state)
         self._core = self._make_core()
 
     def __repr__(self) -> str:
-        bias = "" if self.bias else ", bias=False"
-        return f"Linear({self.in_features}, {self.out_features}{bias})"
+        return self._repr(str(self.in_features), str(self.out_features), "" if self.bias else "bias=False")
 
 
 class LinearTape(PartTape):
     """What `Linear.record` kept."""
 
-    __slots__ = ("_linear", "_x", "_y_shape")
+    __slots__ = ("_arrays", "_linear", "_x", "_y_shape")
 
     def __init__(self, linear: Linear, x: Array, y_shape: tuple[int, ...]) -> None:
         super().__init__()
         self._linear, self._x, self._y_shape = linear, x, y_shape
+        weight, bias = linear._arrays
+        self._arrays = weight.copy(), bias  # dx is of the weight as it was; of the bias only whether there is one
 
     def _backward(self, dy: Array) -> Gradients[None]:
         linear = self._linear
         dy = like("dy", dy, self._y_shape, linear.dtype)
         rows = self._x.reshape(-1, linear.in_features), dy.reshape(-1, linear.out_features)
-        dx, dw, db = linear._core.backward(*linear._arrays, *rows)
+        dx, dw, db = linear._core.backward(*self._arrays, *rows)
         return Gradients(dx.reshape(self._x.shape), None, linear._named(dw, db))

@@ -94,7 +94,10 @@ class ClassTargets:
 
 
 def _class_weights(value: ArrayLike, classes: int) -> NDArray[np.float64]:
-    weights = np.asarray(value, np.float64)
+    given = _checks.as_array("class_weights", value, "numbers")
+    if given.dtype.kind not in "fiu":
+        raise TypeError(f"class_weights: expected numbers, got {_checks.describe(value)}")
+    weights = given.astype(np.float64)
     if weights.shape != (classes,):
         raise ValueError(f"class_weights: expected shape ({classes},), got {weights.shape}")
     if not (np.isfinite(weights).all() and (weights >= 0).all()):
@@ -117,10 +120,11 @@ def binary_cross_entropy(
         TypeError: a wrong dtype.
     """
     logits, wanted, counts = _element_arguments(y, targets, lengths, batch_first)
-    if ((wanted < 0) | (wanted > 1)).any():
+    if (counts & ((wanted < 0) | (wanted > 1))).any():
         raise ValueError("targets: expected numbers from 0 to 1")
-    losses = np.maximum(logits, 0) - logits * wanted + np.log1p(np.exp(-np.abs(logits)))
-    return _mean_and_gradient(losses, _core.evaluate("sigmoid", logits) - wanted, counts)
+    with np.errstate(all="ignore"):  # what overflows is infinite, in padding too
+        losses = np.maximum(logits, 0) - logits * wanted + np.log1p(np.exp(-np.abs(logits)))
+        return _mean_and_gradient(losses, _core.evaluate("sigmoid", logits) - wanted, counts)
 
 
 def mse(
@@ -138,8 +142,9 @@ def mse(
         TypeError: a wrong dtype.
     """
     values, wanted, counts = _element_arguments(y, targets, lengths, batch_first)
-    error = values - wanted
-    return _mean_and_gradient(error * error, 2 * error, counts)
+    with np.errstate(all="ignore"):
+        error = values - wanted
+        return _mean_and_gradient(error * error, 2 * error, counts)
 
 
 def huber(
@@ -157,17 +162,18 @@ def huber(
         ValueError: a wrong shape, or delta not above 0.
         TypeError: a wrong dtype.
     """
-    if not delta > 0:
-        raise ValueError(f"delta: expected a number above 0, got {delta!r}")
+    limit = _checks.positive("delta", delta)
     values, wanted, counts = _element_arguments(y, targets, lengths, batch_first)
-    error = values - wanted
-    slope = np.clip(error, -delta, delta)
-    return _mean_and_gradient(slope * (error - slope / 2), slope, counts)
+    with np.errstate(all="ignore"):
+        end = values.dtype.type(limit)
+        error = values - wanted
+        slope = np.clip(error, -end, end)
+        return _mean_and_gradient(slope * (error - slope / 2), slope, counts)
 
 
 def float_array(name: str, value: object) -> Array:
     """`value` as an array of float32 or float64."""
-    array = _checks.array(name, value)
+    array = np.asarray(_checks.array(name, value))  # no subclass
     if array.dtype not in (np.float32, np.float64):
         raise TypeError(f'{name}: expected dtype float32 or float64, got {array.dtype}; .astype("float32") converts it')
     return array
@@ -175,6 +181,7 @@ def float_array(name: str, value: object) -> Array:
 
 def counted(shape: tuple[int, ...], lengths: ArrayLike | None, batch_first: bool) -> NDArray[np.bool_]:
     """Which elements of an array of `shape` count: all, or those before the end of their row."""
+    _checks.boolean("batch_first", batch_first)
     if lengths is None:
         return np.ones(shape, np.bool_)
     if len(shape) < 2:
@@ -194,12 +201,14 @@ def _element_arguments(
     y: object, targets: ArrayLike, lengths: ArrayLike | None, batch_first: bool
 ) -> tuple[Array, Array, NDArray[np.bool_]]:
     values = float_array("y", y)
-    wanted = np.asarray(targets)
+    wanted = _checks.as_array("targets", targets, "numbers")
     if wanted.dtype.kind not in "fiub":
         raise TypeError(f"targets: expected numbers, got {_checks.describe(targets)}")
     if wanted.shape != values.shape:
         raise ValueError(f"targets: expected shape {values.shape}, got {wanted.shape}")
-    return values, wanted.astype(values.dtype, copy=False), counted(values.shape, lengths, batch_first)
+    with np.errstate(over="ignore"):  # beyond float32
+        wanted = np.asarray(wanted.astype(values.dtype, copy=False))
+    return values, wanted, counted(values.shape, lengths, batch_first)
 
 
 def _mean_and_gradient(losses: Array, slopes: Array, counts: NDArray[np.bool_]) -> tuple[float, Array]:

@@ -87,7 +87,11 @@ class Pooling(Part):
         raise NotImplementedError
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({'batch_first=True' if self.batch_first else ''})"
+        return self._repr(*self._options(), "batch_first=True" if self.batch_first else "")
+
+    def _options(self) -> list[str]:
+        """What `__repr__` shows of a class's own arguments."""
+        return []
 
 
 class _PoolingTape(PartTape):
@@ -127,6 +131,9 @@ class LastStep(Pooling):
     ) -> None:
         super().__init__(batch_first=batch_first, dtype=dtype)
         self.bidirectional = _checks.boolean("bidirectional", bidirectional)
+
+    def _options(self) -> list[str]:
+        return ["bidirectional=True"] if self.bidirectional else []
 
     def _pool(self, x: Array, counts: Counts) -> tuple[Array, Array | None]:
         if self.bidirectional and x.shape[-1] % 2:

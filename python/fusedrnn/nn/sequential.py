@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar
 
@@ -11,11 +12,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from fusedrnn import _checks
 from fusedrnn._checks import Array
-from fusedrnn._module import Module
 from fusedrnn._tape import Gradients
 from fusedrnn.layers import GRU, LSTM, RNN
 from fusedrnn.nn import losses
-from fusedrnn.nn._part import Part, PartTape, load_into
+from fusedrnn.nn._part import Part, PartTape, floats, like, load_into, used_up
+from fusedrnn.nn.elementwise import Dropout
 from fusedrnn.nn.embedding import Embedding
 from fusedrnn.nn.linear import Linear
 from fusedrnn.nn.pooling import Pooling
@@ -34,12 +35,30 @@ class Model:
     Attributes:
         params: every parameter by name.
         dtype: numpy.dtype of parameters and outputs.
-        batch_first: the layout of sequences.
+        batch_first: the layout of sequences, as the parts have it now.
     """
 
-    params: MutableMapping[str, Array]
     dtype: np.dtype[Any]
-    batch_first: bool
+
+    @property
+    def params(self) -> MutableMapping[str, Array]:
+        """Every parameter by name: the arrays of the parts."""
+        raise NotImplementedError
+
+    @property
+    def batch_first(self) -> bool:
+        """Whether sequences are (B, T, …): as the parts have it that know of time."""
+        return bool(self._order)
+
+    @property
+    def _order(self) -> bool | None:
+        """`batch_first` of the parts; None where none of them knows of time."""
+        raise NotImplementedError
+
+    @property
+    def _pools(self) -> bool:
+        """Whether the output is no sequence any more: there is a pooling."""
+        raise NotImplementedError
 
     @property
     def num_params(self) -> int:
@@ -77,13 +96,27 @@ class Sequential(Model):
         for part in parts:
             if not isinstance(part, (Part, RNN, LSTM, GRU, Model)):
                 raise TypeError(f"parts: expected parts of fusedrnn.nn, RNN, LSTM or GRU, got {_checks.describe(part)}")
-        if len({id(part) for part in parts}) < len(parts):
+        single = list(single_parts(parts))
+        if len({id(part) for part in single}) < len(single):
             raise ValueError("parts: expected different parts, one stands there twice")
         self.parts: tuple[Any, ...] = parts
         self.dtype = _same("dtype", [part.dtype for part in parts])
-        orders = [part.batch_first for part in parts if hasattr(part, "batch_first")]
-        self.batch_first = _same("batch_first", orders) if orders else False
-        self.params = _FlatParams(parts)
+        self._order  # noqa: B018 (raises)
+
+    @property
+    def params(self) -> MutableMapping[str, Array]:
+        """Every parameter by name: the arrays of the parts."""
+        return _FlatParams(self.parts)
+
+    @property
+    def _order(self) -> bool | None:
+        orders = [_order_of(part) for part in self.parts]
+        known: list[bool] = [order for order in orders if order is not None]
+        return bool(_same("batch_first", known)) if known else None
+
+    @property
+    def _pools(self) -> bool:
+        return any(_pools(part) for part in self.parts)
 
     @property
     def num_params(self) -> int:
@@ -134,7 +167,9 @@ class Sequential(Model):
     ) -> tuple[Array, States, SequentialTape]:
         """As a call, in training (dropout acts), and the tape for the backward pass."""
         run = _Run(self, state, lengths, reset)
-        return run.record_all(self.parts, x), run.after, SequentialTape(run.tapes, self.recurrent)
+        with _nothing_drawn_by_an_error(self):
+            y = run.record_all(self.parts, x)
+        return y, run.after, SequentialTape(run.tapes, self.recurrent, y)
 
     def loss(
         self,
@@ -150,13 +185,14 @@ class Sequential(Model):
 
         Args:
             x, state, lengths, reset: as of a call. lengths also goes to the loss, where the output is a sequence.
-            targets, loss: `loss(y, targets)` is one of `fusedrnn.nn`, or any function that returns (value, dy).
+            targets, loss: `loss(y, targets)` is one of `fusedrnn.nn`, or any function that returns (value, dy). Given
+                lengths, where the output is a sequence, it is called with `lengths` and `batch_first` as well.
         """
         run = _Run(self, state, lengths, reset)
         head = self._fused_head(loss)
         y = run.call_all(self.parts[:-1] if head else self.parts, x)
         if head is None:
-            return loss(y, targets, **run.loss_options())[0], run.after
+            return float(loss(y, targets, **run.loss_options())[0]), run.after
         return _HeadLoss(head, y, targets, loss, run.loss_options()).value(), run.after
 
     def record_loss(
@@ -174,16 +210,21 @@ class Sequential(Model):
         Where the last part is a Linear and the loss is `cross_entropy`, both are computed a block of rows at a time:
         no array of all logits is made.
         """
-        run = _Run(self, state, lengths, reset)
+        with _nothing_drawn_by_an_error(self):
+            return self._record_loss(x, targets, loss, _Run(self, state, lengths, reset))
+
+    def _record_loss(
+        self, x: ArrayLike, targets: ArrayLike, loss: Loss, run: _Run
+    ) -> tuple[float, States, LossTape]:
         head = self._fused_head(loss)
         y = run.record_all(self.parts[:-1] if head else self.parts, x)
         if head is None:
             value, dy = loss(y, targets, **run.loss_options())
-            return value, run.after, LossTape(SequentialTape(run.tapes, self.recurrent), dy, {})
+            return float(value), run.after, LossTape(SequentialTape(run.tapes, self.recurrent, y), dy, {})
         value, dy, gradients = _HeadLoss(head, y, targets, loss, run.loss_options()).value_and_gradients()
         last = f"{len(self.parts) - 1}."
         named = {last + name: gradient for name, gradient in gradients.items()}
-        return value, run.after, LossTape(SequentialTape(run.tapes, self.recurrent), dy, named)
+        return value, run.after, LossTape(SequentialTape(run.tapes, self.recurrent, y), dy, named)
 
     @property
     def recurrent(self) -> tuple[bool, ...]:
@@ -191,15 +232,11 @@ class Sequential(Model):
         return tuple(not isinstance(part, Part) for part in self.parts)
 
     def _fused_head(self, loss: Loss) -> Linear | None:
+        if not callable(loss):
+            raise TypeError(f"loss: expected a function of (y, targets), got {_checks.describe(loss)}")
         known = loss.func if isinstance(loss, partial) and not loss.args else loss
         last = self.parts[-1]
-        return last if isinstance(last, Linear) and known is losses.cross_entropy else None
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"parts": self.parts}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(*state["parts"])  # type: ignore[misc]
+        return last if type(last) is Linear and known is losses.cross_entropy else None
 
     def __repr__(self) -> str:
         rows = [
@@ -237,7 +274,7 @@ class _Run:
                 x = part(x, **self._part_options(part))
             else:
                 x, state = part(x, next(self._before), **self._layer_options(parts, index))
-                self.after += (state,)
+                self._went_through(part, state)
         return x
 
     def record_all(self, parts: Sequence[Any], x: Any) -> Any:
@@ -248,7 +285,7 @@ class _Run:
                 x, tape = part.record(x, **self._part_options(part))
             else:
                 x, state, tape = part.record(x, next(self._before), **self._layer_options(parts, index))
-                self.after += (state,)
+                self._went_through(part, state)
             self.tapes.append(tape)
         return x
 
@@ -257,6 +294,11 @@ class _Run:
         if index > 0 and _is_folded(parts, index - 1):
             options["embedding"] = parts[index - 1].params["weight"]
         return options
+
+    def _went_through(self, part: Any, state: Any) -> None:
+        self.after += (state,)
+        if _pools(part):
+            self._lengths = self._reset = None
 
     def _part_options(self, part: Part) -> dict[str, Any]:
         if not isinstance(part, Pooling):
@@ -272,7 +314,7 @@ class _Run:
 def _is_folded(parts: Sequence[Any], index: int) -> bool:
     """Whether this part is an Embedding whose tokens the layer after it takes as they are."""
     return (
-        isinstance(parts[index], Embedding)
+        type(parts[index]) is Embedding
         and index + 1 < len(parts)
         and isinstance(parts[index + 1], (RNN, LSTM, GRU))
     )
@@ -283,9 +325,8 @@ class _HeadLoss:
 
     def __init__(self, head: Linear, x: Array, targets: ArrayLike, loss: Loss, options: dict[str, Any]) -> None:
         bound = dict(loss.keywords) if isinstance(loss, partial) else {}
+        x = floats("x", x, head.dtype, head.in_features)
         self._head, self._shape = head, x.shape
-        if x.shape[-1] != head.in_features:
-            raise ValueError(f"x: expected shape (…, {head.in_features}), got {x.shape}")
         self._rows = x.reshape(-1, head.in_features)
         self._targets = losses.ClassTargets(
             targets, x.shape[:-1], head.out_features, head.dtype, **{**bound, **options}
@@ -309,11 +350,12 @@ class _HeadLoss:
 class SequentialTape:
     """What `Sequential.record` kept. Good for one `backward`."""
 
-    __slots__ = ("_recurrent", "_tapes")
+    __slots__ = ("_dtype", "_recurrent", "_tapes", "_y_shape")
 
-    def __init__(self, tapes: Sequence[Any], recurrent: tuple[bool, ...]) -> None:
+    def __init__(self, tapes: Sequence[Any], recurrent: tuple[bool, ...], y: Array) -> None:
         self._tapes: Sequence[Any] | None = tapes
         self._recurrent = recurrent
+        self._y_shape, self._dtype = np.shape(y), np.asarray(y).dtype
 
     def backward(
         self, dy: Array | None = None, dstate: States | None = None, *, truncate: int | None = None
@@ -321,7 +363,7 @@ class SequentialTape:
         """The gradients of x, of the states that the call began with, and of the parameters.
 
         Args:
-            dy: gradient of y, in its shape and dtype; None for zeros, where the last part is recurrent.
+            dy: gradient of y, in its shape and dtype; None for zeros.
             dstate: gradients of the states after the call, a tuple as those are, or None for zeros.
             truncate: no gradient flows further back than so many steps (equation T4); None for all.
 
@@ -329,16 +371,24 @@ class SequentialTape:
             Gradients: `x` is None where the first part takes tokens; `state` is a tuple.
 
         Raises:
-            RuntimeError: the tape has been used.
+            ValueError: the tape has been used, or neither dy nor dstate is given.
             ValueError, TypeError: what the part raises that refuses its argument.
         """
-        if self._tapes is None:
-            raise RuntimeError("tape: already used; a tape is good for one backward pass, record again")
-        count = sum(self._recurrent[: len(self._tapes)])
+        tapes = self._tapes
+        if tapes is None:
+            raise used_up()
+        _checks.optional_count("truncate", truncate)
+        count = sum(self._recurrent[: len(tapes)])
         if dstate is not None and (not isinstance(dstate, tuple) or len(dstate) != count):
             raise ValueError(f"dstate: expected a tuple of {count}, one for each recurrent part")
-        tapes, self._tapes = self._tapes, None
         coming = list(dstate if dstate is not None else (None,) * count)
+        if dy is not None:
+            dy = like("dy", dy, self._y_shape, self._dtype)
+        elif all(one is None for one in coming):
+            raise ValueError("dy: expected dy, dstate or both, got neither")
+        elif not self._recurrent[len(tapes) - 1] or coming[-1] is None:
+            dy = np.zeros(self._y_shape, self._dtype)
+        self._tapes = None
         params: dict[str, Array] = {}
         states: States = ()
         table: Array | None = None
@@ -371,8 +421,6 @@ class LossTape:
             dstate: gradients of the states after the call that do not come from this loss, or None.
             truncate: no gradient flows further back than so many steps; None for all.
         """
-        if len(self._tape._tapes or ()) == 0 and self._tape._tapes is not None:
-            return Gradients(self._dy, (), self._params)
         found = self._tape.backward(self._dy, dstate, truncate=truncate)
         return Gradients(found.x, found.state, {**found.params, **self._params})
 
@@ -387,7 +435,7 @@ class _FlatParams(MutableMapping[str, Array]):
 
     def _place(self, name: str) -> tuple[Any, str]:
         number, _, rest = str(name).partition(".")
-        if number.isdecimal() and int(number) < len(self._parts):
+        if number in map(str, range(len(self._parts))):
             params = self._parts[int(number)].params
             if rest in params:
                 return params, rest
@@ -404,6 +452,11 @@ class _FlatParams(MutableMapping[str, Array]):
         except KeyError:
             raise ValueError(f"params: no parameter named {name!r}; the names are {', '.join(self)}") from None
         params[own] = value
+
+    def touch(self) -> None:
+        """Tell streams of the parts that the arrays have been changed in place."""
+        for part in self._parts:
+            part.params.touch()
 
     def __delitem__(self, name: str) -> None:
         raise TypeError(f"params: {name!r} cannot be deleted; a model's parameters are fixed")
@@ -423,6 +476,46 @@ class _FlatParams(MutableMapping[str, Array]):
         return dict, (dict(self),)
 
 
+def single_parts(parts: Iterable[Any]) -> Iterator[Any]:
+    """The parts and layers themselves, those within Sequentials and Residuals too."""
+    for part in parts:
+        if isinstance(part, Residual):
+            yield from single_parts(part.part.parts)
+        elif isinstance(part, Sequential):
+            yield from single_parts(part.parts)
+        else:
+            yield part
+
+
+def _order_of(part: Any) -> bool | None:
+    """Its batch_first, if it knows of time."""
+    if isinstance(part, Model):
+        return part._order
+    order: bool | None = getattr(part, "batch_first", None)
+    return order
+
+
+def _pools(part: Any) -> bool:
+    return part._pools if isinstance(part, Model) else isinstance(part, Pooling)
+
+
+@contextmanager
+def _nothing_drawn_by_an_error(model: Sequential) -> Iterator[None]:
+    """A call that failed has drawn nothing from the generators of dropout."""
+    drawing = [
+        part
+        for part in single_parts(model.parts)
+        if (part.p > 0 if isinstance(part, Dropout) else getattr(part, "dropout", 0) > 0)
+    ]
+    before = [part.rng.bit_generator.state for part in drawing]
+    try:
+        yield
+    except BaseException:
+        for part, state in zip(drawing, before, strict=True):
+            part.rng.bit_generator.state = state
+        raise
+
+
 def _same(name: str, values: list[Any]) -> Any:
     if any(value != values[0] for value in values):
         raise ValueError(f"parts: expected one {name}, got {', '.join(map(str, dict.fromkeys(map(str, values))))}")
@@ -436,19 +529,35 @@ class Residual(Model):
         part: a part of `fusedrnn.nn`, `RNN`, `LSTM`, `GRU` or a Sequential, whose output is a sequence as its input is.
         join: "add" (He et al. 2016), where the output has the input's width, or "concat" for a skip connection.
 
-    Parameters are those of the part, with "part." before their names. It carries a state as a Sequential does.
+    Parameters are named as in a Sequential of that part: "0.weight_ih_l0", or as in the Sequential that it is. It
+    carries a state as a Sequential does.
+
+    Raises:
+        ValueError: join is neither of the two.
+        TypeError: something that is not a part.
     """
 
     def __init__(self, part: Any, join: str = "add") -> None:
-        if not isinstance(part, (Part, Module, Model)):
+        if not isinstance(part, (Part, RNN, LSTM, GRU, Model)):
             raise TypeError(f"part: expected a part of fusedrnn.nn, RNN, LSTM or GRU, got {_checks.describe(part)}")
         if join not in ("add", "concat"):
             raise ValueError(f"join: expected add or concat, got {join!r}")
         self.part = part if isinstance(part, Sequential) else Sequential(part)
         self.join = join
         self.dtype = self.part.dtype
-        self.batch_first = self.part.batch_first
-        self.params = self.part.params
+
+    @property
+    def params(self) -> MutableMapping[str, Array]:
+        """Every parameter by name: the arrays of the part."""
+        return self.part.params
+
+    @property
+    def _order(self) -> bool | None:
+        return self.part._order
+
+    @property
+    def _pools(self) -> bool:
+        return self.part._pools
 
     @property
     def num_params(self) -> int:
@@ -477,15 +586,16 @@ class Residual(Model):
     ) -> tuple[Array, States, _ResidualTape]:
         """As `Sequential.record`."""
         y, after, tape = self.part.record(x, state, lengths=lengths, reset=reset)
-        return self._joined(x, y), after, _ResidualTape(tape, self.join, y.shape[-1])
+        joined = self._joined(x, y)
+        return joined, after, _ResidualTape(tape, self.join, y.shape[-1], joined)
 
     def _joined(self, x: Array, y: Array) -> Array:
-        if self.join == "concat":
-            return np.concatenate([x, y], axis=-1)
-        if x.shape != y.shape:
-            raise ValueError(f"part: expected an output of the input's shape {x.shape}, got {y.shape}")
-        joined: Array = x + y
-        return joined
+        x = floats("x", x, self.dtype)
+        own, given = (y.shape, x.shape) if self.join == "add" else (y.shape[:-1], x.shape[:-1])
+        if own != given:
+            expected = x.shape if self.join == "add" else f"({', '.join(map(str, x.shape[:-1]))}, …)"
+            raise ValueError(f"part: expected an output of shape {expected} as its input has, got {y.shape}")
+        return np.concatenate([x, y], axis=-1) if self.join == "concat" else np.asarray(x + y)
 
     def __repr__(self) -> str:
         inner = self.part.parts[0] if len(self.part) == 1 else self.part
@@ -493,10 +603,11 @@ class Residual(Model):
 
 
 class _ResidualTape:
-    __slots__ = ("_join", "_tape", "_width")
+    __slots__ = ("_dtype", "_join", "_shape", "_tape", "_width")
 
-    def __init__(self, tape: SequentialTape, join: str, width: int) -> None:
+    def __init__(self, tape: SequentialTape, join: str, width: int, joined: Array) -> None:
         self._tape, self._join, self._width = tape, join, width
+        self._shape, self._dtype = joined.shape, joined.dtype
 
     def backward(
         self, dy: Array | None = None, dstate: States | None = None, *, truncate: int | None = None
@@ -504,6 +615,7 @@ class _ResidualTape:
         """As `SequentialTape.backward`."""
         if dy is None:
             return self._tape.backward(None, dstate, truncate=truncate)
+        dy = like("dy", dy, self._shape, self._dtype)
         own = dy if self._join == "add" else dy[..., -self._width :]
         past = dy if self._join == "add" else dy[..., : -self._width]
         found = self._tape.backward(own, dstate, truncate=truncate)

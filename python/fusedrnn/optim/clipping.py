@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from fusedrnn import _core
+from fusedrnn import _checks, _core
 from fusedrnn._checks import Array
 from fusedrnn._tape import Gradients
-from fusedrnn.optim._optimiser import by_name, not_negative
+from fusedrnn.optim._optimiser import by_name
 
 __all__ = ["clip_grad_norm", "clip_grad_value", "grad_norm", "norms"]
 
@@ -36,15 +36,17 @@ def clip_grad_norm(gradients: Mapping[str, Array] | Gradients[Any], max_norm: fl
     """Scale all gradients, in place, so that their joint L2 norm is at most `max_norm`; returns the norm they had.
 
     Raises:
-        ValueError: max_norm is not a finite number of at least 0; or the norm is NaN or infinite: nothing has changed.
+        ValueError: max_norm is not a finite number of at least 0; the norm is NaN or infinite; an array is read-only.
+
+    After an error nothing has changed.
     """
-    limit = not_negative("max_norm", max_norm)
+    limit = _checks.not_negative("max_norm", max_norm)
     norm = grad_norm(gradients)
     if not math.isfinite(norm):
         wrong = ", ".join(name for name, own in norms(gradients).items() if not math.isfinite(own))
         raise ValueError(f"gradients: expected finite numbers, got a norm of {norm}: {wrong}")
     if norm > limit:
-        for array in by_name(gradients).values():
+        for array in _writeable(gradients):
             array *= array.dtype.type(limit / norm)
     return norm
 
@@ -53,8 +55,18 @@ def clip_grad_value(gradients: Mapping[str, Array] | Gradients[Any], max_value: 
     """Bound every element of all gradients, in place, to [-max_value, max_value].
 
     Raises:
-        ValueError: max_value is not a finite number of at least 0.
+        ValueError: max_value is not a finite number of at least 0; an array is read-only. Nothing has changed then.
     """
-    limit = not_negative("max_value", max_value)
-    for array in by_name(gradients).values():
-        np.clip(array, -limit, limit, out=array)
+    limit = _checks.not_negative("max_value", max_value)
+    for array in _writeable(gradients):
+        with np.errstate(over="ignore"):  # no bound at all, for float32
+            end = array.dtype.type(limit)
+        np.clip(array, -end, end, out=array)
+
+
+def _writeable(gradients: Mapping[str, Array] | Gradients[Any]) -> list[Array]:
+    found = by_name(gradients)
+    for name, array in found.items():
+        if not array.flags.writeable:
+            raise ValueError(f"gradients: expected writeable arrays, {name!r} is read-only")
+    return list(found.values())

@@ -8,7 +8,7 @@ from typing import Any
 
 from fusedrnn import _checks
 from fusedrnn._checks import Array
-from fusedrnn.optim._optimiser import Optimiser, below_one, not_negative
+from fusedrnn.optim._optimiser import Optimiser, below_one
 
 __all__ = ["SGD", "Adam", "AdamW", "RMSprop"]
 
@@ -41,9 +41,9 @@ class SGD(Optimiser):
         weight_decay: float = 0.0,
         nesterov: bool = False,
     ) -> None:
-        self.momentum = not_negative("momentum", momentum)
-        self.dampening = not_negative("dampening", dampening)
-        self.weight_decay = not_negative("weight_decay", weight_decay)
+        self.momentum = _checks.not_negative("momentum", momentum)
+        self.dampening = _checks.not_negative("dampening", dampening)
+        self.weight_decay = _checks.not_negative("weight_decay", weight_decay)
         self.nesterov = _checks.boolean("nesterov", nesterov)
         if self.nesterov and (self.momentum == 0 or self.dampening != 0):
             raise ValueError("nesterov: expected momentum above 0 and dampening 0")
@@ -88,9 +88,9 @@ class RMSprop(Optimiser):
         momentum: float = 0.0,
     ) -> None:
         self.alpha = below_one("alpha", alpha)
-        self.eps = not_negative("eps", eps)
-        self.weight_decay = not_negative("weight_decay", weight_decay)
-        self.momentum = not_negative("momentum", momentum)
+        self.eps = _checks.not_negative("eps", eps)
+        self.weight_decay = _checks.not_negative("weight_decay", weight_decay)
+        self.momentum = _checks.not_negative("momentum", momentum)
         self._kept = ("first", "second") if self.momentum else ("second",)
         super().__init__(params, lr)
 
@@ -134,8 +134,8 @@ class Adam(Optimiser):
         if not isinstance(betas, tuple) or len(betas) != 2:
             raise TypeError(f"betas: expected a tuple of two numbers, got {_checks.shown(betas)}")
         self.betas = below_one("betas", betas[0]), below_one("betas", betas[1])
-        self.eps = not_negative("eps", eps)
-        self.weight_decay = not_negative("weight_decay", weight_decay)
+        self.eps = _checks.not_negative("eps", eps)
+        self.weight_decay = _checks.not_negative("weight_decay", weight_decay)
         super().__init__(params, lr)
 
     def _options(self, step: int) -> dict[str, Any]:

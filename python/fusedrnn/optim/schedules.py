@@ -10,7 +10,6 @@ import math
 from collections.abc import Callable
 
 from fusedrnn import _checks
-from fusedrnn.optim._optimiser import not_negative
 
 __all__ = ["Schedule", "constant", "cosine", "step_decay", "warmup"]
 
@@ -29,7 +28,7 @@ def step_decay(every: int, factor: float = 0.1) -> Schedule:
         ValueError: every < 1, or a negative factor.
     """
     period = _checks.integer("every", every, 1)
-    ratio = not_negative("factor", factor)
+    ratio = _checks.not_negative("factor", factor)
     return lambda step: ratio ** (step // period)
 
 
@@ -40,7 +39,7 @@ def cosine(steps: int, final: float = 0.0) -> Schedule:
         ValueError: steps < 1, or a negative final.
     """
     total = _checks.integer("steps", steps, 1)
-    last = not_negative("final", final)
+    last = _checks.not_negative("final", final)
     return lambda step: last + (1.0 - last) * 0.5 * (1.0 + math.cos(math.pi * min(step / total, 1.0)))
 
 
@@ -49,7 +48,10 @@ def warmup(steps: int, then: Schedule | None = None) -> Schedule:
 
     Raises:
         ValueError: steps < 1.
+        TypeError: `then` is not a function.
     """
     total = _checks.integer("steps", steps, 1)
+    if then is not None and not callable(then):
+        raise TypeError(f"then: expected a schedule, got {_checks.describe(then)}")
     after = then or constant()
     return lambda step: (step + 1) / (total + 1) if step < total else after(step - total)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 
 from fusedrnn._checks import Array
 from fusedrnn._saving import load_arrays, save_arrays
-from fusedrnn.nn.sequential import Residual, Sequential, States
+from fusedrnn.nn.sequential import Sequential, States, single_parts
 from fusedrnn.optim import Optimiser
 
 FORMAT = "fusedrnn checkpoint 1"
@@ -28,7 +28,6 @@ class Position:
         epoch, batch, step: how many are over; `batch` counts within the epoch.
         best_loss, best_step, waited: of the looks at the validation batches; `waited` counts those since the best.
         validation: (step, loss) of all looks.
-        finished: the run has ended by itself.
     """
 
     peak_rate: float
@@ -39,7 +38,6 @@ class Position:
     best_step: int | None = None
     waited: int = 0
     validation: list[tuple[int, float]] = field(default_factory=list)
-    finished: bool = False
 
 
 @dataclass
@@ -83,42 +81,50 @@ def load(path: Path, model: Sequential, optimiser: Optimiser) -> Loaded:
     arrays, metadata = load_arrays(path)
     if metadata.get("format") != FORMAT:
         raise ValueError(f"{path}: expected a checkpoint of fusedrnn.fit, got another safetensors file")
-    if metadata["optimiser"] != type(optimiser).__name__:
-        raise ValueError(f"{path}: expected a run of {type(optimiser).__name__}, got one of {metadata['optimiser']}")
-    params = _below(arrays, "model.")
-    rngs, states = generators(model), json.loads(metadata["rngs"])
-    shapes = {name: array.shape for name, array in model.params.items()}
-    if {name: array.shape for name, array in params.items()} != shapes or len(rngs) != len(states):
-        raise ValueError(f"{path}: expected a checkpoint of this model, its parameters have other names or shapes")
-    optimiser.load_state(_below(arrays, "optimiser."))
+    if metadata.get("optimiser") != type(optimiser).__name__:
+        got = metadata.get("optimiser")
+        raise ValueError(f"{path}: expected a run of {type(optimiser).__name__}, got one of {got}")
+    params, best = _below(arrays, "model."), _below(arrays, "best.")
+    for found in (params, best) if best else (params,):
+        if _kinds(found) != _kinds(model.params):
+            raise ValueError(f"{path}: expected a checkpoint of this model, other names, shapes or dtypes are in it")
+    try:
+        position = _position(json.loads(metadata["position"]))
+        shape = json.loads(metadata["state"])
+        state = None if shape is None else tuple(_read_state(arrays, f"state.{i}", one) for i, one in enumerate(shape))
+        rng_states = _restored(json.loads(metadata["rngs"]))
+        rngs = generators(model)
+        for rng, rng_state in zip(rngs, rng_states, strict=True):
+            type(rng.bit_generator)(0).state = rng_state  # refused, if it is not for such a generator
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: expected a checkpoint of this model, got one that is not ({error})") from None
+    try:
+        optimiser.load_state(_below(arrays, "optimiser."))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: {error}") from None
     model.load_params(params)
-    for rng, rng_state in zip(rngs, states, strict=True):
-        rng.bit_generator.state = _restored(rng_state)
-    fields = json.loads(metadata["position"])
+    for rng, rng_state in zip(rngs, rng_states, strict=True):
+        rng.bit_generator.state = rng_state
+    return Loaded(position, state, best or None)
+
+
+def _kinds(arrays: Mapping[str, Array]) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
+    return {name: (array.shape, array.dtype) for name, array in arrays.items()}
+
+
+def _position(fields: dict[str, Any]) -> Position:
     fields["validation"] = [(int(step), float(loss)) for step, loss in fields["validation"]]
-    shape = json.loads(metadata["state"])
-    state = None if shape is None else tuple(_read_state(arrays, f"state.{i}", one) for i, one in enumerate(shape))
-    return Loaded(Position(**fields), state, _below(arrays, "best.") or None)
+    return Position(**fields)
 
 
-def generators(model: Any) -> list[np.random.Generator]:
+def generators(model: Sequential) -> list[np.random.Generator]:
     """Every generator of the parts of a model, each once, in the parts' order."""
     found: list[np.random.Generator] = []
-    for part in _parts(model):
+    for part in single_parts(model.parts):
         rng = getattr(part, "rng", None)
         if isinstance(rng, np.random.Generator) and all(rng is not other for other in found):
             found.append(rng)
     return found
-
-
-def _parts(model: Any) -> Iterator[Any]:
-    if isinstance(model, Residual):
-        yield from _parts(model.part)
-    elif isinstance(model, Sequential):
-        for part in model.parts:
-            yield from _parts(part)
-    else:
-        yield model
 
 
 def _below(arrays: dict[str, Array], prefix: str) -> dict[str, Array]:
@@ -149,4 +155,6 @@ def _restored(value: Any) -> Any:
         if set(value) == {"array", "dtype"}:
             return np.asarray(value["array"], value["dtype"])
         return {key: _restored(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_restored(one) for one in value]
     return value

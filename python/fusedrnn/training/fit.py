@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 
 from fusedrnn import _checks
 from fusedrnn._checks import Array
+from fusedrnn._saving import require_saving
 from fusedrnn.nn import losses
 from fusedrnn.nn.sequential import Loss, Sequential, States
 from fusedrnn.optim import Optimiser, Schedule, norms
@@ -97,33 +99,41 @@ def fit(
         patience: end when so many looks in a row were no better than the best; None: never.
         checkpoint: a safetensors file with all that the run depends on, written at every look, at the end, on Ctrl-C,
             and every `checkpoint_every` steps. If it is there, the run goes on from it, with the same bits as if it had
-            never been interrupted.
+            never been interrupted; one that is over goes on when it is given more epochs or steps.
         progress: whether to show a bar; it needs tqdm and appears on a terminal only.
 
     Returns:
         History. With validation the model ends with the parameters of the best look.
 
     Raises:
-        FloatingPointError: NaN or infinity in x, in the loss or in a gradient; names the step and the array. The step's
-            update has not been made.
+        FloatingPointError: NaN or infinity in x or targets (not in what lies beyond lengths), in the loss or in a
+            gradient; names the step and the array. The step's update has not been made.
         ValueError: an argument out of its range; a checkpoint that is damaged or of another model.
+        TypeError: an argument of the wrong type.
+        OSError: the checkpoint cannot be written.
+        ImportError: checkpoints need safetensors.
 
     Ctrl-C ends the training after the step in hand; a second one ends it at once.
     """
     if (epochs is None) == (steps is None):
         raise ValueError("epochs: expected one of epochs and steps")
-    if patience is not None and validation is None:
-        raise ValueError("patience: expected validation batches with it")
+    for name, value, needed, given in (
+        ("patience", patience, "validation", validation),
+        ("validate_every", validate_every, "validation", validation),
+        ("checkpoint_every", checkpoint_every, "checkpoint", checkpoint),
+    ):
+        if value is not None and given is None:
+            raise ValueError(f"{name}: expected {needed} with it")
+    _checks.boolean("progress", progress)
     run = _Run(model, batches, optimiser, loss, clip_norm, schedule, carry_state)
     run.last_epoch = None if epochs is None else _checks.integer("epochs", epochs, 1)
     run.last_step = None if steps is None else _checks.integer("steps", steps, 1)
-    run.validation = None if validation is None else list(validation)
+    run.validation = None if validation is None else _listed(validation)
     run.validate_every = _checks.optional_count("validate_every", validate_every)
     run.patience = _checks.optional_count("patience", patience)
-    run.checkpoint = None if checkpoint is None else Path(checkpoint)
     run.checkpoint_every = _checks.optional_count("checkpoint_every", checkpoint_every)
-    if run.checkpoint is not None and run.checkpoint.exists():
-        run.resume(run.checkpoint)
+    if checkpoint is not None:
+        run.resume(_path(checkpoint))
     began = time.perf_counter()
     with _interruptible() as interrupted, _bar(progress, run) as show:
         run.train(interrupted, show)
@@ -148,10 +158,13 @@ class _Run:
             raise TypeError(f"model: expected a Sequential, got {_checks.describe(model)}; Sequential(model) makes one")
         if not isinstance(optimiser, Optimiser):
             raise TypeError(f"optimiser: expected an optimiser of fusedrnn.optim, got {_checks.describe(optimiser)}")
-        if clip_norm is not None and not (clip_norm > 0 and math.isfinite(clip_norm)):
-            raise ValueError(f"clip_norm: expected a finite number above 0, got {clip_norm!r}")
+        for name, function in (("loss", loss), ("schedule", schedule)):
+            if function is not None and not callable(function):
+                raise TypeError(f"{name}: expected a function, got {_checks.describe(function)}")
+        _require_params_of(model, optimiser)
         self.model, self.optimiser, self.loss = model, optimiser, loss
-        self.clip_norm, self.schedule = clip_norm, schedule
+        self.clip_norm = None if clip_norm is None else _checks.positive("clip_norm", clip_norm)
+        self.schedule = schedule
         self.carry_state = _checks.boolean("carry_state", carry_state)
         self._batches = batches if callable(batches) else _repeated(batches)
         self.last_epoch: int | None = None
@@ -167,32 +180,31 @@ class _Run:
     # The loop
 
     def train(self, interrupted: threading.Event, show: Callable[[float, int], None]) -> None:
-        reason = None
-        while reason is None and not self._is_over():
-            reason = self._epoch(interrupted, show)
-        self.history.stopped = reason or "done"
-        if reason != "interrupted" and self.best is not None:
-            self.model.load_params(self.best)
+        reason = self._over()
+        while reason is None:
+            reason = self._epoch(interrupted, show) or self._over()
+        if reason == "done" and self.validation is not None and not self.validate_every:
+            self._look()
+        self.history.stopped = reason
         self._write_history()
-        if self.checkpoint is not None and reason == "interrupted":
+        if self.checkpoint is not None:
             self._save()
-        elif self.checkpoint is not None:
-            self._save(finished=True)
+        if reason != "interrupted" and self.best is not None:  # the file has both, so that the run can go on
+            self.model.load_params(self.best)
 
-    def _is_over(self) -> bool:
+    def _over(self) -> str | None:
+        """Why there is no more to do, or None."""
         position = self.position
-        if position.finished:
-            return True
-        if self.last_step is not None:
-            return position.step >= self.last_step
-        assert self.last_epoch is not None
-        return position.epoch >= self.last_epoch
+        if self.patience and position.waited >= self.patience:
+            return "patience"
+        done, last = (position.step, self.last_step) if self.last_epoch is None else (position.epoch, self.last_epoch)
+        return "done" if last is not None and done >= last else None
 
     def _epoch(self, interrupted: threading.Event, show: Callable[[float, int], None]) -> str | None:
         """Go on with the epoch in hand; why the training is to end, or None."""
         position = self.position
         seen = position.batch
-        for batch in islice(iter(self._batches(position.epoch)), position.batch, None):
+        for batch in islice(_iterated(self._batches(position.epoch)), position.batch, None):
             seen += 1
             named = _named(batch)
             self._step(named)
@@ -203,21 +215,21 @@ class _Run:
                 return "patience"
             if self.checkpoint is not None and self.checkpoint_every and position.step % self.checkpoint_every == 0:
                 self._save()
+            if self.last_step is not None and position.step >= self.last_step:
+                return None
             if interrupted.is_set():
                 return "interrupted"
-            if self.last_step is not None and position.step >= self.last_step:
-                break
-        else:
-            if seen == 0:
-                raise ValueError(f"batches: expected at least one in epoch {position.epoch}, got none")
-            position.epoch, position.batch, self.state = position.epoch + 1, 0, None
+        if seen == 0:
+            raise ValueError(f"batches: expected at least one in epoch {position.epoch}, got none")
+        position.epoch, position.batch, self.state = position.epoch + 1, 0, None
         if self.validation is not None and not self.validate_every and self._look():
             return "patience"
         return None
 
     def _step(self, batch: Mapping[str, Any]) -> None:
         step = self.position.step + 1
-        _require_finite(batch["x"], f"step {step}: x")
+        for name in ("x", "targets"):
+            _require_finite(batch[name], f"step {step}: {name}", batch.get("lengths"), self.model.batch_first)
         options = {name: batch[name] for name in ("lengths", "reset") if batch.get(name) is not None}
         value, state, tape = self.model.record_loss(batch["x"], batch["targets"], self.loss, self.state, **options)
         if not math.isfinite(value):
@@ -240,8 +252,14 @@ class _Run:
     # Validation
 
     def _look(self) -> bool:
-        """The validation loss now; whether patience is at its end."""
-        assert self.validation is not None
+        """Look at the validation loss, once after a step; whether patience is at its end."""
+        position = self.position
+        if not self.history.validation or self.history.validation[-1][0] != position.step:
+            self._compare()
+        return bool(self.patience) and position.waited >= self.patience
+
+    def _compare(self) -> None:
+        """The validation loss now against the best."""
         position = self.position
         value = self._validation_loss()
         self.history.validation.append((position.step, value))
@@ -252,32 +270,35 @@ class _Run:
             position.waited += 1
         if self.checkpoint is not None:
             self._save()
-        return bool(self.patience) and position.waited >= self.patience
 
     def _validation_loss(self) -> float:
-        """The mean over all validation batches, each counting as many times as it has targets."""
+        """The mean over all validation batches, each counting as many times as it has targets that count."""
         total, count, state = 0.0, 0, None
         for batch in self.validation or ():
             named = _named(batch)
             options = {name: named[name] for name in ("lengths", "reset") if named.get(name) is not None}
             value, after = self.model.loss(named["x"], named["targets"], self.loss, state, **options)
             state = after if self.carry_state else None
-            weight = int(np.sum(named["lengths"])) if named.get("lengths") is not None else np.size(named["targets"])
+            weight = _targets_in(named, self.loss, self.model.batch_first)
             total, count = total + value * weight, count + weight
         return total / max(count, 1)
 
     # Checkpoints
 
     def resume(self, path: Path) -> None:
+        """Keep checkpoints there, and go on from the one that is there already."""
+        require_saving(path)
+        self.checkpoint = path
+        if not path.exists():
+            return
         found = checkpoints.load(path, self.model, self.optimiser)
         self.position, self.state, self.best = found.position, found.state, found.best
         self.history.validation = list(found.position.validation)
         self._write_history()
 
-    def _save(self, finished: bool = False) -> None:
+    def _save(self) -> None:
         assert self.checkpoint is not None
         self.position.validation = list(self.history.validation)
-        self.position.finished = finished
         checkpoints.save(self.checkpoint, self.model, self.optimiser, self.position, self.state, self.best)
 
     def _write_history(self) -> None:
@@ -291,7 +312,38 @@ def _repeated(batches: Iterable[Batch]) -> Callable[[int], Iterable[Batch]]:
             "batches: expected a list, another collection or a function of the epoch's number, got an iterator; "
             "list(batches) keeps what it gives"
         )
+    if not isinstance(batches, Iterable):
+        got = _checks.describe(batches)
+        raise TypeError(f"batches: expected a list or a function of the epoch's number, got {got}")
     return lambda epoch: batches
+
+
+def _iterated(batches: Iterable[Batch]) -> Iterator[Batch]:
+    if not isinstance(batches, Iterable):
+        raise TypeError(f"batches: expected the function to give batches, got {_checks.describe(batches)}")
+    return iter(batches)
+
+
+def _listed(validation: Iterable[Batch]) -> list[Batch]:
+    if not isinstance(validation, Iterable):
+        raise TypeError(f"validation: expected batches, got {_checks.describe(validation)}")
+    found = list(validation)
+    if not found:
+        raise ValueError("validation: expected at least one batch, got none")
+    return found
+
+
+def _path(checkpoint: object) -> Path:
+    if not isinstance(checkpoint, (str, Path)):
+        raise TypeError(f"checkpoint: expected the path of a file, got {_checks.describe(checkpoint)}")
+    return Path(checkpoint)
+
+
+def _require_params_of(model: Sequential, optimiser: Optimiser) -> None:
+    params = model.params
+    for name, array in optimiser.params.items():
+        if name not in params or params[name] is not array:
+            raise ValueError(f"optimiser: expected one of this model's params, {name!r} is not the model's")
 
 
 def _named(batch: Batch) -> Mapping[str, Any]:
@@ -306,10 +358,26 @@ def _named(batch: Batch) -> Mapping[str, Any]:
     return dict(zip(("x", "targets", "lengths"), batch, strict=False))
 
 
-def _require_finite(x: Any, name: str) -> None:
-    array: NDArray[Any] = np.asarray(x)
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise FloatingPointError(f"{name}: expected finite numbers, got NaN or infinity; no parameter has been changed")
+def _targets_in(batch: Mapping[str, Any], loss: Loss, batch_first: bool) -> int:
+    """How many targets there are, without those beyond lengths and those that the loss was told to ignore."""
+    targets, lengths = np.asarray(batch["targets"]), batch.get("lengths")
+    if targets.shape[:2] != np.shape(batch["x"])[:2]:  # not a target for every step
+        lengths = None
+    counts = losses.counted(targets.shape, lengths, batch_first)
+    ignored = loss.keywords.get("ignore") if isinstance(loss, partial) else None
+    return int(counts.sum() if ignored is None else (counts & (targets != ignored)).sum())
+
+
+def _require_finite(value: Any, name: str, lengths: Any, batch_first: bool) -> None:
+    """FloatingPointError if something that counts is not finite."""
+    array: NDArray[Any] = np.asarray(value)
+    if array.dtype.kind != "f" or np.isfinite(array).all():
+        return
+    if lengths is not None and array.ndim >= 2:
+        counts = losses.counted(array.shape, lengths, batch_first)
+        if np.isfinite(array[counts]).all():
+            return
+    raise FloatingPointError(f"{name}: expected finite numbers, got NaN or infinity; no parameter has been changed")
 
 
 @contextmanager
@@ -337,19 +405,21 @@ def _interruptible() -> Iterator[threading.Event]:
 
 @contextmanager
 def _bar(wanted: bool, run: _Run) -> Iterator[Callable[[float, int], None]]:
-    """A function that shows one step more: its loss, and how many elements it read."""
+    """A function that shows one step more: its loss, and how many steps of how many rows it read."""
     tqdm = _tqdm() if wanted and sys.stderr.isatty() else None
     if tqdm is None:
         yield lambda loss, count: None
         return
     with tqdm(total=run.last_step, initial=run.position.step, unit="step", dynamic_ncols=True) as bar:
-        mean = math.nan
+        mean, read, began = math.nan, 0, time.perf_counter()
 
         def show(loss: float, count: int) -> None:
-            nonlocal mean
+            nonlocal mean, read
+            read += count
             mean = loss if math.isnan(mean) else mean + (loss - mean) / 30
             looked = run.history.validation
             text = f"loss {mean:.4g}" + (f", validation {looked[-1][1]:.4g}" if looked else "")
+            text += f", {read / (time.perf_counter() - began):,.0f} row-steps/s"
             bar.set_postfix_str(text, refresh=False)
             bar.update(1)
 

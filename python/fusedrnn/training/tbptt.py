@@ -62,10 +62,14 @@ def tbptt(
 
     Raises:
         ValueError: k1 < 1, k2 < k1, or chunks that do not fit together.
-        TypeError: the model is no Sequential.
+        TypeError: the model is no Sequential, or chunks cannot be iterated over.
     """
     if not isinstance(model, Sequential):
         raise TypeError(f"model: expected a Sequential, got {_checks.describe(model)}")
+    if not isinstance(chunks, Iterable):
+        raise TypeError(f"chunks: expected an iterable of (x, targets), got {_checks.describe(chunks)}")
+    if not callable(loss):
+        raise TypeError(f"loss: expected a function of (y, targets), got {_checks.describe(loss)}")
     every = _checks.integer("k1", k1, 1)
     reach = every if k2 is None else _checks.integer("k2", k2, every)
     return _updates(model, chunks, loss, every, reach, state)
@@ -129,7 +133,9 @@ class _Window:
     def append(self, chunk: Any) -> None:
         if not isinstance(chunk, tuple) or len(chunk) not in (2, 3):
             raise ValueError(f"chunks: expected (x, targets) or (x, targets, reset), got {_checks.describe(chunk)}")
-        x, targets = np.asarray(chunk[0]), np.asarray(chunk[1])
+        x, targets = (
+            _checks.as_array(name, value, "an array") for name, value in zip(("x", "targets"), chunk[:2], strict=True)
+        )
         marks = np.zeros(x.shape[:2], np.bool_) if len(chunk) == 2 else _checks.mask_array("reset", chunk[2])
         for name, array in (("x", x), ("targets", targets), ("reset", marks)):
             if array.ndim < 2 or array.shape[:2] != x.shape[:2]:
