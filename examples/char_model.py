@@ -108,16 +108,13 @@ class CharModel:
                 likeliest.
             rng: draws the characters.
         """
-        stream, output = self.rnn.stream(), self.network[-1]
-        every = np.arange(len(self.alphabet))
-        vectors = self.network[0](every) if "embedding.weight" in self.params else np.eye(len(every), dtype=np.float32)
-        for token in self.alphabet.encode("\n" + prompt):
-            y = stream.step(vectors[token])
-        written = np.empty(length, np.int32)
-        for place in range(length):
-            written[place] = _draw(output(y), temperature, rng)
-            y = stream.step(vectors[written[place]], out=y)
-        return self.alphabet.decode(written)
+        stream, output = self.rnn.stream(embedding=self.params.get("embedding.weight"), tokens=True), self.network[-1]
+        y = stream.process(self.alphabet.encode("\n" + prompt)[:, np.newaxis].astype(np.int64))[-1]
+        written = np.empty((length, 1), np.int64)
+        for token in written:
+            token[:] = _draw(output(y)[0], temperature, rng)
+            stream.step(token, out=y)
+        return self.alphabet.decode(written[:, 0])
 
     # Files
 
