@@ -37,7 +37,7 @@ class Options:
     sample_length: int = 500
     prompt: str = "The "
     compare: tuple[str, str] = ("The string is not a number.", "The string is knot a number.")
-    torch_seconds: float = 3.0
+    torch_seconds: float = 2.0
     save: Path | None = None
     load: Path | None = None
     quiet: bool = False

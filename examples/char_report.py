@@ -41,10 +41,9 @@ def report(model: CharModel, corpus: Corpus, options: Options, log: TrainingLog 
     same = check_saving(model, corpus, scores, options.save)
     writing = print_sample(model, options)
     compare_sentences(model, options.compare)
-    facts = [
-        ("reading", f"{reading:,.0f} characters/s, one after the other"),
-        ("writing", f"{writing:,.0f} characters/s"),
-    ]
+    facts = [("reading", f"{reading:,.0f} characters/s, one after the other")]
+    if writing:
+        facts.append(("writing", f"{writing:,.0f} characters/s"))
     if log is not None:
         rounds = log.characters / len(corpus.training)
         training = f"{log.steps:,} steps in {log.seconds:.1f} s, {rounds:.1f} times the text"
@@ -164,7 +163,7 @@ def check_saving(model: CharModel, corpus: Corpus, scores: Scores, keep: Path | 
     return same
 
 
-def torch_facts(options: Options, tokens: int, ours: float) -> Iterable[tuple[str, str]]:
+def torch_facts(options: Options, tokens: int, ours: float) -> list[tuple[str, str]]:
     """What PyTorch needs for the same training, measured now; nothing where it is not installed."""
     if importlib.util.find_spec("torch") is None:
         return []
@@ -174,11 +173,11 @@ def torch_facts(options: Options, tokens: int, ours: float) -> Iterable[tuple[st
     command = [sys.executable, str(Path(__file__).with_name("char_torch.py")), json.dumps(settings)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        return [("PyTorch", f"failed: {done.stderr.strip().splitlines()[-1:]}")]
+        return [("PyTorch", "could not run the same training: " + "".join(done.stderr.splitlines()[-1:]))]
     found = json.loads(done.stdout)
-    where = f"in {options.torch_seconds:g} s right now, on {found['threads']} thread(s), its best of 1 and {threads}"
+    chosen = "" if threads == 1 else f", the better of 1 and {threads}"
     return [
         ("PyTorch", f"{found['speed']:,.0f} characters/s for the same training ({found['version']})"),
-        ("", where),
+        ("", f"measured after it for {options.torch_seconds:g} s on {found['threads']} thread(s){chosen}"),
         ("times as fast", f"{ours / found['speed']:.1f}"),
     ]
