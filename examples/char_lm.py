@@ -103,7 +103,7 @@ def train(model: CharModel, corpus: Corpus, options: Options) -> TrainingLog:
                 update = next(updates)
                 norm = fr.optim.grad_norm(update.gradients)
                 if not (update.loss < hopeless and math.isfinite(norm)):
-                    raise DivergedError(f"diverged after {log.steps} steps; a smaller --lr or --clip may help")
+                    raise DivergedError(f"diverged after step {log.steps}; a smaller --lr or --clip may help")
                 adam.lr = options.lr * RATE(int(1000 * progress))
                 adam.step(update.gradients, scale=min(1.0, options.clip / max(norm, 1e-30)))
                 log.add(update.loss, options.batch * options.bptt, time.perf_counter() - began)

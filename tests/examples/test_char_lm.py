@@ -188,7 +188,7 @@ def test_equal_sentences_are_equally_likely(text_file: Path, call: Any) -> None:
 def test_a_training_that_diverges_is_stopped(text_file: Path, call: Any) -> None:
     code, out, messages = call("--text", text_file, *TINY, "--lr", 1e9)
     assert code == 1
-    assert re.search(r"diverged after \d+ steps; a smaller --lr or --clip may help", messages)
+    assert re.search(r"diverged after step \d+; a smaller --lr or --clip may help", messages)
     assert "Held-out" not in out
 
 
