@@ -1,56 +1,41 @@
-"""Train a character language model on English text, and see what it has learned.
+"""Train a character language model on English prose, and see what it has learned.
 
     python examples/char_lm.py [--text FILE]
 
 An embedding, a GRU (or LSTM) and a softmax learn to predict the next character, by truncated backpropagation through
-time with the state carried over from chunk to chunk. Without --text they read the language reference that ships in
-every Python. At the end the model is compared on held-out text with n-gram models of the same training text, it writes
-some text of its own, it says which of two sentences is the likelier one, and it is loaded from a file and
+time with the state carried over from chunk to chunk. Without --text they read the prose of the language reference that
+ships in every Python. At the end the model is compared on held-out text with n-gram models of the same training text,
+it writes some text of its own, it says which of two sentences is the likelier one, and it is loaded from a file and
 checked.
 
-The recurrent layers are fusedrnn's; everything around them is NumPy. Here is the training and the course of events;
-`char_model.py` is the model, `training.py` its other layers, loss and optimiser, `corpus.py` the text, `ngrams.py` the
-baselines, `char_options.py` the command line, `char_report.py` what is printed at the end.
+Here is the training and the course of events; `char_model.py` is the model, `corpus.py` the text, `ngrams.py` the
+baselines, `char_options.py` the command line, `char_report.py` what is printed at the end, `char_torch.py` the same
+training in PyTorch, for its speed.
 """
 
 from __future__ import annotations
 
-import os
-
-# Both are read when the libraries are loaded. Threads that have nothing to do wait by spinning: NumPy's in the way of
-# fusedrnn's and the other way round, and on a busy machine in the way of everybody. NumPy's products here are small
-# enough for one thread, and with one their rounding does not depend on the machine's number of cores.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-
 import io
 import math
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, TypeVar
 
 import fusedrnn as fr
-from char_model import FORMATS, Architecture, CharModel, ModelFileError
-from char_options import ARCHITECTURE_OPTIONS, Options, make_parser, parse
-from char_report import (
-    check_saving,
-    compare_sentences,
-    compare_with_ngrams,
-    held_out_scores,
-    print_facts,
-    print_sample,
-)
+from char_model import CharModel, ModelFileError
+from char_options import Options, make_parser, parse
+from char_report import held_out_perplexities, perplexity, report
 from corpus import Corpus, TextError, python_reference_text, read_chunks, read_text
 from extras import require
-from training import Adam, clip_gradients, perplexity, warmup_cosine
 
-BAR = "{percentage:3.0f}%|{bar:20}| {elapsed}<{remaining}{postfix}"
+BAR = "{percentage:3.0f}%|{bar:8}| {elapsed}<{remaining}{postfix}"
+"""With what `TrainingLog.line` says, less than 80 columns."""
 
-UNNAMED_MODEL = "model.safetensors"
-"""What the model is saved as when it is not to be kept."""
+RATE = fr.optim.warmup(20, fr.optim.cosine(980, final=0.02))
+"""What the learning rate is multiplied by, after so many thousandths of the training: it may end by the clock."""
 
 
 @dataclass
@@ -59,7 +44,6 @@ class TrainingLog:
 
     Attributes:
         steps, characters, seconds: how much was read, in what time (looks at the held-out text left out).
-        peak: characters a second in the best second; 0 before one is over.
         loss: nats a character of the training text, a running mean of the last steps.
         held_out: perplexities of the held-out text, looked at ten times on the way.
     """
@@ -67,10 +51,8 @@ class TrainingLog:
     steps: int = 0
     characters: int = 0
     seconds: float = 0.0
-    peak: float = 0.0
     loss: float = 0.0
     held_out: list[float] = field(default_factory=list)
-    _second: tuple[int, float] = (0, 0.0)
 
     def add(self, loss: float, characters: int, seconds: float) -> None:
         """One step more."""
@@ -78,38 +60,20 @@ class TrainingLog:
         self.characters += characters
         self.seconds += seconds
         self.loss += (loss - self.loss) / min(self.steps, 30)
-        counted, began = self._second
-        if self.seconds - began >= 1.0:
-            self.peak = max(self.peak, (self.characters - counted) / (self.seconds - began))
-            self._second = self.characters, self.seconds
 
     @property
     def speed(self) -> float:
         """Characters a second, on average."""
         return self.characters / self.seconds
 
-    def facts(self, text_length: int) -> list[tuple[str, str]]:
-        """All of it for a summary."""
-        rounds = self.characters / text_length
-        facts = [
-            ("training", f"{self.steps:,} steps in {self.seconds:.1f} s, {rounds:.1f} times the text"),
-            ("throughput", f"{self.speed:,.0f} characters/s, at its peak {max(self.peak, self.speed):,.0f}"),
-        ]
-        if self.held_out:
-            facts.append(("held-out perplexity on the way", " ".join(f"{value:.2f}" for value in self.held_out)))
-        return facts
-
     def line(self) -> str:
         """All of it for a progress bar."""
         held_out = f", held-out {self.held_out[-1]:.2f}" if self.held_out else ""
-        return f"loss {self.loss:.3f}, perplexity {perplexity(self.loss):.2f}{held_out}, {self.speed:,.0f} characters/s"
-
-
-Result = TypeVar("Result")
+        return f"perplexity {perplexity(self.loss):.2f}{held_out}, {self.speed:,.0f} chars/s"
 
 
 class DivergedError(Exception):
-    """The loss is no longer a number."""
+    """The loss is no longer a number, or a hopeless one."""
 
 
 def progress_of(options: Options, corpus: Corpus) -> Callable[[TrainingLog], float]:
@@ -128,27 +92,26 @@ def progress_of(options: Options, corpus: Corpus) -> Callable[[TrainingLog], flo
 def train(model: CharModel, corpus: Corpus, options: Options) -> TrainingLog:
     """Truncated backpropagation through time until the steps, the epochs or the seconds are over, or Ctrl-C."""
     progress_after = progress_of(options, corpus)
-    adam = Adam(model.params)
+    adam = fr.optim.Adam(model.network.params, options.lr, betas=(0.9, 0.99))
+    hopeless = 10 + math.log(len(corpus.alphabet))
     log = TrainingLog()
-    state: Any = None
+    updates = fr.tbptt(model.network, read_chunks(corpus.training, options.batch, options.bptt), k1=options.bptt)
     with require("tqdm").tqdm(total=1.0, bar_format=BAR, disable=options.quiet, dynamic_ncols=True) as bar:
         try:
-            for chunk in read_chunks(corpus.training, options.batch, options.bptt):
+            while (progress := progress_after(log)) < 1:
                 began = time.perf_counter()
-                progress = progress_after(log)
-                loss, gradients, state = model.gradients(chunk, state)
-                norm = clip_gradients(gradients.values(), options.clip)
-                if not math.isfinite(loss + norm):
-                    raise DivergedError(f"diverged after {log.steps} steps; a smaller --lr or --clip may help")
-                adam.step(gradients, options.lr * warmup_cosine(progress))
-                log.add(loss, chunk.inputs.size, time.perf_counter() - began)
-                done = progress_after(log)
+                update = next(updates)
+                norm = fr.optim.grad_norm(update.gradients)
+                if not (update.loss < hopeless and math.isfinite(norm)):
+                    raise DivergedError(f"diverged after step {log.steps}; a smaller --lr or --clip may help")
+                adam.lr = options.lr * RATE(int(1000 * progress))
+                adam.step(update.gradients, scale=min(1.0, options.clip / max(norm, 1e-30)))
+                log.add(update.loss, options.batch * options.bptt, time.perf_counter() - began)
+                done = min(progress_after(log), 1.0)
                 if not options.quiet and int(10 * done) > len(log.held_out):
                     log.held_out.append(perplexity(-model.log_probabilities(corpus.held_out, readers=16).mean()))
                 bar.set_postfix_str(log.line(), refresh=False)
-                bar.update(min(done, 1.0) - progress)
-                if done >= 1:
-                    break
+                bar.update(done - progress)
         except KeyboardInterrupt:
             if not log.steps:
                 raise
@@ -156,10 +119,13 @@ def train(model: CharModel, corpus: Corpus, options: Options) -> TrainingLog:
     return log
 
 
-def heard(call: Callable[..., Result], *arguments: Any, **options: Any) -> Result | None:
+Result = TypeVar("Result")
+
+
+def heard(call: Callable[..., Result], *arguments: Any) -> Result | None:
     """What `call` returns, or None when nobody reads any more what is printed: then nothing more is printed."""
     try:
-        return call(*arguments, **options)
+        return call(*arguments)
     except BrokenPipeError:
         with open(os.devnull, "w") as nowhere:
             os.dup2(nowhere.fileno(), sys.stdout.fileno())
@@ -170,30 +136,37 @@ def introduce(model: CharModel, corpus: Corpus) -> None:
     """What is about to learn what."""
     print(
         f"{corpus.name}: {len(corpus.training):,} characters to learn, {len(corpus.held_out):,} held out, "
-        f"alphabet of {len(corpus.alphabet)}\n"
-        f"{type(model.embedding).__name__}, {model.rnn}, Linear: {model.num_params:,} parameters; "
+        f"alphabet of {len(corpus.alphabet)}\n{model.network}\n"
         f"fusedrnn on {fr.isa()}, {fr.get_num_threads()} thread(s)",
         flush=True,
     )
 
 
-def report(model: CharModel, corpus: Corpus, options: Options, log: TrainingLog | None) -> bool:
-    """Everything that is to be said about a model; whether it survived being saved."""
-    ours, reading = held_out_scores(model, corpus)
-    compare_with_ngrams(model, corpus, ours)
-    writing = print_sample(model, options.prompt, options.sample_length, options.temperature, options.seed)
-    compare_sentences(model, options.compare)
-    same = check_saving(model, corpus, ours, options.save, UNNAMED_MODEL)
-    facts = [
-        ("held-out perplexity", f"{perplexity(-ours.mean()):.3f}"),
-        ("reading", f"{reading:,.0f} characters/s, one after the other"),
-    ]
-    if writing:
-        facts.append(("writing", f"{writing:,.0f} characters/s"))
-    if log is not None:
-        facts = log.facts(len(corpus.training)) + facts
-    print_facts("Summary", facts)
-    return same
+def read_corpus(options: Options, model: CharModel | None = None) -> Corpus:
+    """The text of the command line; its alphabet is the model's where there is one."""
+    text = python_reference_text() if options.text is None else read_text(options.text)
+    name = "Prose of Python's reference" if options.text is None else str(options.text)
+    return Corpus.of(name, text, None if model is None else model.alphabet)
+
+
+def new_model(corpus: Corpus, options: Options) -> CharModel:
+    """As it is before the training."""
+    return CharModel(corpus.alphabet, **options.architecture, dropout=options.dropout, seed=options.seed)
+
+
+def run(seed: int = 0) -> dict[str, Any]:
+    """Train as without options, and compare with the best of the n-gram models."""
+    options = Options(seed=seed, quiet=True)
+    corpus = read_corpus(options)
+    model = new_model(corpus, options)
+    train(model, corpus, options)
+    found = held_out_perplexities(model, corpus, model.log_probabilities(corpus.held_out))
+    return {
+        "metric": "held-out perplexity, less is better: GRU (baseline: 5-gram)",
+        "value": found["GRU"],
+        "baseline": found["5-gram"],
+        "model": model,
+    }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -203,38 +176,34 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may lack a character that a text has
     parser = make_parser(*(__doc__ or "").split("\n\n")[:1])
     options = parse(parser, argv)
-    for path in (options.save or Path(UNNAMED_MODEL), options.load or Path(UNNAMED_MODEL)):
-        require(FORMATS[path.suffix].requires)  # now, not after the training
+    require("safetensors.numpy")  # now, not after the training
     if options.threads is not None:
         fr.set_num_threads(options.threads)
     try:
-        model = None if options.load is None else CharModel.load(options.load)
-        text = python_reference_text() if options.text is None else read_text(options.text)
-        name = "Python's reference" if options.text is None else str(options.text)
-        corpus = Corpus.of(name, text, None if model is None else model.alphabet)
+        loaded = None if options.load is None else CharModel.load(options.load)
+        corpus = read_corpus(options, loaded)
     except ModelFileError as error:
         parser.error(f"--load: {error}")
     except TextError as error:
         parser.error(f"--text: {error}")
 
-    log = None
-    if model is not None:
-        heard(introduce, model, corpus)
-    else:
-        architecture = Architecture(**{name: getattr(options, name) for name in ARCHITECTURE_OPTIONS})
-        model = CharModel(architecture, corpus.alphabet, options.dropout, options.seed)
-        heard(introduce, model, corpus)
+    model, log = loaded or new_model(corpus, options), None
+    heard(introduce, model, corpus)
+    if loaded is None:
         try:
             log = train(model, corpus, options)
         except DivergedError as error:
             parser.exit(1, f"{parser.prog}: {error}\n")
+        except MemoryError:
+            parser.exit(1, f"{parser.prog}: out of memory; a smaller --batch, --bptt or --hidden may help\n")
     if options.save is not None:
         try:
             model.save(options.save)  # first of all: what follows takes a while, and may be stopped
         except OSError as error:
             parser.exit(1, f"{parser.prog}: --save: cannot write {options.save}: {error.strerror or error}\n")
     same = heard(report, model, corpus, options, log)
-    heard(print, f"  {time.perf_counter() - began:.1f} s all in all", flush=True)
+    heard(print, f"  {time.perf_counter() - began:.1f} s all in all")
+    heard(sys.stdout.flush)
     return 0 if same else 1
 
 

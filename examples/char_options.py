@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from char_model import CELLS, FORMATS, INPUTS
+from char_model import CELLS
 from fusedrnn._files import require_writable
 
 
@@ -21,7 +22,6 @@ class Options:
     cell: str = "gru"
     hidden: int = 256
     layers: int = 1
-    input: str = "embedding"
     embedding_size: int = 128
     steps: int | None = 1400
     epochs: float | None = None
@@ -30,20 +30,35 @@ class Options:
     bptt: int = 64
     lr: float = 0.005
     clip: float = 1.0
-    dropout: float = 0.1
+    dropout: float = 0.5
     seed: int = 0
     threads: int | None = None
-    temperature: float = 0.7
+    temperature: float = 0.5
     sample_length: int = 500
     prompt: str = "The "
-    compare: tuple[str, str] = ("the apple and pear salad", "the apple and pair salad")
+    compare: tuple[str, str] = ("The string is not a number.", "The string is knot a number.")
+    torch_seconds: float = 2.0
     save: Path | None = None
     load: Path | None = None
     quiet: bool = False
 
+    @property
+    def architecture(self) -> dict[str, Any]:
+        """What a model is made of, its alphabet aside."""
+        return {name: getattr(self, name) for name in ARCHITECTURE_OPTIONS}
 
-ARCHITECTURE_OPTIONS = ("cell", "hidden", "layers", "input", "embedding_size")
-TRAINING_OPTIONS = ("steps", "epochs", "seconds", "batch", "bptt", "lr", "clip", "dropout")
+    @property
+    def gigabytes(self) -> float:
+        """About what training needs: parameters four times (gradients, Adam's means), and what a step keeps."""
+        gates = {"lstm": 4, "gru": 3}[self.cell]
+        width = max(self.embedding_size, self.hidden)
+        params = self.layers * gates * self.hidden * (width + self.hidden)
+        kept = self.batch * self.bptt * self.layers * (2 * gates + 4) * self.hidden
+        return 4 * (4 * params + kept) / 1e9
+
+
+ARCHITECTURE_OPTIONS = ("cell", "hidden", "layers", "embedding_size")
+TRAINING_OPTIONS = ("steps", "epochs", "seconds", "batch", "bptt", "lr", "clip", "dropout", "torch_seconds")
 
 
 def number(
@@ -52,7 +67,7 @@ def number(
     least: float = -math.inf,
     above: float = -math.inf,
     below: float = math.inf,
-    most: int = 2**31 - 1,
+    most: float = 2**31 - 1,
 ) -> Any:
     """A converter for argparse: an int or a float within these limits."""
     limits = {"of at least": least, "above": above, "below": below}
@@ -75,10 +90,10 @@ def number(
 
 
 def model_file(word: str) -> Path:
-    """A converter for argparse: a path whose suffix is one of the formats."""
+    """A converter for argparse: the path of a safetensors file."""
     path = Path(word)
-    if path.suffix not in FORMATS:
-        raise argparse.ArgumentTypeError(f"expected a file name ending in {' or '.join(FORMATS)}, got {word!r}")
+    if path.suffix != ".safetensors":
+        raise argparse.ArgumentTypeError(f"expected a file name ending in .safetensors, got {word!r}")
     return path
 
 
@@ -98,6 +113,7 @@ def make_parser(description: str | None = None) -> argparse.ArgumentParser:
         group.add_argument(name, help=help, **settings)
 
     natural, count, size = number(int, least=0), number(int, least=1), number(float, above=0)
+    units = number(int, least=1, most=65536)
     add(parser, "--text", "text to learn, UTF-8; without it, Python's own reference", type=Path, metavar="FILE")
     add(parser, "--seed", "of parameters, dropout and sample", type=natural, metavar="N")
     add(
@@ -111,11 +127,11 @@ def make_parser(description: str | None = None) -> argparse.ArgumentParser:
 
     model = parser.add_argument_group("model")
     add(model, "--cell", "recurrent cell", choices=tuple(CELLS))
-    add(model, "--hidden", "units of a recurrent layer", type=count, metavar="N")
-    add(model, "--layers", "recurrent layers", type=count, metavar="N")
-    add(model, "--input", "what a character is to the first layer", choices=INPUTS)
-    add(model, "--embedding-size", "length of a character's vector", type=count, metavar="N")
-    add(model, "--save", f"keep the model: a file ending in {' or '.join(FORMATS)}", type=model_file, metavar="FILE")
+    add(model, "--hidden", "units of a recurrent layer", type=units, metavar="N")
+    add(model, "--layers", "recurrent layers", type=units, metavar="N")
+    vector = number(int, least=0, most=65536)
+    add(model, "--embedding-size", "length of a character's vector; 0: one-hot", type=vector, metavar="N")
+    add(model, "--save", "keep the model: a file ending in .safetensors", type=model_file, metavar="FILE")
     add(model, "--load", "skip the training, take a saved model", type=model_file, metavar="FILE")
 
     training = parser.add_argument_group("training")
@@ -123,18 +139,30 @@ def make_parser(description: str | None = None) -> argparse.ArgumentParser:
     add(length, "--steps", "how many updates", type=count, metavar="N")
     add(length, "--epochs", "or: how many times the text is read", type=size, metavar="X")
     add(length, "--seconds", "or: how long (the result then depends on the machine)", type=size, metavar="S")
-    add(training, "--batch", "readers, each at its own place in the text", type=count, metavar="N")
-    add(training, "--bptt", "characters a reader reads, and gradients flow back, in a step", type=count, metavar="N")
+    add(training, "--batch", "readers, each at its own place in the text", type=units, metavar="N")
+    add(training, "--bptt", "characters a reader reads, and gradients flow back, in a step", type=units, metavar="N")
     add(training, "--lr", "largest learning rate of Adam: a warm-up, then half a cosine down", type=size, metavar="X")
     add(training, "--clip", "largest norm of a gradient", type=size, metavar="X")
     add(training, "--dropout", "probability between layers", type=number(float, least=0, below=1), metavar="P")
 
     after = parser.add_argument_group("afterwards")
-    add(after, "--sample-length", "characters to write", type=natural, metavar="N")
+    add(after, "--sample-length", "characters to write", type=number(int, least=0, most=10**7), metavar="N")
     add(after, "--temperature", "1 as learned, less is safer, 0 safest", type=number(float, least=0), metavar="X")
     add(after, "--prompt", "text to go on from", metavar="TEXT")
     add(after, "--compare", "two sentences: which is likelier?", nargs=2, metavar="TEXT")
+    add(
+        after,
+        "--torch-seconds",
+        "how long PyTorch, where it is installed, trains the same model, to compare the speed; 0: not at all",
+        type=number(float, least=0, most=600),
+        metavar="S",
+    )
     return parser
+
+
+def memory_in_gigabytes() -> float:
+    """This machine's."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9
 
 
 def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> Options:
@@ -144,8 +172,6 @@ def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> Option
         useless = [name for name in (*ARCHITECTURE_OPTIONS, *TRAINING_OPTIONS) if name in given]
         if useless:
             parser.error(f"--load skips the training: it leaves nothing to --{useless[0].replace('_', '-')}")
-    if "embedding_size" in given and given.get("input") == "onehot":
-        parser.error("--embedding-size: --input onehot has no embedding")
     if {"epochs", "seconds"} & given.keys():
         given["steps"] = None
     if "compare" in given:
@@ -153,6 +179,9 @@ def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> Option
         if not all(given["compare"]):
             parser.error("--compare: expected two texts, got an empty one")
     options = Options(**given)
+    if options.gigabytes > memory_in_gigabytes():
+        sizes = "--hidden, --layers, --batch or --bptt"
+        parser.error(f"{sizes}: the training needs about {options.gigabytes:,.0f} GB, more than this machine has")
     try:
         if options.save is not None:
             require_writable(options.save)  # now, not after the training

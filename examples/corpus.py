@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,19 +33,45 @@ def read_text(path: Path) -> str:
 
 
 def python_reference_text() -> str:
-    """The language reference that ships in every Python, for its help(): `pydoc_data.topics`.
+    """The English of the language reference that ships in every Python for its help(): `pydoc_data.topics`.
 
-    Some topics repeat whole passages of others, a fifth of the text. Every paragraph is taken once: what is held
-    out at the end of the text would otherwise be in the training part word for word.
+    One paragraph a line. Examples, grammar, tables, headings and every sentence with code in it are left out. Some
+    topics repeat whole passages of others: every paragraph is taken once, or what is held out at the end of the text
+    would be in the training part too.
     """
     from pydoc_data.topics import topics
 
-    paragraphs: dict[str, str] = {}  # by their words: repeats differ in indentation
+    paragraphs: dict[str, None] = {}
     for topic in topics.values():
-        for paragraph in topic.split("\n\n"):
-            paragraphs.setdefault(" ".join(paragraph.split()), paragraph.strip("\n"))
+        for paragraph in re.split(r"\n\s*\n", topic):
+            if not _IS_CODE.search(paragraph):
+                paragraphs.setdefault(prose(paragraph))
     paragraphs.pop("", None)
-    return "\n\n".join(paragraphs.values()) + "\n"
+    return "\n".join(paragraphs) + "\n"
+
+
+_IS_CODE = re.compile(r"^\s*(>>>|\.\.\.|\||\+[-=])", re.MULTILINE)
+"""Lines of a session with Python, or of a table."""
+_LABEL = re.compile(
+    r"^([*•-] |\d+\. |\(\d+\) |((Changed|New|Deprecated|Added)[^:]* version[^:]*"
+    r"|Note|See also|Warning|Tip|\*\*CPython implementation detail):(\*\*)? )+"
+)
+_MARKUP = (
+    (re.compile(r"(?<![\w.])([a-z]+)\(\)"), r"\1"),  # a function's name
+    (re.compile(r'"([^"]*)"'), r"\1"),
+    (re.compile(r"\*\*?([^*]+)\*\*?"), r"\1"),
+    (re.compile("[\u2018\u2019]"), "'"),
+)
+_SENTENCE = re.compile(r"[A-Z][A-Za-z0-9 ,;:'()-]{20,}[.!?]")
+
+
+def prose(paragraph: str) -> str:
+    """The sentences of a paragraph that are plain English, in one line, without list marks and quotes round code."""
+    words = _LABEL.sub("", " ".join(paragraph.split()), count=1)
+    for pattern, replacement in _MARKUP:
+        words = pattern.sub(replacement, words)
+    sentences = re.split(r"(?<=[.!?]) +(?=[A-Z])", words)
+    return " ".join(s for s in sentences if _SENTENCE.fullmatch(s) and not re.search(r"\w\(|\(\)|::", s))
 
 
 class Alphabet:
@@ -124,19 +151,8 @@ class Corpus:
         return cls(name, alphabet, alphabet.encode(text[:cut]), alphabet.encode(text[cut:]))
 
 
-@dataclass(frozen=True)
-class Chunk:
-    """The next steps of every reader, time first.
-
-    Attributes:
-        inputs: (T, B) tokens.
-        targets: (T, B), the token that follows each.
-        reset: (T, B) bool, where a reader begins the text anew and must forget the old; None where nobody does.
-    """
-
-    inputs: Tokens
-    targets: Tokens
-    reset: NDArray[np.bool_] | None
+Chunk = tuple[Tokens, Tokens, NDArray[np.bool_]]
+"""(T, B) each: tokens, the token that follows each, and where a reader begins the text anew and must forget the old."""
 
 
 def read_chunks(tokens: Tokens, batch: int, steps: int) -> Iterator[Chunk]:
@@ -156,6 +172,5 @@ def read_chunks(tokens: Tokens, batch: int, steps: int) -> Iterator[Chunk]:
     steps_of_chunk = np.arange(steps, dtype=np.int64)[:, np.newaxis]
     while True:
         places = (starts + steps_of_chunk) % pairs
-        reset = places == 0
-        yield Chunk(tokens[places], tokens[places + 1], reset if reset.any() else None)
+        yield tokens[places], tokens[places + 1], places == 0
         starts = (starts + steps) % pairs

@@ -27,8 +27,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_it_finds_the_examples() -> None:
     found = run_all.names()
-    assert {"music", "policy", "tagging", "translate"} <= set(found)
-    assert not {"run_all", "corpus", "training"} & set(found)
+    assert {"char_lm", "music", "policy", "tagging", "translate"} <= set(found)
+    assert not {"run_all", "corpus", "ngrams"} & set(found)
 
 
 def test_a_table(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
