@@ -47,9 +47,9 @@ public:
             in.dy = view_of<T>(arguments.kept_alive.back(), batch_first_);
         }
         const Index layers = spec_.layers * spec_.directions();
-        in.dh_n = state_argument(arguments, dh_n, "dh_n", {layers, rows_, spec_.recurrent_size()});
-        if (!spec_.traits().has_cell_state && !dc_n.is_none()) no_cell_state("dc_n", "None", spec_);
-        in.dc_n = state_argument(arguments, dc_n, "dc_n", {layers, rows_, spec_.hidden_size});
+        in.dh_n = state_argument(arguments, dh_n, "dstate (h)", {layers, rows_, spec_.recurrent_size()});
+        if (!spec_.traits().has_cell_state && !dc_n.is_none()) no_cell_state("dstate (c)", "None", spec_);
+        in.dc_n = state_argument(arguments, dc_n, "dstate (c)", {layers, rows_, spec_.hidden_size});
         return run(in);
     }
 
