@@ -32,7 +32,7 @@ class Fused:
     def __init__(self, cell: str) -> None:
         import fusedrnn as fr
 
-        self._clip = fr.optim.clip_grad_norm
+        self._norm = fr.optim.grad_norm
         layer = {"lstm": fr.LSTM, "gru": fr.GRU}[cell](EMBEDDING, UNITS, rng=0)
         parts = fr.nn.Embedding(TOKENS, EMBEDDING, rng=0), layer, fr.nn.Linear(UNITS, TOKENS, rng=0)
         self._model = fr.nn.Sequential(*parts)
@@ -48,8 +48,8 @@ class Fused:
         self._step += 1
         _, self._state, tape = self._model.record_loss(x, targets, state=self._state)
         gradients = tape.backward()
-        self._clip(gradients, MAX_NORM)
-        self._optimiser.step(gradients)
+        norm = self._norm(gradients)
+        self._optimiser.step(gradients, scale=min(1.0, MAX_NORM / norm))
 
     def _watch(self, layer: Any) -> None:
         """Count the seconds within the recurrent layer: its record, and its tape's backward."""
