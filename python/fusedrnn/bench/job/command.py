@@ -72,12 +72,11 @@ def _row(names: list[str], cell: str, threads: str, rounds: int, seconds: float,
 @contextmanager
 def _worker(name: str, cell: str, threads: str) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-m", "fusedrnn.bench.job.worker", name, cell, threads]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def _ask(worker: subprocess.Popen[str], seconds: float) -> dict[str, float]:
