@@ -14,8 +14,7 @@ struct CellTraits {
     int saved;             // values per unit and step that the backward pass needs beside h and c
     bool has_cell_state;   // carries c beside h
     int gate_gradients;    // pre-activation gradients per unit and step
-    int recurrent_offset;  // where W_hh's gradients begin among them, in multiples of the hidden size; W_ih's begin at
-                           // 0
+    int recurrent_offset;  // where W_hh's begin among them, in multiples of the hidden size; W_ih's begin at 0
     bool carries_dh;       // h_{t-1} reaches h_t also past the matrix product
 
     // A step's gate gradients take the place of what was saved for them, which nothing reads after.

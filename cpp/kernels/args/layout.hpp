@@ -2,13 +2,13 @@
 //
 // A *unit block* is one cache line of units (16 float, 8 double). A *micro-panel* is the packed weights of one unit
 // block, [k][unit in block].
-//   packed gates   a micro-panel for every unit block and gate, in the order [unit block][gate]     LSTM, GRU
-//   packed matrix  a micro-panel for every unit block                                  everything else
+//   packed gates   a micro-panel for every unit block and gate, in the order [unit block][gate]: LSTM, GRU
+//   packed matrix  a micro-panel for every unit block: everything else
 // How they lie depends on the instruction set (KernelTable::interleaved):
-//   interleaved    a vector is a whole cache line. Neighbouring micro-panels are interleaved by k,
-//   [k][micro-panel][unit],
-//                  so that a tile reads one stream: all gates of a unit block, or up to `max_interleaved` unit blocks
-//   separate       a vector is shorter. The micro-panels lie one after the other
+//   interleaved    A vector is a whole cache line. Neighbouring micro-panels are interleaved by k, as
+//                  [k][micro-panel][unit], so that a tile reads one stream: all gates of a unit block, or up to
+//                  `max_interleaved` unit blocks.
+//   separate       A vector is shorter. The micro-panels lie one after the other.
 // Columns past the true width are zero. Everything else (inputs, states, tape, gradients) is compact.
 #pragma once
 

@@ -1,6 +1,5 @@
-// LSTM, equations (L1)-(L6) forward and (L7)-(L14) backward of docs/design/cells.md. Sums, the
-// pre-activations of (L1), arrive in the order i,f,g,o. step/gated_forward.hpp has (L6), step/backward.hpp (L7) and
-// (L13).
+// LSTM, equations (L1)-(L6) forward and (L7)-(L14) backward of docs/design/cells.md. Sums, the pre-activations of (L1),
+// arrive in the order i,f,g,o. (L6) is in step/forward.hpp, (L7) and (L13) are in step/backward.hpp.
 #pragma once
 
 #include "gemm/tile.hpp"

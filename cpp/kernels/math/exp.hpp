@@ -15,7 +15,7 @@ namespace {
 //   exactly      e^±0 = 1, e^x = 1 for subnormal x, e^inf = inf, e^-inf = 0
 //   NaN          a quiet one comes back with its bits, a signalling one as some NaN
 //
-// tests/test_math.cpp holds every instruction set to these bounds. Where denormals are flushed (denormals.hpp), a
+// cpp/tests/test_math.cpp holds every instruction set to these bounds. Where denormals are flushed (denormals.hpp), a
 // subnormal result is 0 or the smallest normal number.
 template <class V>
 FUSEDRNN_INLINE V exp(V x) {

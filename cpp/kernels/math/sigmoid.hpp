@@ -26,7 +26,7 @@ namespace {
 //   exactly      0.5 for ±0 and subnormal x, 1 for inf, 0 for -inf
 //   NaN          a quiet one comes back with its bits, a signalling one as some NaN
 //
-// tests/test_math.cpp holds every instruction set to these bounds. Where denormals are flushed (denormals.hpp), a
+// cpp/tests/test_math.cpp holds every instruction set to these bounds. Where denormals are flushed (denormals.hpp), a
 // subnormal result is 0 or the smallest normal number.
 template <class V>
 FUSEDRNN_INLINE V sigmoid(V x) {

@@ -24,7 +24,7 @@ namespace {
 //   exactly      ±0 for ±0, x itself for subnormal x and for |x| below epsilon, ±1 for ±inf
 //   NaN          a quiet one comes back with its bits, a signalling one as some NaN
 //
-// tests/test_math.cpp holds every instruction set to these bounds.
+// cpp/tests/test_math.cpp holds every instruction set to these bounds.
 
 // float: odd by construction (2^-n only scales both sides), so no absolute value and no copying of signs.
 FUSEDRNN_INLINE Vec<float> tanh(Vec<float> x) {

@@ -11,9 +11,8 @@
 //   min(a, b), max(a, b)      a < b ? a : b and a > b ? a : b: b when either is NaN or both are zeros
 //   abs, copysign             bit operations
 //   less                      -> Vec::Mask (false with NaN);  select(mask, if_true, if_false)
-//   scale_near_one(a, n)      a * 2^n with one rounding, for 0.5 <= |a| <= 2 and integer-valued n below twice the
-//   largest
-//                             exponent in magnitude (float_bits.hpp has one made of the operations above and below)
+//   scale_near_one(a, n)      a * 2^n with one rounding, for 0.5 <= |a| <= 2 and integer-valued n whose magnitude is
+//                             below twice the largest exponent (float_bits.hpp makes it of the other operations)
 //   low_bits_to_exponent(t)   the low bits of t's representation moved into its sign and exponent field
 //   multiply_by_exponent(a, power)  a * power by integer addition of the exponents: leaves the multipliers to others.
 //                             a and the result normal, power a power of two. Not for NaN: gives another NaN or a number

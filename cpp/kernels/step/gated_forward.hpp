@@ -1,4 +1,5 @@
-// A forward step of cells with several gates (LSTM, GRU): all gates of a unit in one tile, the cell as its epilogue.
+// A forward step of cells with several gates (LSTM, GRU). With interleaved micro-panels, or one row, all gates of a
+// unit are in one tile and the cell is its epilogue; several rows with separate ones: separate_forward.hpp.
 #pragma once
 
 #include "gemm/gate_k_blocks.hpp"
