@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import time
 from collections.abc import Callable
 from typing import Any
@@ -83,9 +84,7 @@ class Torch:
     recurrent_seconds = 0.0
 
     def __init__(self, cell: str) -> None:
-        import torch
-
-        self._torch = torch
+        self._torch = torch = importlib.import_module("torch")
         torch.manual_seed(0)
         self._embedding = torch.nn.Embedding(TOKENS, EMBEDDING)
         self._rnn = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[cell](EMBEDDING, UNITS)
@@ -105,7 +104,7 @@ class Torch:
         self._state = tuple(part.detach() for part in state) if isinstance(state, tuple) else state.detach()
         logits = self._output(y).reshape(-1, TOKENS)
         loss = self._torch.nn.functional.cross_entropy(logits, targets.reshape(-1))
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         self._torch.nn.utils.clip_grad_norm_(self._params, MAX_NORM)
         self._optimiser.step()
 

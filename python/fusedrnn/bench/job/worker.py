@@ -6,6 +6,7 @@ for so long and answers with a line of JSON: characters a second, and the part o
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 import time
@@ -16,9 +17,7 @@ from fusedrnn.bench.job import char_lm
 def main(name: str, cell: str, threads: str) -> None:
     """Answer until the input ends."""
     if threads != "default" and name == "torch":
-        import torch
-
-        torch.set_num_threads(int(threads))
+        importlib.import_module("torch").set_num_threads(int(threads))
     elif threads != "default":
         import fusedrnn
 
