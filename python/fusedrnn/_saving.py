@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping, MutableMapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fusedrnn._checks import Array
-from fusedrnn._files import require_writable, whole_file
+
+if TYPE_CHECKING:  # what only files need would double the time of `import fusedrnn`
+    from pathlib import Path
 
 __all__ = ["load_arrays", "require_saving", "save_arrays"]
 
@@ -23,6 +24,8 @@ def save_arrays(path: Path, arrays: Mapping[str, Array], metadata: Mapping[str, 
         OSError: the file cannot be written.
     """
     numpy_part = _safetensors("safetensors.numpy")
+    from fusedrnn._files import whole_file
+
     with whole_file(path) as file:
         whole = {name: np.asarray(array, order="C") for name, array in arrays.items()}
         file.write_bytes(numpy_part.save(whole, dict(metadata or {})))
@@ -31,6 +34,8 @@ def save_arrays(path: Path, arrays: Mapping[str, Array], metadata: Mapping[str, 
 def require_saving(path: Path) -> None:
     """An error now where `save_arrays` would fail after hours: OSError of the path, ImportError without safetensors."""
     _safetensors("safetensors.numpy")
+    from fusedrnn._files import require_writable
+
     require_writable(path)
 
 
@@ -76,6 +81,8 @@ class Saved:
             ImportError: safetensors is not installed.
             OSError: the file cannot be written.
         """
+        from pathlib import Path
+
         save_arrays(Path(path), self.params)
 
     def load(self, path: str | Path) -> None:
@@ -87,6 +94,8 @@ class Saved:
             OSError: the file cannot be read.
             ValueError: it is damaged, or has other names or shapes. Then no parameter has changed.
         """
+        from pathlib import Path
+
         arrays, _ = load_arrays(Path(path))
         for prefix in ("best.", "model."):
             below = {name[len(prefix) :]: array for name, array in arrays.items() if name.startswith(prefix)}
