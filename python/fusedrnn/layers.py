@@ -14,23 +14,28 @@ The equations are those of docs/design/cells.md, which `fusedrnn.reference` foll
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, ClassVar, Generic, Literal, SupportsIndex, overload
+from typing import Any, ClassVar, Generic, Literal, SupportsIndex, cast, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fusedrnn import _checks, _core
+from fusedrnn._activations import Activation
 from fusedrnn._batch import BATCH, batch_of_one
 from fusedrnn._checks import Array
 from fusedrnn._docs import with_shared_text
 from fusedrnn._module import Module
+from fusedrnn._options import OPTIONS, RANDOM, Stack, checked, is_plain, options_of
 from fusedrnn._tape import State, Tape
 from fusedrnn._tokens import Tokens
 from fusedrnn.streaming import Stream
 
 __all__ = ["GRU", "LSTM", "RNN"]
+
+Merge = Literal["concat", "sum", "mul", "ave"]
+Connection = Literal["residual", "highway"]
 
 Pair = tuple[Array, Array]
 """An LSTM's state (h, c)."""
@@ -40,11 +45,12 @@ class _Layer(Module, Generic[State]):
     """A stack of layers in one or both directions: everything that does not depend on what the state is.
 
     Attributes beside those of every module:
-        num_layers, bidirectional, proj_size: as given to the constructor; fixed.
+        num_layers, bidirectional, proj_size, and every option: as given to the constructor; fixed. An activation whose
+            constants are the usual ones is its name alone.
         batch_first, dropout: may be assigned; the next call, or the next `record`, is the first with the new value.
     """
 
-    _fixed = Module._fixed | {"num_layers", "bidirectional", "proj_size"}
+    _fixed = Module._fixed | {"num_layers", "bidirectional", "proj_size"} | {option.name for option in OPTIONS}
     _checked: ClassVar[Mapping[str, Callable[[object], object]]] = {
         **Module._checked,
         "batch_first": partial(_checks.boolean, "batch_first"),
@@ -56,6 +62,17 @@ class _Layer(Module, Generic[State]):
     dropout: float
     bidirectional: bool
     proj_size: int
+    reverse: bool
+    merge: Merge
+    clip: float | None
+    layer_norm: bool
+    learned_state: bool
+    zoneout: float | tuple[float, float]
+    recurrent_dropout: float
+    input_dropout: float
+    weight_dropout: float
+    connection: Connection | None
+    dilation: int | tuple[int, ...]
 
     def __init__(
         self,
@@ -69,6 +86,7 @@ class _Layer(Module, Generic[State]):
         proj_size: SupportsIndex,
         dtype: DTypeLike,
         rng: np.random.Generator | int | None,
+        options: Mapping[str, object],
     ) -> None:
         super().__init__(input_size, hidden_size, bias, dtype, rng)
         self.num_layers = _checks.size("num_layers", num_layers)
@@ -76,6 +94,10 @@ class _Layer(Module, Generic[State]):
         self.dropout = dropout
         self.bidirectional = _checks.boolean("bidirectional", bidirectional)
         self.proj_size = _checks.size("proj_size", proj_size, 0)
+        stack = Stack(self.num_layers, self.bidirectional, self.proj_size)
+        for name, value in checked(self._cell, options, stack).items():
+            setattr(self, name, value)
+        self._random = self._draws()
         self._initialise()
         self._warn_of_idle_dropout(stacklevel=4)
 
@@ -98,7 +120,28 @@ class _Layer(Module, Generic[State]):
             "num_layers": self.num_layers,
             "bidirectional": self.bidirectional,
             "proj_size": self.proj_size,
+            "reverse": self.reverse,
         }
+
+    def _options(self) -> dict[str, Any]:
+        """Every option of the cell by name."""
+        return {name: getattr(self, name) for name in options_of(self._cell)}
+
+    def _make_network(self) -> _core.Network:
+        if is_plain(self._cell, self._options(), _core.nonlinearities()):
+            return super()._make_network()
+        return cast(_core.Network, self._general_network())
+
+    def _draws(self) -> bool:
+        """Whether `record` draws masks of options."""
+        return any(getattr(self, name) for name in RANDOM)
+
+    def _general_network(self) -> Any:
+        """A network that runs layer by layer, whatever the options."""
+        from fusedrnn._general import GeneralNetwork, Spec
+
+        sizes = (self.input_size, self.hidden_size, self.num_layers, self.bias, self.bidirectional, self.proj_size)
+        return GeneralNetwork(Spec(self._cell, *sizes, self.dtype, self._options()))
 
     def _options_repr(self) -> list[str]:
         defaults = {
@@ -109,7 +152,8 @@ class _Layer(Module, Generic[State]):
             "dropout": 0.0,
             "bidirectional": False,
         }
-        values = ((name, getattr(self, name), default) for name, default in defaults.items())
+        own = {name: option.default for name, option in options_of(self._cell).items()}
+        values = ((name, getattr(self, name), default) for name, default in (defaults | own).items())
         return [f"{name}={value!r}" for name, value, default in values if value != default]
 
     @property
@@ -121,6 +165,11 @@ class _Layer(Module, Generic[State]):
     def _output_size(self) -> int:
         """P, the width of h."""
         return self.proj_size or self.hidden_size
+
+    @property
+    def _features(self) -> int:
+        """The width of y."""
+        return self._output_size * (2 if self.bidirectional and self.merge == "concat" else 1)
 
     def stream(
         self, batch_size: SupportsIndex = 1, *, embedding: Array | None = None, tokens: bool = False
@@ -137,12 +186,15 @@ class _Layer(Module, Generic[State]):
             `load_params`, an assignment to `params` or an optimiser changes the weights; `refresh` tells it of others.
 
         Raises:
-            ValueError: the layer is bidirectional (the reverse direction begins at the end), batch_size < 1, or an
-                embedding of another width.
+            ValueError: the layer is bidirectional or reverse (the reverse direction begins at the end) or dilated,
+                batch_size < 1, or an embedding of another width.
             TypeError: an argument of the wrong type.
         """
-        if self.bidirectional:
-            raise ValueError("stream: expected a layer of one direction, got bidirectional=True")
+        for name in ("bidirectional", "reverse"):
+            if getattr(self, name):
+                raise ValueError(f"stream: expected a layer that runs forward only, got {name}=True")
+        if self.dilation != 1:
+            raise ValueError(f"stream: expected a layer without dilation, got dilation={self.dilation}")
         rows = _checks.size("batch_size", batch_size)
         by_tokens = _checks.boolean("tokens", tokens) or embedding is not None
         return Stream(self._network.stream(rows, embedding, by_tokens))
@@ -277,7 +329,8 @@ class _Layer(Module, Generic[State]):
             add = self._add_batch_to_tokens if folded else self._add_batch
             x, h0, c0, reset = add(x, h0, c0, lengths, reset)
         batch_first = self.batch_first and not unbatched
-        before = self.rng.bit_generator.state if self._drops else None
+        random: dict[str, Any] = {"rng": self.rng} if self._random else {}
+        before = self.rng.bit_generator.state if random or self._drops else None
         try:
             y, h, c, cells, tape = self._network.record(
                 x,
@@ -287,9 +340,10 @@ class _Layer(Module, Generic[State]):
                 reset=None if reset is None else _checks.mask_array("reset", reset),
                 batch_first=batch_first,
                 return_cell=return_cell,
-                dropout_masks=self._dropout_masks_for(x, batch_first) if before else None,
+                dropout_masks=self._dropout_masks_for(x, batch_first) if self._drops else None,
                 checkpoint=every,
                 table=embedding,
+                **random,
             )
         except BaseException:
             if before:  # a call that failed has drawn nothing
@@ -301,7 +355,7 @@ class _Layer(Module, Generic[State]):
 
     @property
     def _drops(self) -> bool:
-        """Whether `record` zeroes anything."""
+        """Whether `record` zeroes anything between layers."""
         return self.dropout > 0.0 and self.num_layers > 1
 
     def _dropout_masks_for(self, x: Array, batch_first: bool) -> list[Array] | None:
@@ -315,7 +369,7 @@ class _Layer(Module, Generic[State]):
 
         Drawn in float32 whatever the dtype, so one seed drops the same units in float32 and float64.
         """
-        shape = (*steps_and_rows, (2 if self.bidirectional else 1) * self._output_size)
+        shape = (*steps_and_rows, self._features)
         scale = self.dtype.type(0.0 if self.dropout == 1.0 else 1.0 / (1.0 - self.dropout))
         return [(self.rng.random(shape, dtype=np.float32) >= self.dropout) * scale for _ in range(self.num_layers - 1)]
 
@@ -351,6 +405,12 @@ class LSTM(_Layer[Pair]):
 
     _cell = "lstm"
 
+    activations: tuple[Activation, ...]
+    reverse_activations: tuple[Activation, ...] | None
+    cell_clip: float | None
+    peephole: bool
+    coupled: bool
+
     def __init__(
         self,
         input_size: SupportsIndex,
@@ -364,10 +424,43 @@ class LSTM(_Layer[Pair]):
         *,
         dtype: DTypeLike = np.float32,
         rng: np.random.Generator | int | None = None,
+        activations: Sequence[Activation] = ("sigmoid", "tanh", "tanh"),
+        reverse_activations: Sequence[Activation] | None = None,
+        cell_clip: float | None = None,
+        peephole: bool = False,
+        coupled: bool = False,
+        reverse: bool = False,
+        merge: Merge = "concat",
+        clip: float | None = None,
+        layer_norm: bool = False,
+        learned_state: bool = False,
+        zoneout: float | tuple[float, float] = 0.0,
+        recurrent_dropout: float = 0.0,
+        input_dropout: float = 0.0,
+        weight_dropout: float = 0.0,
+        connection: Connection | None = None,
+        dilation: int | Sequence[int] = 1,
     ) -> None:
-        super().__init__(
-            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, proj_size, dtype, rng
-        )
+        options: dict[str, object] = {
+            "activations": activations,
+            "reverse_activations": reverse_activations,
+            "cell_clip": cell_clip,
+            "peephole": peephole,
+            "coupled": coupled,
+            "reverse": reverse,
+            "merge": merge,
+            "clip": clip,
+            "layer_norm": layer_norm,
+            "learned_state": learned_state,
+            "zoneout": zoneout,
+            "recurrent_dropout": recurrent_dropout,
+            "input_dropout": input_dropout,
+            "weight_dropout": weight_dropout,
+            "connection": connection,
+            "dilation": dilation,
+        }
+        sizes = (input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, proj_size)
+        super().__init__(*sizes, dtype, rng, options)
 
     @overload
     def __call__(
@@ -586,7 +679,14 @@ class GRU(_SingleStateLayer):
     """
 
     _cell = "gru"
-    _gates_with_two_biases = 1  # n: the reset gate scales b_hn only
+
+    activations: tuple[Activation, ...]
+    reverse_activations: tuple[Activation, ...] | None
+    reset_after: bool
+    minimal: bool
+
+    def _gates_with_two_biases(self) -> int:
+        return 1 if self.reset_after and not self.minimal else 0
 
     def __init__(
         self,
@@ -600,8 +700,41 @@ class GRU(_SingleStateLayer):
         *,
         dtype: DTypeLike = np.float32,
         rng: np.random.Generator | int | None = None,
+        activations: Sequence[Activation] = ("sigmoid", "tanh"),
+        reverse_activations: Sequence[Activation] | None = None,
+        reset_after: bool = True,
+        minimal: bool = False,
+        reverse: bool = False,
+        merge: Merge = "concat",
+        clip: float | None = None,
+        layer_norm: bool = False,
+        learned_state: bool = False,
+        zoneout: float | tuple[float, float] = 0.0,
+        recurrent_dropout: float = 0.0,
+        input_dropout: float = 0.0,
+        weight_dropout: float = 0.0,
+        connection: Connection | None = None,
+        dilation: int | Sequence[int] = 1,
     ) -> None:
-        super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, 0, dtype, rng)
+        options: dict[str, object] = {
+            "activations": activations,
+            "reverse_activations": reverse_activations,
+            "reset_after": reset_after,
+            "minimal": minimal,
+            "reverse": reverse,
+            "merge": merge,
+            "clip": clip,
+            "layer_norm": layer_norm,
+            "learned_state": learned_state,
+            "zoneout": zoneout,
+            "recurrent_dropout": recurrent_dropout,
+            "input_dropout": input_dropout,
+            "weight_dropout": weight_dropout,
+            "connection": connection,
+            "dilation": dilation,
+        }
+        sizes = (input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, 0)
+        super().__init__(*sizes, dtype, rng, options)
 
 
 class RNN(_SingleStateLayer):
@@ -631,9 +764,10 @@ class RNN(_SingleStateLayer):
     """
 
     _cell = "rnn"
-    _fixed = _Layer._fixed | {"nonlinearity"}
 
-    nonlinearity: str
+    nonlinearity: Activation
+    reverse_nonlinearity: Activation | None
+    independent: bool
 
     def __init__(
         self,
@@ -648,13 +782,38 @@ class RNN(_SingleStateLayer):
         *,
         dtype: DTypeLike = np.float32,
         rng: np.random.Generator | int | None = None,
+        reverse_nonlinearity: Activation | None = None,
+        independent: bool = False,
+        reverse: bool = False,
+        merge: Merge = "concat",
+        clip: float | None = None,
+        layer_norm: bool = False,
+        learned_state: bool = False,
+        zoneout: float | tuple[float, float] = 0.0,
+        recurrent_dropout: float = 0.0,
+        input_dropout: float = 0.0,
+        weight_dropout: float = 0.0,
+        connection: Connection | None = None,
+        dilation: int | Sequence[int] = 1,
     ) -> None:
-        self.nonlinearity = _checks.one_of("nonlinearity", nonlinearity, _core.nonlinearities())
-        super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, 0, dtype, rng)
+        options: dict[str, object] = {
+            "nonlinearity": nonlinearity,
+            "reverse_nonlinearity": reverse_nonlinearity,
+            "independent": independent,
+            "reverse": reverse,
+            "merge": merge,
+            "clip": clip,
+            "layer_norm": layer_norm,
+            "learned_state": learned_state,
+            "zoneout": zoneout,
+            "recurrent_dropout": recurrent_dropout,
+            "input_dropout": input_dropout,
+            "weight_dropout": weight_dropout,
+            "connection": connection,
+            "dilation": dilation,
+        }
+        sizes = (input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, 0)
+        super().__init__(*sizes, dtype, rng, options)
 
     def _network_options(self) -> dict[str, Any]:
         return {**super()._network_options(), "nonlinearity": self.nonlinearity}
-
-    def _options_repr(self) -> list[str]:
-        shown = [] if self.nonlinearity == "tanh" else [f"nonlinearity={self.nonlinearity!r}"]
-        return shown + super()._options_repr()
