@@ -128,7 +128,7 @@ class Stream:
 
 @final
 class StagedLayer:
-    """One direction of one layer whose cell has options. `fusedrnn.reference.staged` says what they and the results are.
+    """One direction of one layer whose cell has options: `fusedrnn.reference.staged` says what they and results are.
 
     `activations`: (name, alpha, beta) of an LSTM's gates, candidate and output; of a GRU's gates and candidate; of a
     simple RNN's output. `clip`, `cell_clip` 0: none. Safe to call from several threads at once.
