@@ -12,6 +12,7 @@ from fusedrnn.nn.elementwise import Dropout, ReLU, Sigmoid, Tanh
 from fusedrnn.nn.embedding import Embedding
 from fusedrnn.nn.linear import Linear
 from fusedrnn.nn.losses import binary_cross_entropy, cross_entropy, huber, mse
+from fusedrnn.nn.metrics import accuracy
 from fusedrnn.nn.padding import pad
 from fusedrnn.nn.pooling import LastStep, MaxPool, MeanPool
 from fusedrnn.nn.sequential import LossTape, Residual, Sequential, SequentialTape
@@ -30,6 +31,7 @@ __all__ = [
     "SequentialTape",
     "Sigmoid",
     "Tanh",
+    "accuracy",
     "binary_cross_entropy",
     "cross_entropy",
     "huber",

@@ -45,15 +45,21 @@ def cross_entropy(
         ValueError: a wrong shape, a target out of range.
         TypeError: a wrong dtype.
     """
-    logits = float_array("y", y)
-    if logits.ndim < 1 or logits.shape[-1] < 1:
-        raise ValueError(f"y: expected shape (…, C), got {logits.shape}")
+    logits = class_logits(y)
     classes = logits.shape[-1]
     wanted = ClassTargets(
         targets, logits.shape[:-1], classes, logits.dtype, ignore, class_weights, lengths, batch_first
     )
     losses, dy = _core.cross_entropy(logits.reshape(-1, classes), wanted.classes, wanted.weights)
     return wanted.mean(losses), dy.reshape(logits.shape)
+
+
+def class_logits(y: object) -> Array:
+    """y as an array (…, C) of float32 or float64."""
+    logits = float_array("y", y)
+    if logits.ndim < 1 or logits.shape[-1] < 1:
+        raise ValueError(f"y: expected shape (…, C), got {logits.shape}")
+    return logits
 
 
 class ClassTargets:

@@ -67,6 +67,10 @@ class Model(Saved):
         """How many free parameters there are."""
         raise NotImplementedError
 
+    def loss_options(self, lengths: ArrayLike | None) -> dict[str, Any]:
+        """Keyword arguments of a loss, given a call's lengths: it sees them where the output is a sequence."""
+        return {} if lengths is None or self._pools else {"lengths": lengths, "batch_first": self.batch_first}
+
     def load_params(self, mapping: Mapping[str, object]) -> None:
         """Copy the values of `mapping` into the parameters, every one by name and no other, as from a `state_dict`.
 
@@ -194,8 +198,8 @@ class Sequential(Model):
         head = self._fused_head(loss)
         y = run.call_all(self.parts[:-1] if head else self.parts, x)
         if head is None:
-            return float(loss(y, targets, **run.loss_options())[0]), run.after
-        return _HeadLoss(head, y, targets, loss, run.loss_options()).value(), run.after
+            return float(loss(y, targets, **self.loss_options(lengths))[0]), run.after
+        return _HeadLoss(head, y, targets, loss, self.loss_options(lengths)).value(), run.after
 
     def record_loss(
         self,
@@ -213,17 +217,18 @@ class Sequential(Model):
         no array of all logits is made.
         """
         with _nothing_drawn_by_an_error(self):
-            return self._record_loss(x, targets, loss, _Run(self, state, lengths, reset))
+            run = _Run(self, state, lengths, reset)
+            return self._record_loss(x, targets, loss, run, self.loss_options(lengths))
 
     def _record_loss(
-        self, x: ArrayLike, targets: ArrayLike, loss: Loss, run: _Run
+        self, x: ArrayLike, targets: ArrayLike, loss: Loss, run: _Run, options: dict[str, Any]
     ) -> tuple[float, States, LossTape]:
         head = self._fused_head(loss)
         y = run.record_all(self.parts[:-1] if head else self.parts, x)
         if head is None:
-            value, dy = loss(y, targets, **run.loss_options())
+            value, dy = loss(y, targets, **options)
             return float(value), run.after, LossTape(SequentialTape(run.tapes, self.recurrent, y), dy, {})
-        value, dy, gradients = _HeadLoss(head, y, targets, loss, run.loss_options()).value_and_gradients()
+        value, dy, gradients = _HeadLoss(head, y, targets, loss, options).value_and_gradients()
         last = f"{len(self.parts) - 1}."
         named = {last + name: gradient for name, gradient in gradients.items()}
         return value, run.after, LossTape(SequentialTape(run.tapes, self.recurrent, y), dy, named)
@@ -276,7 +281,6 @@ class _Run:
             raise ValueError(f"state: expected a tuple of {count}, one for each recurrent part, got {got}")
         self._before = iter(state if state is not None else (None,) * count)
         self._lengths, self._reset = lengths, reset
-        self._batch_first = model.batch_first
         self.after: States = ()
         self.tapes: list[Any] = []
 
@@ -319,10 +323,6 @@ class _Run:
             return {}
         lengths, self._lengths, self._reset = self._lengths, None, None  # there are no steps any more
         return {"lengths": lengths}
-
-    def loss_options(self) -> dict[str, Any]:
-        """Keyword arguments of a loss, which sees steps where the output has them."""
-        return {} if self._lengths is None else {"lengths": self._lengths, "batch_first": self._batch_first}
 
 
 class _HeadLoss:

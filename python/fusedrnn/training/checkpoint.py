@@ -27,7 +27,7 @@ class Position:
         peak_rate: the optimiser's lr at the beginning.
         epoch, batch, step: how many are over; `batch` counts within the epoch.
         best_loss, best_step, waited: of the looks at the validation batches; `waited` counts those since the best.
-        validation: (step, loss) of all looks.
+        validation, metric: (step, loss) and (step, value) of all looks.
     """
 
     peak_rate: float
@@ -38,6 +38,7 @@ class Position:
     best_step: int | None = None
     waited: int = 0
     validation: list[tuple[int, float]] = field(default_factory=list)
+    metric: list[tuple[int, float]] = field(default_factory=list)
 
 
 @dataclass
@@ -113,8 +114,10 @@ def _kinds(arrays: Mapping[str, Array]) -> dict[str, tuple[tuple[int, ...], np.d
 
 
 def _position(fields: dict[str, Any]) -> Position:
-    fields["validation"] = [(int(step), float(loss)) for step, loss in fields["validation"]]
-    return Position(**fields)
+    position = Position(**fields)
+    position.validation = [(int(step), float(loss)) for step, loss in position.validation]
+    position.metric = [(int(step), float(value)) for step, value in position.metric]
+    return position
 
 
 def generators(model: Sequential) -> list[np.random.Generator]:
