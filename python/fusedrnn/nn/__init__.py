@@ -13,9 +13,11 @@ from fusedrnn.nn.embedding import Embedding
 from fusedrnn.nn.linear import Linear
 from fusedrnn.nn.losses import binary_cross_entropy, cross_entropy, huber, mse
 from fusedrnn.nn.metrics import accuracy
+from fusedrnn.nn.model_tapes import LossTape, ModelTape, SequentialTape
 from fusedrnn.nn.padding import pad
 from fusedrnn.nn.pooling import LastStep, MaxPool, MeanPool
-from fusedrnn.nn.sequential import LossTape, Residual, Sequential, SequentialTape
+from fusedrnn.nn.residual import Residual
+from fusedrnn.nn.sequential import Sequential
 
 __all__ = [
     "Dropout",
@@ -25,6 +27,7 @@ __all__ = [
     "LossTape",
     "MaxPool",
     "MeanPool",
+    "ModelTape",
     "ReLU",
     "Residual",
     "Sequential",

@@ -13,7 +13,8 @@ import numpy as np
 
 from fusedrnn._checks import Array
 from fusedrnn._saving import load_arrays, save_arrays
-from fusedrnn.nn.sequential import Sequential, States, single_parts
+from fusedrnn.nn.model import States, single_parts
+from fusedrnn.nn.sequential import Sequential
 from fusedrnn.optim import Optimiser
 
 FORMAT = "fusedrnn checkpoint 1"

@@ -23,7 +23,8 @@ from fusedrnn import _checks
 from fusedrnn._checks import Array
 from fusedrnn._saving import require_saving
 from fusedrnn.nn import losses
-from fusedrnn.nn.sequential import Loss, Sequential, States
+from fusedrnn.nn.model import Loss, States
+from fusedrnn.nn.sequential import Sequential
 from fusedrnn.optim import Optimiser, Schedule, norms
 from fusedrnn.training import checkpoint as checkpoints
 from fusedrnn.training.checkpoint import Position

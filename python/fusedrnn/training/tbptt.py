@@ -11,7 +11,8 @@ import numpy as np
 from fusedrnn import _checks
 from fusedrnn._checks import Array
 from fusedrnn.nn import losses
-from fusedrnn.nn.sequential import Loss, Sequential, States
+from fusedrnn.nn.model import Loss, States
+from fusedrnn.nn.sequential import Sequential
 
 __all__ = ["Update", "tbptt"]
 
