@@ -10,6 +10,7 @@ Everything runs on the package's own threads and gives the same bits on any numb
 from fusedrnn.nn import init
 from fusedrnn.nn.elementwise import Dropout, ReLU, Sigmoid, Tanh
 from fusedrnn.nn.embedding import Embedding
+from fusedrnn.nn.encoder_decoder import EncoderDecoder
 from fusedrnn.nn.linear import Linear
 from fusedrnn.nn.losses import binary_cross_entropy, cross_entropy, huber, mse
 from fusedrnn.nn.metrics import accuracy
@@ -22,6 +23,7 @@ from fusedrnn.nn.sequential import Sequential
 __all__ = [
     "Dropout",
     "Embedding",
+    "EncoderDecoder",
     "LastStep",
     "Linear",
     "LossTape",

@@ -161,6 +161,10 @@ class Model(Saved):
         """Keyword arguments of a loss, given a call's lengths: it sees them where the output is a sequence."""
         return {} if lengths is None or self._pools else {"lengths": lengths, "batch_first": self.batch_first}
 
+    def sequences(self, x: Any, lengths: Any) -> list[tuple[str, Any, Any]]:
+        """The sequences in a call's x: the name of each, its array, its lengths. Targets are of the last."""
+        return [("x", x, lengths)]
+
     def load_params(self, mapping: Mapping[str, object]) -> None:
         """Copy the values of `mapping` into the parameters, every one by name and no other, as from a `state_dict`.
 

@@ -13,8 +13,7 @@ import numpy as np
 
 from fusedrnn._checks import Array
 from fusedrnn._saving import load_arrays, save_arrays
-from fusedrnn.nn.model import States, single_parts
-from fusedrnn.nn.sequential import Sequential
+from fusedrnn.nn.model import Model, States, single_parts
 from fusedrnn.optim import Optimiser
 
 FORMAT = "fusedrnn checkpoint 1"
@@ -53,7 +52,7 @@ class Loaded:
 
 def save(
     path: Path,
-    model: Sequential,
+    model: Model,
     optimiser: Optimiser,
     position: Position,
     state: States | None,
@@ -74,7 +73,7 @@ def save(
     save_arrays(path, arrays, metadata)
 
 
-def load(path: Path, model: Sequential, optimiser: Optimiser) -> Loaded:
+def load(path: Path, model: Model, optimiser: Optimiser) -> Loaded:
     """Put a checkpoint's parameters, optimiser state and generators in their places.
 
     Raises:
@@ -121,7 +120,7 @@ def _position(fields: dict[str, Any]) -> Position:
     return position
 
 
-def generators(model: Sequential) -> list[np.random.Generator]:
+def generators(model: Model) -> list[np.random.Generator]:
     """Every generator of the parts of a model, each once, in the parts' order."""
     found: list[np.random.Generator] = []
     for part in single_parts(model.parts):

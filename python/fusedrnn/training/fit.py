@@ -23,8 +23,7 @@ from fusedrnn import _checks
 from fusedrnn._checks import Array
 from fusedrnn._saving import require_saving
 from fusedrnn.nn import losses
-from fusedrnn.nn.model import Loss, States
-from fusedrnn.nn.sequential import Sequential
+from fusedrnn.nn.model import Loss, Model, States
 from fusedrnn.optim import Optimiser, Schedule, norms
 from fusedrnn.training import checkpoint as checkpoints
 from fusedrnn.training.checkpoint import Position
@@ -67,7 +66,7 @@ class History:
 
 
 def fit(
-    model: Sequential,
+    model: Model,
     batches: Batches,
     optimiser: Optimiser,
     loss: Loss = losses.cross_entropy,
@@ -94,9 +93,10 @@ def fit(
     `optimiser.step`, over and over; each can be used without it.
 
     Args:
-        model: changed in place.
+        model: a Sequential or an EncoderDecoder; changed in place.
         batches: (x, targets), (x, targets, lengths), or mappings with those names and "reset"; or a function of the
-            epoch's number that gives them. To resume a run they must be the same again.
+            epoch's number that gives them. x and lengths are those of a call of the model: of an EncoderDecoder, pairs.
+            To resume a run they must be the same again.
         optimiser: of the model's parameters.
         loss: as of `Sequential.record_loss`.
         epochs, steps: how long; one of the two. With steps the batches begin again as often as it takes.
@@ -161,7 +161,7 @@ class _Run:
 
     def __init__(
         self,
-        model: Sequential,
+        model: Model,
         batches: Batches,
         optimiser: Optimiser,
         loss: Loss,
@@ -169,8 +169,9 @@ class _Run:
         schedule: Schedule | None,
         carry_state: bool,
     ) -> None:
-        if not isinstance(model, Sequential):
-            raise TypeError(f"model: expected a Sequential, got {_checks.describe(model)}; Sequential(model) makes one")
+        if not isinstance(model, Model):
+            got = _checks.describe(model)
+            raise TypeError(f"model: expected a Sequential or EncoderDecoder, got {got}; Sequential(model) makes one")
         if not isinstance(optimiser, Optimiser):
             raise TypeError(f"optimiser: expected an optimiser of fusedrnn.optim, got {_checks.describe(optimiser)}")
         for name, function in (("loss", loss), ("schedule", schedule)):
@@ -226,7 +227,7 @@ class _Run:
             self._step(named)
             position.batch += 1
             position.step += 1
-            show(self.history.loss[-1], int(np.prod(np.shape(named["x"])[:2])))
+            show(self.history.loss[-1], self._row_steps(named))
             if self.validate_every and position.step % self.validate_every == 0 and self._look():
                 return "patience"
             if self.checkpoint is not None and self.checkpoint_every and position.step % self.checkpoint_every == 0:
@@ -244,8 +245,10 @@ class _Run:
 
     def _step(self, batch: Mapping[str, Any]) -> None:
         step = self.position.step + 1
-        for name in ("x", "targets"):
-            _require_finite(batch[name], f"step {step}: {name}", batch.get("lengths"), self.model.batch_first)
+        lengths, batch_first = batch.get("lengths"), self.model.batch_first
+        for name, array, its_lengths in self.model.sequences(batch["x"], lengths):
+            _require_finite(array, f"step {step}: {name}", its_lengths, batch_first)
+        _require_finite(batch["targets"], f"step {step}: targets", its_lengths, batch_first)
         options = {name: batch[name] for name in ("lengths", "reset") if batch.get(name) is not None}
         value, state, tape = self.model.record_loss(batch["x"], batch["targets"], self.loss, self.state, **options)
         if not math.isfinite(value):
@@ -264,6 +267,11 @@ class _Run:
         self.optimiser.step(gradients, scale=scale)
         self.state = state if self.carry_state else None
         self.history.loss.append(value)
+
+    def _row_steps(self, batch: Mapping[str, Any]) -> int:
+        """How many steps of how many rows a batch has."""
+        read = self.model.sequences(batch["x"], None)
+        return sum(math.prod(np.shape(array)[:2]) for _, array, _ in read)
 
     # Validation
 
@@ -310,8 +318,9 @@ class _Run:
 
     def _targets_in(self, batch: Mapping[str, Any], function: Loss | Metric) -> int:
         """How many targets there are, without those beyond lengths and those that the function was told to ignore."""
-        targets, lengths = np.asarray(batch["targets"]), batch.get("lengths")
-        if targets.shape[:2] != np.shape(batch["x"])[:2]:  # not a target for every step
+        targets = np.asarray(batch["targets"])
+        _, x, lengths = self.model.sequences(batch["x"], batch.get("lengths"))[-1]
+        if targets.shape[:2] != np.shape(x)[:2]:  # not a target for every step
             lengths = None
         counts = losses.counted(targets.shape, lengths, self.model.batch_first)
         ignored = function.keywords.get("ignore") if isinstance(function, partial) else None
@@ -388,7 +397,7 @@ def _path(checkpoint: object) -> Path:
     return Path(checkpoint)
 
 
-def _require_params_of(model: Sequential, optimiser: Optimiser) -> None:
+def _require_params_of(model: Model, optimiser: Optimiser) -> None:
     params = model.params
     for name, array in optimiser.params.items():
         if name not in params or params[name] is not array:
