@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping
 from typing import Any
 
 from numpy.typing import ArrayLike
@@ -12,7 +12,6 @@ from fusedrnn._checks import Array
 from fusedrnn._tape import Gradients
 from fusedrnn.layers import LSTM
 from fusedrnn.nn._part import Part
-from fusedrnn.nn.flat_params import FlatParams
 from fusedrnn.nn.model import Loss, Model, same, single_parts
 from fusedrnn.nn.model_tapes import LossTape, ModelTape, States
 from fusedrnn.nn.residual import Residual
@@ -65,9 +64,9 @@ class EncoderDecoder(Model):
             raise ValueError(f"decoder: expected recurrent parts with the encoder's states, {given}, got {wanted}")
 
     @property
-    def params(self) -> MutableMapping[str, Array]:
-        """Every parameter by name: the arrays of both."""
-        return FlatParams({"encoder": self.encoder, "decoder": self.decoder})
+    def named_parts(self) -> dict[str, Any]:
+        """Both by their names."""
+        return {"encoder": self.encoder, "decoder": self.decoder}
 
     @property
     def _pools(self) -> bool:

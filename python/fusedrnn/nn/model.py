@@ -15,8 +15,10 @@ from fusedrnn._saving import Saved
 from fusedrnn.nn import losses
 from fusedrnn.nn._part import load_into
 from fusedrnn.nn.elementwise import Dropout
+from fusedrnn.nn.flat_params import FlatParams
 from fusedrnn.nn.model_tapes import LossTape, ModelTape, States
 from fusedrnn.nn.pooling import Pooling
+from fusedrnn.nn.tied import untied
 
 __all__ = ["Loss", "Model", "States", "order_of", "pools", "same", "single_parts"]
 
@@ -131,9 +133,14 @@ class Model(Saved):
         return float(value), after, LossTape(tape, dy, {})
 
     @property
+    def named_parts(self) -> dict[str, Any]:
+        """The parts by the names that begin those of their parameters."""
+        raise NotImplementedError
+
+    @property
     def params(self) -> MutableMapping[str, Array]:
         """Every parameter by name: the arrays of the parts."""
-        raise NotImplementedError
+        return FlatParams(self.named_parts)
 
     @property
     def num_params(self) -> int:
@@ -168,13 +175,25 @@ class Model(Saved):
     def load_params(self, mapping: Mapping[str, object]) -> None:
         """Copy the values of `mapping` into the parameters, every one by name and no other, as from a `state_dict`.
 
+        A tied weight may stand there under either of its names, or under both with the same values.
+
         Raises:
             ValueError: a name is missing or unexpected, or a shape is wrong.
             TypeError: a value is not an array of floats.
 
         After an error no parameter has changed.
         """
-        load_into(self.params, mapping, self.dtype)
+        load_into(self.params, untied(mapping, self.ties), self.dtype)
+
+    @property
+    def ties(self) -> dict[str, str]:
+        """For every weight that is tied to another: under which name that is a parameter."""
+        return {
+            f"{of}.{name}": f"{of}.{other}"
+            for of, part in self.named_parts.items()
+            if isinstance(part, Model)
+            for name, other in part.ties.items()
+        }
 
     @contextmanager
     def _nothing_drawn_by_an_error(self) -> Iterator[None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from fusedrnn._checks import Array
 from fusedrnn._tape import Gradients
 from fusedrnn.nn._part import like, used_up
 from fusedrnn.nn.embedding import Embedding
+from fusedrnn.nn.tied import owned, summed
 
 __all__ = ["LossTape", "ModelTape", "SequentialTape", "States"]
 
@@ -47,9 +48,12 @@ class ModelTape:
 class SequentialTape(ModelTape):
     """What `Sequential.record` kept. Good for one `backward`."""
 
-    __slots__ = ("_dtype", "_recurrent", "_tapes", "_y_shape")
+    __slots__ = ("_dtype", "_recurrent", "_tapes", "_ties", "_y_shape")
 
-    def __init__(self, tapes: Sequence[Any], recurrent: tuple[bool, ...], y: Array) -> None:
+    def __init__(
+        self, tapes: Sequence[Any], recurrent: tuple[bool, ...], y: Array, ties: Mapping[str, str]
+    ) -> None:
+        self._ties = ties
         self._tapes: Sequence[Any] | None = tapes
         self._recurrent = recurrent
         self._y_shape, self._dtype = np.shape(y), np.asarray(y).dtype
@@ -86,7 +90,8 @@ class SequentialTape(ModelTape):
             else:
                 found = tapes[index].backward(dy)
             dy = found.x
-            params = {**{f"{index}.{name}": value for name, value in found.params.items()}, **params}
+            own = {f"{index}.{name}": value for name, value in found.params.items()}
+            params = summed(owned(own, self._ties), params)
         return Gradients(dy, states, params)  # type: ignore[arg-type]
 
 
@@ -106,4 +111,4 @@ class LossTape:
             truncate: no gradient flows further back than so many steps; None for all.
         """
         found = self.tape.backward(self.dy, dstate, truncate=truncate)
-        return Gradients(found.x, found.state, {**found.params, **self.params})
+        return Gradients(found.x, found.state, summed(found.params, self.params))

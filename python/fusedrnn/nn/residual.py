@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -39,12 +39,17 @@ class Residual(Model):
         self.part = part if isinstance(part, Sequential) else Sequential(part)
         self.join = join
         self.dtype = self.part.dtype
-        self.parts = (self.part,)
+        self.parts = self.part.parts
 
     @property
-    def params(self) -> MutableMapping[str, Array]:
-        """Every parameter by name: the arrays of the part."""
-        return self.part.params
+    def named_parts(self) -> dict[str, Any]:
+        """Those of the part."""
+        return self.part.named_parts
+
+    @property
+    def ties(self) -> dict[str, str]:
+        """Those of the part."""
+        return self.part.ties
 
     def _call(self, x: Any, state: States | None, steps: Mapping[str, Any]) -> tuple[Array, States]:
         y, after = self.part._call(x, state, steps)

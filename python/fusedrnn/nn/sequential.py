@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, SupportsIndex
 
 from numpy.typing import ArrayLike
@@ -11,12 +11,12 @@ from fusedrnn import _checks
 from fusedrnn._checks import Array
 from fusedrnn.layers import GRU, LSTM, RNN
 from fusedrnn.nn._part import Part
-from fusedrnn.nn.flat_params import FlatParams
 from fusedrnn.nn.head_loss import HeadLoss, fused_head
 from fusedrnn.nn.model import Loss, Model, pools, same, single_parts
 from fusedrnn.nn.model_stream import ModelStream, is_folded
 from fusedrnn.nn.model_tapes import LossTape, SequentialTape, States
 from fusedrnn.nn.pooling import Pooling
+from fusedrnn.nn.tied import owned, tied_weights
 
 __all__ = ["Sequential"]
 
@@ -30,7 +30,8 @@ class Sequential(Model):
     Parameters are named as in a torch `state_dict`: "0.weight_ih_l0" is a parameter of the first part.
 
     Raises:
-        ValueError: no parts, or parts that differ in dtype or batch_first, or one that stands there twice.
+        ValueError: no parts, or parts that differ in dtype or batch_first, or one that stands there twice; a Linear
+            without the Embedding that it is tied to.
         TypeError: something that is not a part.
     """
 
@@ -45,11 +46,17 @@ class Sequential(Model):
         self.parts = parts
         self.dtype = same("dtype", [part.dtype for part in parts])
         self._order  # noqa: B018 (raises)
+        self._ties = tied_weights(self.named_parts)
 
     @property
-    def params(self) -> MutableMapping[str, Array]:
-        """Every parameter by name: the arrays of the parts."""
-        return FlatParams({str(index): part for index, part in enumerate(self.parts)})
+    def named_parts(self) -> dict[str, Any]:
+        """The parts by their numbers."""
+        return {str(index): part for index, part in enumerate(self.parts)}
+
+    @property
+    def ties(self) -> dict[str, str]:
+        """For every weight that is tied to another: under which name that is a parameter."""
+        return {**super().ties, **self._ties}
 
     def __len__(self) -> int:
         return len(self.parts)
@@ -84,7 +91,7 @@ class Sequential(Model):
     def _record(self, x: Any, state: States | None, steps: Mapping[str, Any]) -> tuple[Array, States, SequentialTape]:
         run = _Run(self, state, steps)
         y = run.record_all(self.parts, x)
-        return y, run.after, SequentialTape(run.tapes, self.recurrent, y)
+        return y, run.after, SequentialTape(run.tapes, self.recurrent, y, self._ties)
 
     def _loss(
         self, x: Any, targets: ArrayLike, loss: Loss, state: States | None, steps: Mapping[str, Any]
@@ -106,8 +113,8 @@ class Sequential(Model):
         y = run.record_all(self.parts[:-1], x)
         found = HeadLoss(head, y, targets, loss, self.loss_options(steps["lengths"]))
         value, dy, gradients = found.value_and_gradients()
-        named = {f"{len(self.parts) - 1}.{name}": gradient for name, gradient in gradients.items()}
-        return value, run.after, LossTape(SequentialTape(run.tapes, self.recurrent, y), dy, named)
+        named = owned({f"{len(self.parts) - 1}.{name}": gradient for name, gradient in gradients.items()}, self._ties)
+        return value, run.after, LossTape(SequentialTape(run.tapes, self.recurrent, y, self._ties), dy, named)
 
     def __repr__(self) -> str:
         rows = [
