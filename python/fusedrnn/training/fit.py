@@ -25,6 +25,7 @@ from fusedrnn._saving import require_saving
 from fusedrnn.nn import losses
 from fusedrnn.nn.model import Loss, Model, States
 from fusedrnn.optim import Optimiser, Schedule, norms
+from fusedrnn.optim.clipping import joint
 from fusedrnn.training import checkpoint as checkpoints
 from fusedrnn.training.checkpoint import Position
 
@@ -260,7 +261,7 @@ class _Run:
             raise FloatingPointError(
                 f"step {step}: NaN or infinity in the gradient of {', '.join(wrong)}; no parameter has been changed"
             )
-        norm = math.sqrt(sum(own * own for own in each.values()))
+        norm = joint(each)
         scale = 1.0 if self.clip_norm is None or norm <= self.clip_norm else self.clip_norm / norm
         if self.schedule is not None:
             self.optimiser.lr = self.position.peak_rate * self.schedule(self.position.step)
