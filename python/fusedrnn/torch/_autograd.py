@@ -6,9 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch.autograd.function import once_differentiable
 
-from fusedrnn.torch import _kernels
 from fusedrnn.torch._kernels import Call, Inputs
 
 Backward = Callable[..., Any]
@@ -18,8 +16,8 @@ class Recorded(torch.autograd.Function):
     """y, h_n, c_n and cells with gradients of x, h0, c0 and the parameters.
 
     The graph owns the tape. Backward uses it up; a second pass through a graph that was retained records again from the
-    saved tensors. These are PyTorch's saved tensors so that it refuses a backward pass after a change in place.
-    cells carry no gradient.
+    saved tensors. PyTorch itself refuses a backward pass after a change of one of these in place. cells carry no
+    gradient.
     """
 
     @staticmethod
@@ -36,18 +34,36 @@ class Recorded(torch.autograd.Function):
         return tuple(results)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, dy: Any, dh: Any, dc: Any, _dcells: Any) -> Any:
         call, record, backward, num_params, num_masks = ctx.recorded
         x, h0, c0, lengths, reset, *rest = ctx.saved_tensors
-        params, masks, tapes = rest[:num_params], rest[num_params : num_params + num_masks], rest[num_params + num_masks :]
+        params, masks, tapes = rest[:num_params], rest[num_params:][:num_masks], rest[num_params + num_masks :]
         if dy is None and dh is None and dc is None:
             return (None,) * (9 + num_params)
         inputs = Inputs(x, h0, c0, lengths, reset, masks)
         tape, ctx.tape = (tapes[0] if tapes else ctx.tape), None
         if tape is None:
-            tape = record(call, inputs, params)[1]
-        dx, dh0, dc0, dparams = backward(tape, dy, dh, dc, call, inputs, params)
-        wanted = ctx.needs_input_grad[4:]
-        found = [dx, dh0, dc0, None, None, *dparams]
-        return None, None, None, None, *(g if wants else None for g, wants in zip(found, wanted, strict=True))
+            with torch.no_grad():
+                tape = record(call, inputs, params)[1]
+        with torch.no_grad():
+            dx, dh0, dc0, dparams = backward(tape, dy, dh, dc, call, inputs, params)
+        found = zip((dx, dh0, dc0, None, None, *dparams), ctx.needs_input_grad[4:], strict=True)
+        wanted = [gradient if wants else None for gradient, wants in found]
+        if torch.is_grad_enabled():  # create_graph
+            wanted = _FirstOrder.apply(torch.empty(0, requires_grad=True), *wanted)
+        return None, None, None, None, *wanted
+
+
+class _FirstOrder(torch.autograd.Function):
+    """Gradients that must not be differentiated again: without this they would count as constants, silently."""
+
+    @staticmethod
+    def forward(_ctx: Any, _anchor: Any, *gradients: Any) -> Any:
+        return tuple(None if gradient is None else gradient.clone() for gradient in gradients)
+
+    @staticmethod
+    def backward(_ctx: Any, *_: Any) -> Any:
+        raise RuntimeError(
+            "fusedrnn has no gradients of gradients: expected backward once, got a second differentiation. "
+            "fusedrnn.torch.restore(model) goes back to PyTorch's own layers, which have them"
+        )

@@ -82,7 +82,7 @@ def reason_of_input(x: Any, params: Sequence[Any]) -> str | None:
         return f"the input is of type {type(x).__name__}"
     if x.device.type != "cpu":
         return f"the input is on {x.device}, fusedrnn computes on a CPU"
-    if x.layout != torch.strided or x.is_neg():
+    if x.layout != torch.strided or (not torch.compiler.is_compiling() and x.is_neg()):
         return "the input is not laid out as a plain array"
     if x.dtype != params[0].dtype:
         return f"the input is {_name(x.dtype)} and the parameters are {_name(params[0].dtype)}"

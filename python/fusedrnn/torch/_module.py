@@ -78,24 +78,30 @@ class Module:
         self.__dict__.pop("_bound", None)
         return super()._apply(fn, recurse)  # type: ignore[misc]
 
-    def _state(self) -> dict[str, Any]:
-        getstate = getattr(super(), "__getstate__", None)
-        state = dict(getstate() if getstate and "_flat_weights" in self.__dict__ else self.__dict__)
-        for name in NOT_KEPT:
-            state.pop(name, None)
-        return state
+    def __getstate__(self) -> dict[str, Any]:
+        if "_flat_weights_names" in self.__dict__:  # a layer: torch.nn has more to say
+            state: dict[str, Any] = super().__getstate__()  # type: ignore[misc]
+        else:
+            state = dict(self.__dict__)
+        return {name: value for name, value in state.items() if name not in NOT_KEPT}
+
+    def __copy__(self) -> Any:
+        return self._with_state(self.__getstate__())
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return self._with_state(copy.deepcopy(self.__getstate__(), memo))
+
+    def _with_state(self, state: dict[str, Any]) -> Any:
         made = type(self).__new__(type(self))
-        memo[id(self)] = made
-        made.__setstate__(copy.deepcopy(self._state(), memo))  # type: ignore[attr-defined]
+        made.__setstate__(state)  # type: ignore[attr-defined]
         return made
 
-    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+    def __reduce_ex__(self, protocol: Any) -> Any:
         """One that `accelerate` made is pickled as torch.nn's class, to be loaded where there is no fusedrnn."""
-        state = self._state()
-        made = self.torch_class if state.pop("_accelerated", False) else type(self)
-        return copyreg.__newobj__, (made,), state  # type: ignore[attr-defined]
+        if not self._accelerated:
+            return super().__reduce_ex__(protocol)
+        state = {name: value for name, value in self.__getstate__().items() if name != "_accelerated"}
+        return copyreg.__newobj__, (self.torch_class,), state  # type: ignore[attr-defined]
 
 
 def autocast_to(param: Any, *tensors: Any) -> Sequence[Any]:

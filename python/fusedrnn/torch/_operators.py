@@ -104,10 +104,11 @@ def _record(*arguments: Any) -> tuple[Any, ...]:
 
 
 def _backward(handle: Any, dy: Any, dh: Any, dc: Any, *arguments: Any) -> tuple[Any, ...]:
+    call, inputs, params = _structured(arguments)
     tape = _taken(handle)
     if tape is None:
-        tape = _kernels.record(*_structured(arguments))[1]
-    *d_inputs, d_params = _kernels.backward(tape, dy, dh, dc)
+        tape = _kernels.record(call, inputs, params)[1]
+    *d_inputs, d_params = _kernels.backward(tape, dy, dh, dc if call.kind.cell == "lstm" else None)
     return *_all_tensors(d_inputs, arguments[0]), d_params
 
 

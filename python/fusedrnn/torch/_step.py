@@ -6,47 +6,42 @@ is wrong if anything is.
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Any
 
+import numpy as np
 import torch
 
+from fusedrnn.torch import threads
 from fusedrnn.torch._weights import Weights
-from fusedrnn.torch.threads import take_torch_threads
 
-_ERRORS = (TypeError, ValueError, RuntimeError, AttributeError)
+_ERRORS = (TypeError, ValueError, RuntimeError, AttributeError, LookupError)
 _Tensor = torch.Tensor
+_tobytes = np.ndarray.tobytes
+_version = attrgetter("_version")
 _data_ptr = torch.Tensor.data_ptr
 _from_numpy = torch.from_numpy
 _is_dynamo_compiling = torch.compiler.is_dynamo_compiling
 _is_grad_enabled = torch.is_grad_enabled
 _len_torch_dispatch_stack = torch._C._len_torch_dispatch_stack
+_get_num_threads = torch.get_num_threads
 _get_tracing_state = torch._C._get_tracing_state
-
-
-def is_plain(x: Any) -> bool:
-    """Whether a call with this input may go by the shortest way: nothing is recorded, and nobody looks on."""
-    return (
-        not _is_grad_enabled()
-        and type(x) is _Tensor
-        and not _is_dynamo_compiling()
-        and not _len_torch_dispatch_stack()
-        and not _get_tracing_state()
-    )
 
 
 def layer(module: Any, x: Any, hx: Any, is_pair: bool) -> Any:
     """y, h_n and c_n of one step of a layer. is_pair: whether its state is (h, c)."""
+    if _is_grad_enabled() or type(x) is not _Tensor or _is_dynamo_compiling() or _len_torch_dispatch_stack():
+        return None
     try:
         array = x.numpy()
         batch_first = module.batch_first
         if batch_first:
             array = array.swapaxes(0, 1)
         steps, rows, _ = array.shape
-        if steps != 1 or module.bidirectional or (module.dropout and module.training):
+        if steps != 1 or module.bidirectional or (module.dropout and module.training) or _get_tracing_state():
             return None
         weights = _weights(module, list(module._parameters.values()))
-        streams = weights.streams(rows)
-        stream = streams.pop() if streams else weights.network.stream(rows)
+        stream = weights.stream(rows)
         if hx is None:
             stream.reset()
         else:
@@ -59,7 +54,7 @@ def layer(module: Any, x: Any, hx: Any, is_pair: bool) -> Any:
                 stream.set_state(h.numpy(), c.numpy() if is_pair else None)
         y = stream.process(array)
         arrays = stream.get_state()
-        streams.append(stream)
+        weights.streams[rows].append(stream)
     except _ERRORS:
         return None
     h = _from_numpy(arrays[0])
@@ -70,13 +65,16 @@ def layer(module: Any, x: Any, hx: Any, is_pair: bool) -> Any:
 
 def cell(module: Any, x: Any, hx: Any, is_pair: bool) -> Any:
     """h and c after one step of a cell. is_pair: whether its state is (h, c)."""
+    if _is_grad_enabled() or type(x) is not _Tensor or _is_dynamo_compiling() or _len_torch_dispatch_stack():
+        return None
     try:
         array = x.numpy()
         rows, _ = array.shape
+        if _get_tracing_state():
+            return None
         params = list(module._parameters.values())
         weights = _weights(module, params if module.bias else params[:2])
-        streams = weights.streams(rows)
-        stream = streams.pop() if streams else weights.network.stream(rows)
+        stream = weights.stream(rows)
         if hx is None:
             stream.reset()
         elif is_pair:
@@ -86,7 +84,7 @@ def cell(module: Any, x: Any, hx: Any, is_pair: bool) -> Any:
             stream.set_state(hx.numpy()[None])
         stream.step(array)
         h, c = stream.get_state()
-        streams.append(stream)
+        weights.streams[rows].append(stream)
     except _ERRORS:
         return None
     return _from_numpy(h[0]), _from_numpy(c[0]) if is_pair else None
@@ -100,7 +98,13 @@ def _weights(module: Any, params: list[Any]) -> Weights:
         weights = module._bound_to(params)
         if not weights.in_place:
             raise ValueError("parameters that are not contiguous have no streams")
-    take_torch_threads()
-    weights.notice_changes(params)
+    if _get_num_threads() != threads.followed:
+        threads.take_torch_threads()
+    weights.steps_left -= 1
+    if (
+        weights.steps_left < 0
+        or list(map(_version, params)) != weights.versions
+        or list(map(_tobytes, weights.samples)) != weights.sampled
+    ):
+        weights.notice_changes(params)
     return weights
-

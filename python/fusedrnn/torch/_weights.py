@@ -54,46 +54,39 @@ class Weights:
         self.network.bind(self.arrays)
         self.pointers = [tensor.data_ptr() for tensor in tensors]
         self.in_place = all(tensor.is_contiguous() for tensor in tensors)
-        self._samples = [a.reshape(-1)[:: max(1, a.size // SAMPLE) | 1] for a in self.arrays]
-        self._streams: dict[int, list[_core.Stream]] = {}
+        self.samples = [a.reshape(-1)[:: max(1, a.size // SAMPLE) | 1] for a in self.arrays]
         self._fingerprints: list[int] = []
-        self._sampled: list[bytes] = []
-        self._versions: list[int] = []
-        self._steps_left = 0
+        self.sampled: list[bytes] = []
+        self.versions: list[int] = []
+        self.steps_left = 0
+        self.streams: dict[int, list[_core.Stream]] = {}
         self.returned: tuple[Any, Any, Any, Any] = (None, None, None, None)
         """h_n and c_n of the last step, where they lie, and these as arrays."""
 
     def forget_versions(self) -> None:
         """Let the next step take fingerprints: the parameters will probably change."""
-        self._steps_left = 0
+        self.steps_left = 0
 
     def notice_changes(self, tensors: Sequence[Any]) -> None:
-        """Before a step: streams take the parameters anew where these have changed. RuntimeError: no versions."""
-        self._steps_left -= 1
-        if (
-            self._steps_left < 0
-            or [tensor._version for tensor in tensors] != self._versions
-            or [sample.tobytes() for sample in self._samples] != self._sampled
-        ):
-            self._take_fingerprints(tensors)
-
-    def _take_fingerprints(self, tensors: Sequence[Any]) -> None:
+        """Let the streams take the parameters anew if these have changed. RuntimeError: tensors without versions."""
         versions = [tensor._version for tensor in tensors]
-        sampled = [sample.tobytes() for sample in self._samples]
+        sampled = [sample.tobytes() for sample in self.samples]
         fingerprints = [_core.fingerprint(array) for array in self.arrays]
         if fingerprints != self._fingerprints:
             self.network.touch()
-        self._fingerprints, self._sampled, self._versions = fingerprints, sampled, versions
-        self._steps_left = STEPS_BETWEEN_FINGERPRINTS
+        self._fingerprints, self.sampled, self.versions = fingerprints, sampled, versions
+        self.steps_left = STEPS_BETWEEN_FINGERPRINTS
 
-    def streams(self, rows: int) -> list[_core.Stream]:
-        """Those of this batch size that no thread uses. Take one out, or make one, and put it back after the step."""
-        found = self._streams.get(rows)
+    def stream(self, rows: int) -> _core.Stream:
+        """One of this batch size for one thread, which puts it back into `streams` after the step."""
+        found = self.streams.get(rows)
+        if found:
+            return found.pop()
         if found is None:
-            if len(self._streams) >= POOLED_BATCH_SIZES:
-                self._streams = {}
-            found = self._streams[rows] = []
-        return found
+            if len(self.streams) >= POOLED_BATCH_SIZES:
+                self.streams.clear()
+            self.streams[rows] = []
+        return self.network.stream(rows)
 
 
 def _network(kind: Kind, arrays: Sequence[Array]) -> _core.Network:

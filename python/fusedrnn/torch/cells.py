@@ -72,10 +72,9 @@ class LSTMCell(_Cell, torch.nn.LSTMCell):
         Raises:
             RuntimeError, ValueError: as torch.nn.LSTMCell.
         """
-        if _step.is_plain(input):
-            found = _step.cell(self, input, hx, True)
-            if found is not None:
-                return found
+        found = _step.cell(self, input, hx, True)
+        if found is not None:
+            return found
         found = self._forward(input, () if hx is None else hx)
         return super().forward(input, hx) if found is None else found
 
@@ -96,10 +95,9 @@ class _SingleState(_Cell):
         Raises:
             RuntimeError, ValueError: as torch.nn.
         """
-        if _step.is_plain(input):
-            found = _step.cell(self, input, hx, False)
-            if found is not None:
-                return found[0]
+        found = _step.cell(self, input, hx, False)
+        if found is not None:
+            return found[0]
         found = self._forward(input, () if hx is None else (hx,))
         return super().forward(input, hx) if found is None else found[0]  # type: ignore[misc]
 

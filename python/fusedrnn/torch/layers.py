@@ -179,7 +179,7 @@ class LSTM(_Layer, torch.nn.LSTM):
             RuntimeError, ValueError: as torch.nn.LSTM; and ValueError or TypeError for lengths and reset, or
                 where one of the three is given and the call cannot run on fusedrnn.
         """
-        if lengths is None and reset is None and return_cell is False and _step.is_plain(input):
+        if lengths is None and reset is None and return_cell is False:
             found = _step.layer(self, input, hx, True)
             if found is not None:
                 return found[0], found[1:]
@@ -209,7 +209,7 @@ class _SingleState(_Layer):
             RuntimeError, ValueError: as torch.nn; and ValueError or TypeError for lengths and reset, or where one of
                 them is given and the call cannot run on fusedrnn.
         """
-        if lengths is None and reset is None and _step.is_plain(input):
+        if lengths is None and reset is None:
             found = _step.layer(self, input, hx, False)
             if found is not None:
                 return found[0], found[1]

@@ -8,7 +8,7 @@ import torch
 
 from fusedrnn import _checks, _core
 
-_followed = 0
+followed = 0
 """PyTorch's number of threads that was taken last; 0: none yet, -1: it is not followed."""
 
 
@@ -25,19 +25,19 @@ def follow_torch_threads(enabled: bool = True) -> None:
     Raises:
         TypeError: enabled is not a bool.
     """
-    global _followed
-    _followed = 0 if _checks.boolean("enabled", enabled) else -1
+    global followed
+    followed = 0 if _checks.boolean("enabled", enabled) else -1
     take_torch_threads()
 
 
 def take_torch_threads() -> None:
     """Use as many threads as PyTorch, where its number has changed since the last time."""
-    global _followed
+    global followed
     threads = torch.get_num_threads()
-    if threads != _followed and _followed >= 0:
+    if threads != followed and followed >= 0:
         _core.set_num_threads(min(threads, _core.max_threads))
-        _followed = threads
+        followed = threads
 
 
 if "FUSEDRNN_NUM_THREADS" in os.environ:
-    _followed = -1
+    followed = -1
