@@ -65,5 +65,5 @@ class _FirstOrder(torch.autograd.Function):
     def backward(_ctx: Any, *_: Any) -> Any:
         raise RuntimeError(
             "fusedrnn has no gradients of gradients: expected backward once, got a second differentiation. "
-            "fusedrnn.torch.restore(model) goes back to PyTorch's own layers, which have them"
+            "fusedrnn.torch.restore(model) gives PyTorch's own layers back"
         )

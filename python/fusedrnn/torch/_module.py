@@ -101,7 +101,8 @@ class Module:
         if not self._accelerated:
             return super().__reduce_ex__(protocol)
         state = {name: value for name, value in self.__getstate__().items() if name != "_accelerated"}
-        return copyreg.__newobj__, (self.torch_class,), state  # type: ignore[attr-defined]
+        # Not __newobj__: pickle would want it to make this very class.
+        return copyreg._reconstructor, (self.torch_class, object, None), state  # type: ignore[attr-defined]
 
 
 def autocast_to(param: Any, *tensors: Any) -> Sequence[Any]:
