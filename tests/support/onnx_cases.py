@@ -128,7 +128,7 @@ def model_of(case: Case, opset: int = 22, name: str = "node", weights: bool = Fa
         [node],
         "one_node",
         [typed(key) for key in case.inputs if key not in inner],
-        [helper.make_tensor_value_info(key, element, None) for key in case.outputs],
+        [helper.make_tensor_value_info(key, element, [None] * (4 if key == "Y" else 3)) for key in case.outputs],
         [numpy_helper.from_array(value, key) for key, value in case.inputs.items() if key in inner],
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)

@@ -15,11 +15,6 @@ Array = np.ndarray
 Function = Callable[[Array], Array]
 
 
-def _sigmoid(x: Array) -> Array:
-    with np.errstate(over="ignore"):  # 1 / infinity is what it should be
-        return 1 / (1 + np.exp(-x))
-
-
 def activation(name: str, alphas: Iterator[float], betas: Iterator[float]) -> Function:
     """f, g or h; it takes the next alpha and beta if it has any."""
     if name == "Affine":
@@ -43,7 +38,7 @@ def activation(name: str, alphas: Iterator[float], betas: Iterator[float]) -> Fu
     plain: dict[str, Function] = {
         "Relu": lambda x: np.maximum(0, x),
         "Tanh": np.tanh,
-        "Sigmoid": _sigmoid,
+        "Sigmoid": lambda x: 1 / (1 + np.exp(-x)),
         "Softsign": lambda x: x / (1 + np.abs(x)),
         "Softplus": lambda x: np.logaddexp(0, x),
     }
@@ -54,6 +49,7 @@ DEFAULTS = {"RNN": ["Tanh"], "GRU": ["Sigmoid", "Tanh"], "LSTM": ["Sigmoid", "Ta
 GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
 
 
+@np.errstate(over="ignore", invalid="ignore")  # 1 / (1 + infinity) is the sigmoid; some drawn networks explode
 def run(
     op_type: str, inputs: dict[str, Array], attributes: dict[str, Any], dtype: Any = np.float64
 ) -> tuple[Array, ...]:

@@ -96,14 +96,14 @@ class Backend(_Base):  # type: ignore[misc]
     ) -> tuple[Any, ...]:
         """The outputs of one node, for its inputs in order (those that it leaves out do not count), or by name."""
         super().run_node(node, inputs, device, outputs_info, **kwargs)
-        helper = package("onnx.helper")
+        helper, value_info = package("onnx.helper"), package("onnx").ValueInfoProto
         names = [name for name in node.input if name]
         values = inputs if isinstance(inputs, Mapping) else dict(zip(names, inputs, strict=True))
         graph = helper.make_graph(
             [node],
             "node",
-            [helper.make_value_info(name, None) for name in names],
-            [helper.make_value_info(name, None) for name in node.output if name],
+            [value_info(name=name) for name in names],
+            [value_info(name=name) for name in node.output if name],
         )
         version = kwargs.get("opset_version", package("onnx.defs").onnx_opset_version())
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", version)])
