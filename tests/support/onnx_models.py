@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from onnx_there import onnx
 
 from onnx_cases import GATES
+from onnx_there import onnx
 
 helper, numpy_helper = onnx.helper, onnx.numpy_helper
 FLOAT = onnx.TensorProto.FLOAT

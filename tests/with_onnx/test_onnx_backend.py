@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx_cases import model_of, random_case
-from onnx_there import onnx
 
 from fusedrnn.onnx import backend, gru
 from fusedrnn.onnx._operator import Operator
+from onnx_cases import model_of, random_case
+from onnx_there import onnx
 
 RECURRENT = re.compile(r"rnn|gru|lstm", re.IGNORECASE)
 

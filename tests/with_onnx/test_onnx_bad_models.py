@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx_models import helper, made, numpy_helper, tensor, weights
-from onnx_there import onnx
 
 from fusedrnn.onnx import accelerate, load
+from onnx_models import helper, made, numpy_helper, tensor, weights
+from onnx_there import onnx
 
 READERS = [load, accelerate]
 

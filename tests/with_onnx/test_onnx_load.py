@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx_cases import Case, model_of, random_case
-from onnx_models import FLOAT, helper, made, numpy_helper, tensor, weights
-from onnx_there import onnx, session
 
 import fusedrnn as fr
 from fusedrnn.onnx import gru, load, lstm, rnn
+from onnx_cases import Case, model_of, random_case
+from onnx_models import FLOAT, helper, made, numpy_helper, tensor, weights
+from onnx_there import onnx, session
 
 FUNCTIONS: dict[str, Any] = {"RNN": rnn, "GRU": gru, "LSTM": lstm}
 
@@ -71,7 +71,7 @@ def test_external_data(tmp_path: Path) -> None:
     ):
         load(path)
     (tmp_path / "weights.bin").unlink()
-    with pytest.raises((FileNotFoundError, ValueError), match="weights.bin"):
+    with pytest.raises((FileNotFoundError, ValueError), match=r"weights\.bin"):
         load(path)
 
 

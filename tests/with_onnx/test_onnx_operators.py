@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import onnx_equations
 import pytest
-from interpreter import python
-from onnx_cases import GATES, random_case
 
 import fusedrnn as fr
+import onnx_equations
 from fusedrnn.onnx import Operator, gru, lstm, rnn
+from interpreter import python
+from onnx_cases import GATES, random_case
 
 FUNCTIONS: dict[str, Any] = {"RNN": rnn, "GRU": gru, "LSTM": lstm}
 LAYERS: dict[str, Any] = {"RNN": fr.RNN, "GRU": fr.GRU, "LSTM": fr.LSTM}

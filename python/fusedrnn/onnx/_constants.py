@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 
 from fusedrnn._checks import Array
-from fusedrnn.onnx._graph import Scope, body_graphs
+from fusedrnn.onnx._graph import Scope, body_graphs, opset
 from fusedrnn.onnx._packages import package
 
 _RANDOM: Final = frozenset(
@@ -22,8 +22,8 @@ class Constants:
     are run by ONNX's own reference evaluator.
     """
 
-    def __init__(self, opsets: list[Any]) -> None:
-        self._opsets = opsets
+    def __init__(self, model: Any) -> None:
+        self._model = model
         self._reasons: dict[tuple[Scope, str], str | None] = {}
         self._values: dict[tuple[Scope, str], Any] = {}
 
@@ -93,11 +93,10 @@ class Constants:
         for name, result in zip(filter(None, node.output), results, strict=True):
             self._values[scope, name] = np.asarray(result)
 
-
     def _opsets_for(self, node: Any) -> list[Any]:
         """Those of the model. But the evaluator has DequantizeLinear from 19 on only, which still means what it did."""
-        if node.op_type != "DequantizeLinear" or max(each.version for each in self._opsets) >= 19:
-            return self._opsets
+        if node.op_type != "DequantizeLinear" or opset(self._model) >= 19:
+            return list(self._model.opset_import)
         return [package("onnx.helper").make_opsetid("", 19)]
 
 
