@@ -235,6 +235,11 @@ class Layer(Module, Generic[State]):
             self._layered.bind(held)
         return self._layered
 
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        state.pop("_layered", None)
+        return state
+
     def _run_by_layers(
         self,
         x: Array,

@@ -17,7 +17,7 @@ from variants import I, every_variant, is_dilated, make, option
 T, B = 7, 4
 STEP = 1e-6
 TOLERANCE = 2e-6
-"""Of a slope of order one: rounding leaves 1e-16 / STEP of it, the third derivative STEP², and sums of a hundred terms."""
+"""Of a slope of order one: rounding leaves 1e-16 / STEP of it, the third derivative STEP²; sums of a hundred terms."""
 
 CALLS: dict[str, dict[str, Any]] = {
     "whole": {},
@@ -73,7 +73,7 @@ class _Problem:
         return float(sum((array * weight).sum() for array, weight in zip(results, self.weights, strict=True)))
 
     def gradients(self) -> Any:
-        y, state, *more, tape = self._record()
+        _, state, *more, tape = self._record()
         dy, *weights = self.weights
         dstate = [weights.pop(0) for _ in arrays_in(state)]
         return tape.backward(

@@ -1,7 +1,7 @@
-"""A call of a layer with options, put together from the reference's single directions (`reference.staged.StagedLayer`).
+"""A call of a layer with options, put together from the reference's single directions.
 
-One direction of one layer after the other, a dilated one chain after chain and row after row: nothing is shared with the
-package's own way.
+One direction of one layer after the other, by `reference.staged.StagedLayer`; a dilated one chain after chain and row
+after row. Nothing is shared with the package's own way.
 """
 
 from __future__ import annotations

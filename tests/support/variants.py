@@ -21,7 +21,10 @@ DEEP = {"num_layers": 2}
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "lstm activations": {"activations": ("hard_sigmoid", ("scaled_tanh", 1.2, 0.7), "softsign")},
-    "lstm activations and projection": {"activations": (("affine", 0.4, 0.3), ("elu", 0.8), "softplus"), "proj_size": 3},
+    "lstm activations and projection": {
+        "activations": (("affine", 0.4, 0.3), ("elu", 0.8), "softplus"),
+        "proj_size": 3,
+    },
     "gru activations": {"activations": ("hard_sigmoid", ("leaky_relu", 0.2))},
     "lstm reverse_activations": {**BOTH, "reverse_activations": ("sigmoid", "softsign", "relu")},
     "gru reverse_activations": {**BOTH, "reverse_activations": ("hard_sigmoid", "tanh")},
