@@ -17,6 +17,7 @@ one step     LSTMCell, GRUCell, RNNCell; Stream, which layer.stream() makes (str
 functions    functional.lstm, functional.gru, functional.rnn
 gradients    Tape and Gradients, of layer.record() and tape.backward(); gradient_flow
 models       nn: Sequential, Embedding, Linear, losses, initial values
+weights      from_torch, from_keras, load_keras, from_flax; LSTM.from_params
 training     fit, tbptt; optim: optimisers, clipping, schedules
 pictures     plot
 equations    reference
@@ -49,6 +50,10 @@ from fusedrnn.runtime import use_isa as use_isa
 from fusedrnn.streaming import Stream as Stream
 
 if _typing.TYPE_CHECKING:
+    from fusedrnn.convert.flax import from_flax as from_flax
+    from fusedrnn.convert.keras import from_keras as from_keras
+    from fusedrnn.convert.keras_files import load_keras as load_keras
+    from fusedrnn.convert.torch import from_torch as from_torch
     from fusedrnn import nn as nn
     from fusedrnn import optim as optim
     from fusedrnn import plot as plot
@@ -59,7 +64,14 @@ if _typing.TYPE_CHECKING:
 
     __version__: str
 
-_LATER = {"nn", "optim", "plot", "reference", "fit", "gradient_flow", "tbptt", "__version__"}
+_MODULES = {
+    **{name: "training" for name in ("fit", "gradient_flow", "tbptt")},
+    "from_flax": "convert.flax",
+    "from_keras": "convert.keras",
+    "load_keras": "convert.keras_files",
+    "from_torch": "convert.torch",
+}
+_LATER = {"nn", "optim", "plot", "reference", "__version__", *_MODULES}
 """What no network needs to run is found when it is first asked for."""
 
 
@@ -70,8 +82,8 @@ if not _typing.TYPE_CHECKING:  # a type checker that saw it would accept any nam
 
         if name in ("nn", "optim", "plot", "reference"):
             return importlib.import_module(f"fusedrnn.{name}")
-        if name in ("fit", "gradient_flow", "tbptt"):
-            return getattr(importlib.import_module("fusedrnn.training"), name)
+        if name in _MODULES:
+            return getattr(importlib.import_module(f"fusedrnn.{_MODULES[name]}"), name)
         if name == "__version__":
             from importlib import metadata
 
