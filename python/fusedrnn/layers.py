@@ -14,42 +14,44 @@ The equations are those of docs/design/cells.md, which `fusedrnn.reference` foll
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, SupportsIndex, TypeVar, overload
+from typing import Any, ClassVar, Generic, Literal, SupportsIndex, cast, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fusedrnn import _checks, _core
+from fusedrnn._activations import Activation
 from fusedrnn._batch import BATCH, batch_of_one
 from fusedrnn._checks import Array
 from fusedrnn._docs import with_shared_text
+from fusedrnn._loading import Loading
 from fusedrnn._module import Module
+from fusedrnn._options import OPTIONS, RANDOM, Stack, checked, is_plain, options_of
 from fusedrnn._tape import State, Tape
 from fusedrnn._tokens import Tokens
 from fusedrnn.streaming import Stream
 
-if TYPE_CHECKING:
-    from os import PathLike
-
 __all__ = ["GRU", "LSTM", "RNN"]
+
+Merge = Literal["concat", "sum", "mul", "ave"]
+Connection = Literal["residual", "highway"]
 
 Pair = tuple[Array, Array]
 """An LSTM's state (h, c)."""
 
-LayerT = TypeVar("LayerT", bound="_Layer[Any]")
 
-
-class _Layer(Module, Generic[State]):
+class _Layer(Module, Loading, Generic[State]):
     """A stack of layers in one or both directions: everything that does not depend on what the state is.
 
     Attributes beside those of every module:
-        num_layers, bidirectional, proj_size: as given to the constructor; fixed.
+        num_layers, bidirectional, proj_size, and every option: as given to the constructor; fixed. An activation whose
+            constants are the usual ones is its name alone.
         batch_first, dropout: may be assigned; the next call, or the next `record`, is the first with the new value.
     """
 
-    _fixed = Module._fixed | {"num_layers", "bidirectional", "proj_size"}
+    _fixed = Module._fixed | {"num_layers", "bidirectional", "proj_size"} | {option.name for option in OPTIONS}
     _checked: ClassVar[Mapping[str, Callable[[object], object]]] = {
         **Module._checked,
         "batch_first": partial(_checks.boolean, "batch_first"),
@@ -61,6 +63,17 @@ class _Layer(Module, Generic[State]):
     dropout: float
     bidirectional: bool
     proj_size: int
+    reverse: bool
+    merge: Merge
+    clip: float | None
+    layer_norm: bool
+    learned_state: bool
+    zoneout: float | tuple[float, float]
+    recurrent_dropout: float
+    input_dropout: float
+    weight_dropout: float
+    connection: Connection | None
+    dilation: int | tuple[int, ...]
 
     def __init__(
         self,
@@ -74,6 +87,7 @@ class _Layer(Module, Generic[State]):
         proj_size: SupportsIndex,
         dtype: DTypeLike,
         rng: np.random.Generator | int | None,
+        options: Mapping[str, object],
     ) -> None:
         super().__init__(input_size, hidden_size, bias, dtype, rng)
         self.num_layers = _checks.size("num_layers", num_layers)
@@ -81,6 +95,10 @@ class _Layer(Module, Generic[State]):
         self.dropout = dropout
         self.bidirectional = _checks.boolean("bidirectional", bidirectional)
         self.proj_size = _checks.size("proj_size", proj_size, 0)
+        stack = Stack(self.num_layers, self.bidirectional, self.proj_size)
+        for name, value in checked(self._cell, options, stack).items():
+            setattr(self, name, value)
+        self._random = self._draws()
         self._initialise()
         self._warn_of_idle_dropout(stacklevel=4)
 
@@ -103,7 +121,28 @@ class _Layer(Module, Generic[State]):
             "num_layers": self.num_layers,
             "bidirectional": self.bidirectional,
             "proj_size": self.proj_size,
+            "reverse": self.reverse,
         }
+
+    def _options(self) -> dict[str, Any]:
+        """Every option of the cell by name."""
+        return {name: getattr(self, name) for name in options_of(self._cell)}
+
+    def _make_network(self) -> _core.Network:
+        if is_plain(self._cell, self._options(), _core.nonlinearities()):
+            return super()._make_network()
+        return cast(_core.Network, self._general_network())
+
+    def _draws(self) -> bool:
+        """Whether `record` draws masks of options."""
+        return any(getattr(self, name) for name in RANDOM)
+
+    def _general_network(self) -> Any:
+        """A network that runs layer by layer, whatever the options."""
+        from fusedrnn._general import GeneralNetwork, Spec
+
+        sizes = (self.input_size, self.hidden_size, self.num_layers, self.bias, self.bidirectional, self.proj_size)
+        return GeneralNetwork(Spec(self._cell, *sizes, self.dtype, self._options()))
 
     def _options_repr(self) -> list[str]:
         defaults = {
@@ -114,72 +153,9 @@ class _Layer(Module, Generic[State]):
             "dropout": 0.0,
             "bidirectional": False,
         }
-        values = ((name, getattr(self, name), default) for name, default in defaults.items())
+        own = {name: option.default for name, option in options_of(self._cell).items()}
+        values = ((name, getattr(self, name), default) for name, default in (defaults | own).items())
         return [f"{name}={value!r}" for name, value, default in values if value != default]
-
-    @classmethod
-    def from_params(
-        cls: type[LayerT],
-        mapping: Mapping[str, object] | str | PathLike[str],
-        prefix: str | None = None,
-        *,
-        gates: str | None = None,
-        z: Literal["keep", "update"] = "keep",
-        transposed: bool = False,
-        biases: int = 2,
-        names: Mapping[str, str] | None = None,
-        dtype: DTypeLike | None = None,
-        **options: Any,
-    ) -> LayerT:
-        """A layer with these parameters, whose shapes say how large it is.
-
-        Args:
-            mapping: arrays or tensors by name, such as a torch state_dict, or the path of a safetensors file. What
-                belongs to other parts of a model may be in it.
-            prefix: what the names begin with, such as "encoder.lstm."; after it come weight_ih_l0 and the others, or
-                weight_ih and the others of a cell. Not needed where the mapping has one recurrent layer.
-            gates: the order of the blocks of gates, such as "ifog", or a framework of docs/howto/loading.md, such as
-                "onnx"; None for torch's, "ifgo" of an LSTM and "rzn" of a GRU. Of an LSTM c and j are g; of a GRU
-                u is z, and h, c and g are n.
-            z: what a GRU's z multiplies: "keep" the old h, as in torch, or "update" the new candidate.
-            transposed: whether the matrices are (I, G*H) and (H, G*H), as Keras has them.
-            biases: 2, or 1 where a cell has a single one, named bias_ih or bias.
-            names: the names of the mapping, after the prefix, by our names, where they are no torch names.
-            dtype: float32 or float64; None for float64 where a parameter is, else float32.
-            options: of the constructor, but for the sizes, num_layers, bidirectional, bias and proj_size.
-
-        Raises:
-            ValueError: parameters are missing, do not fit together or have no place in the layer; no prefix where there
-                are several layers; no such order of gates.
-            TypeError: an argument of the wrong type, or values that are not floats.
-            ImportError, OSError: a safetensors file cannot be read.
-        """
-        from fusedrnn.convert.params import layer_from_params
-
-        made: LayerT = layer_from_params(
-            cls,
-            mapping,
-            prefix,
-            gates=gates,
-            z=z,
-            transposed=transposed,
-            biases=biases,
-            names=names,
-            dtype=dtype,
-            options=options,
-        )
-        return made
-
-    def to_torch_state_dict(self) -> dict[str, Any]:
-        """The parameters as a torch state_dict: tensors, copies, to be loaded into the torch.nn class of this name.
-
-        Raises:
-            ValueError: the layer has an option that torch.nn does not have.
-            ImportError: PyTorch is not installed.
-        """
-        from fusedrnn.convert.params.torch_state import torch_state_dict
-
-        return torch_state_dict(self, {})
 
     @property
     def _num_states(self) -> int:
@@ -190,6 +166,11 @@ class _Layer(Module, Generic[State]):
     def _output_size(self) -> int:
         """P, the width of h."""
         return self.proj_size or self.hidden_size
+
+    @property
+    def _features(self) -> int:
+        """The width of y."""
+        return self._output_size * (2 if self.bidirectional and self.merge == "concat" else 1)
 
     def stream(
         self, batch_size: SupportsIndex = 1, *, embedding: Array | None = None, tokens: bool = False
@@ -206,12 +187,15 @@ class _Layer(Module, Generic[State]):
             `load_params`, an assignment to `params` or an optimiser changes the weights; `refresh` tells it of others.
 
         Raises:
-            ValueError: the layer is bidirectional (the reverse direction begins at the end), batch_size < 1, or an
-                embedding of another width.
+            ValueError: the layer is bidirectional or reverse (the reverse direction begins at the end) or dilated,
+                batch_size < 1, or an embedding of another width.
             TypeError: an argument of the wrong type.
         """
-        if self.bidirectional:
-            raise ValueError("stream: expected a layer of one direction, got bidirectional=True")
+        for name in ("bidirectional", "reverse"):
+            if getattr(self, name):
+                raise ValueError(f"stream: expected a layer that runs forward only, got {name}=True")
+        if self.dilation != 1:
+            raise ValueError(f"stream: expected a layer without dilation, got dilation={self.dilation}")
         rows = _checks.size("batch_size", batch_size)
         by_tokens = _checks.boolean("tokens", tokens) or embedding is not None
         return Stream(self._network.stream(rows, embedding, by_tokens))
@@ -346,7 +330,8 @@ class _Layer(Module, Generic[State]):
             add = self._add_batch_to_tokens if folded else self._add_batch
             x, h0, c0, reset = add(x, h0, c0, lengths, reset)
         batch_first = self.batch_first and not unbatched
-        before = self.rng.bit_generator.state if self._drops else None
+        random: dict[str, Any] = {"rng": self.rng} if self._random else {}
+        before = self.rng.bit_generator.state if random or self._drops else None
         try:
             y, h, c, cells, tape = self._network.record(
                 x,
@@ -356,9 +341,10 @@ class _Layer(Module, Generic[State]):
                 reset=None if reset is None else _checks.mask_array("reset", reset),
                 batch_first=batch_first,
                 return_cell=return_cell,
-                dropout_masks=self._dropout_masks_for(x, batch_first) if before else None,
+                dropout_masks=self._dropout_masks_for(x, batch_first) if self._drops else None,
                 checkpoint=every,
                 table=embedding,
+                **random,
             )
         except BaseException:
             if before:  # a call that failed has drawn nothing
@@ -370,7 +356,7 @@ class _Layer(Module, Generic[State]):
 
     @property
     def _drops(self) -> bool:
-        """Whether `record` zeroes anything."""
+        """Whether `record` zeroes anything between layers."""
         return self.dropout > 0.0 and self.num_layers > 1
 
     def _dropout_masks_for(self, x: Array, batch_first: bool) -> list[Array] | None:
@@ -384,7 +370,7 @@ class _Layer(Module, Generic[State]):
 
         Drawn in float32 whatever the dtype, so one seed drops the same units in float32 and float64.
         """
-        shape = (*steps_and_rows, (2 if self.bidirectional else 1) * self._output_size)
+        shape = (*steps_and_rows, self._features)
         scale = self.dtype.type(0.0 if self.dropout == 1.0 else 1.0 / (1.0 - self.dropout))
         return [(self.rng.random(shape, dtype=np.float32) >= self.dropout) * scale for _ in range(self.num_layers - 1)]
 
@@ -420,6 +406,12 @@ class LSTM(_Layer[Pair]):
 
     _cell = "lstm"
 
+    activations: tuple[Activation, ...]
+    reverse_activations: tuple[Activation, ...] | None
+    cell_clip: float | None
+    peephole: bool
+    coupled: bool
+
     def __init__(
         self,
         input_size: SupportsIndex,
@@ -433,10 +425,43 @@ class LSTM(_Layer[Pair]):
         *,
         dtype: DTypeLike = np.float32,
         rng: np.random.Generator | int | None = None,
+        activations: Sequence[Activation] = ("sigmoid", "tanh", "tanh"),
+        reverse_activations: Sequence[Activation] | None = None,
+        cell_clip: float | None = None,
+        peephole: bool = False,
+        coupled: bool = False,
+        reverse: bool = False,
+        merge: Merge = "concat",
+        clip: float | None = None,
+        layer_norm: bool = False,
+        learned_state: bool = False,
+        zoneout: float | tuple[float, float] = 0.0,
+        recurrent_dropout: float = 0.0,
+        input_dropout: float = 0.0,
+        weight_dropout: float = 0.0,
+        connection: Connection | None = None,
+        dilation: int | Sequence[int] = 1,
     ) -> None:
-        super().__init__(
-            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, proj_size, dtype, rng
-        )
+        options: dict[str, object] = {
+            "activations": activations,
+            "reverse_activations": reverse_activations,
+            "cell_clip": cell_clip,
+            "peephole": peephole,
+            "coupled": coupled,
+            "reverse": reverse,
+            "merge": merge,
+            "clip": clip,
+            "layer_norm": layer_norm,
+            "learned_state": learned_state,
+            "zoneout": zoneout,
+            "recurrent_dropout": recurrent_dropout,
+            "input_dropout": input_dropout,
+            "weight_dropout": weight_dropout,
+            "connection": connection,
+            "dilation": dilation,
+        }
+        sizes = (input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, proj_size)
+        super().__init__(*sizes, dtype, rng, options)
 
     @overload
     def __call__(
@@ -655,7 +680,14 @@ class GRU(_SingleStateLayer):
     """
 
     _cell = "gru"
-    _gates_with_two_biases = 1  # n: the reset gate scales b_hn only
+
+    activations: tuple[Activation, ...]
+    reverse_activations: tuple[Activation, ...] | None
+    reset_after: bool
+    minimal: bool
+
+    def _gates_with_two_biases(self) -> int:
+        return 1 if self.reset_after and not self.minimal else 0
 
     def __init__(
         self,
@@ -669,8 +701,41 @@ class GRU(_SingleStateLayer):
         *,
         dtype: DTypeLike = np.float32,
         rng: np.random.Generator | int | None = None,
+        activations: Sequence[Activation] = ("sigmoid", "tanh"),
+        reverse_activations: Sequence[Activation] | None = None,
+        reset_after: bool = True,
+        minimal: bool = False,
+        reverse: bool = False,
+        merge: Merge = "concat",
+        clip: float | None = None,
+        layer_norm: bool = False,
+        learned_state: bool = False,
+        zoneout: float | tuple[float, float] = 0.0,
+        recurrent_dropout: float = 0.0,
+        input_dropout: float = 0.0,
+        weight_dropout: float = 0.0,
+        connection: Connection | None = None,
+        dilation: int | Sequence[int] = 1,
     ) -> None:
-        super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, 0, dtype, rng)
+        options: dict[str, object] = {
+            "activations": activations,
+            "reverse_activations": reverse_activations,
+            "reset_after": reset_after,
+            "minimal": minimal,
+            "reverse": reverse,
+            "merge": merge,
+            "clip": clip,
+            "layer_norm": layer_norm,
+            "learned_state": learned_state,
+            "zoneout": zoneout,
+            "recurrent_dropout": recurrent_dropout,
+            "input_dropout": input_dropout,
+            "weight_dropout": weight_dropout,
+            "connection": connection,
+            "dilation": dilation,
+        }
+        sizes = (input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, 0)
+        super().__init__(*sizes, dtype, rng, options)
 
 
 class RNN(_SingleStateLayer):
@@ -700,9 +765,10 @@ class RNN(_SingleStateLayer):
     """
 
     _cell = "rnn"
-    _fixed = _Layer._fixed | {"nonlinearity"}
 
-    nonlinearity: str
+    nonlinearity: Activation
+    reverse_nonlinearity: Activation | None
+    independent: bool
 
     def __init__(
         self,
@@ -717,13 +783,38 @@ class RNN(_SingleStateLayer):
         *,
         dtype: DTypeLike = np.float32,
         rng: np.random.Generator | int | None = None,
+        reverse_nonlinearity: Activation | None = None,
+        independent: bool = False,
+        reverse: bool = False,
+        merge: Merge = "concat",
+        clip: float | None = None,
+        layer_norm: bool = False,
+        learned_state: bool = False,
+        zoneout: float | tuple[float, float] = 0.0,
+        recurrent_dropout: float = 0.0,
+        input_dropout: float = 0.0,
+        weight_dropout: float = 0.0,
+        connection: Connection | None = None,
+        dilation: int | Sequence[int] = 1,
     ) -> None:
-        self.nonlinearity = _checks.one_of("nonlinearity", nonlinearity, _core.nonlinearities())
-        super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, 0, dtype, rng)
+        options: dict[str, object] = {
+            "nonlinearity": nonlinearity,
+            "reverse_nonlinearity": reverse_nonlinearity,
+            "independent": independent,
+            "reverse": reverse,
+            "merge": merge,
+            "clip": clip,
+            "layer_norm": layer_norm,
+            "learned_state": learned_state,
+            "zoneout": zoneout,
+            "recurrent_dropout": recurrent_dropout,
+            "input_dropout": input_dropout,
+            "weight_dropout": weight_dropout,
+            "connection": connection,
+            "dilation": dilation,
+        }
+        sizes = (input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, 0)
+        super().__init__(*sizes, dtype, rng, options)
 
     def _network_options(self) -> dict[str, Any]:
         return {**super()._network_options(), "nonlinearity": self.nonlinearity}
-
-    def _options_repr(self) -> list[str]:
-        shown = [] if self.nonlinearity == "tanh" else [f"nonlinearity={self.nonlinearity!r}"]
-        return shown + super()._options_repr()

@@ -7,27 +7,33 @@ from typing import Any
 
 import numpy as np
 
-TRAINING_ONLY = {"dropout", "zoneout", "recurrent_dropout", "input_dropout", "weight_dropout"}
-"""Options that change no call, only what `record` draws."""
+from fusedrnn._options import RANDOM, options_of
+
+TORCH_NONLINEARITIES = ("tanh", "relu")
 
 
-def torch_state_dict(layer: Any, other_options: dict[str, Any]) -> dict[str, Any]:
+def torch_state_dict(layer: Any) -> dict[str, Any]:
     """A state_dict of tensors, copies of the layer's parameters.
 
-    Args:
-        layer: any layer or cell with torch's names.
-        other_options: the options that it was made with and that torch.nn does not have, by name.
-
     Raises:
-        ValueError: there are such options: torch.nn has no module that computes this.
+        ValueError: the layer has options that torch.nn does not have. What only `record` draws counts for nothing here.
         ImportError: PyTorch is not installed.
     """
-    refused = {name: value for name, value in other_options.items() if name not in TRAINING_ONLY}
+    options = {name: (getattr(layer, name), option.default) for name, option in options_of(layer._cell).items()}
+    refused = [
+        f"{name}={value!r}"
+        for name, (value, default) in options.items()
+        if value != default and not _torch_has(name, value)
+    ]
     if refused:
-        text = ", ".join(f"{name}={value!r}" for name, value in refused.items())
-        raise ValueError(f"to_torch_state_dict: torch.nn has no layer with {text}")
+        raise ValueError(f"to_torch_state_dict: torch.nn has no {type(layer).__name__} with {', '.join(refused)}")
     try:
         torch = importlib.import_module("torch")
     except ImportError:
         raise ImportError("to_torch_state_dict: needs PyTorch: pip install torch") from None
     return {name: torch.from_numpy(np.array(array)) for name, array in layer.params.items()}
+
+
+def _torch_has(name: str, value: object) -> bool:
+    drawn_only = name in RANDOM and name != "zoneout"  # zoneout changes a call as well
+    return drawn_only or (name == "nonlinearity" and value in TORCH_NONLINEARITIES)
