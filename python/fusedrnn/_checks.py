@@ -219,3 +219,11 @@ def mask_array(name: str, mask: object) -> NDArray[np.bool_]:
     if values.dtype != np.bool_:
         raise TypeError(f"{name}: expected a bool array, got dtype {values.dtype}")
     return values
+
+
+def mask_of(name: str, mask: object, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """A mask of this shape."""
+    values = mask_array(name, mask)
+    if values.shape != shape:
+        raise ValueError(f"{name}: expected shape {shape}, got {values.shape}")
+    return values

@@ -3,7 +3,7 @@
 * `spec`: what a network is made of;
 * `dilation`: h_t from h_{t-d}, as more rows of fewer steps;
 * `draws`: what is drawn at random while a tape is recorded;
-* `merging`, `connections`: two directions as one output, residual and highway connections;
+* `connections`: residual and highway connections;
 * `level`: one layer in its directions, by the core's plain network or by its general cell;
 * `network`: the whole stack; `tape`: its backward pass; `stream`: step by step.
 """

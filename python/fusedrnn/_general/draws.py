@@ -49,9 +49,7 @@ def draw(
     return LevelDraws(x, tuple(_draw_direction(rng, spec, weight, steps, rows) for _ in range(spec.directions)))
 
 
-def _draw_direction(
-    rng: np.random.Generator, spec: Spec, weight: tuple[int, ...], steps: int, rows: int
-) -> Draws:
+def _draw_direction(rng: np.random.Generator, spec: Spec, weight: tuple[int, ...], steps: int, rows: int) -> Draws:
     o = spec.options
     h = dropped(rng, o["recurrent_dropout"], (rows, spec.output_size), spec.dtype)
     zoneout = tuple(

@@ -13,10 +13,10 @@ from fusedrnn._general.arguments import Arguments, checked
 from fusedrnn._general.connections import Highway
 from fusedrnn._general.draws import draw
 from fusedrnn._general.level import Level
-from fusedrnn._general.merging import merged
 from fusedrnn._general.spec import Spec
 from fusedrnn._general.stream import GeneralStream
 from fusedrnn._general.tape import GeneralTape, Kept
+from fusedrnn._merging import merged
 
 
 class GeneralNetwork:

@@ -11,8 +11,8 @@ from fusedrnn._checks import Array
 from fusedrnn._general.arguments import Arguments
 from fusedrnn._general.connections import Highway
 from fusedrnn._general.level import LevelResult, LevelTape
-from fusedrnn._general.merging import merged_gradient
 from fusedrnn._general.spec import Spec
+from fusedrnn._merging import merged_gradient
 
 
 class KeptLevel(NamedTuple):

@@ -37,7 +37,7 @@ def from_keras(layer: object, *, dtype: object = None, rng: object = None) -> An
             f"got {type(found).__module__}.{name}"
         )
     parts = (found.forward_layer, found.backward_layer) if name == "Bidirectional" else (found,)
-    weights = [[variable.numpy() for variable in _variables(part)] for part in parts]
+    weights = [[_value(variable) for variable in _variables(part)] for part in parts]
     if not all(weights):
         raise ValueError(f"layer: {name} has no weights yet; call it once, or its build() with the shape of an input")
     config = found.get_config()
@@ -48,6 +48,11 @@ def _variables(layer: Any) -> list[Any]:
     """Kernel, recurrent kernel and bias; a state that the layer keeps is none of them."""
     cell = getattr(layer, "cell", None)
     return list(layer.weights if cell is None else cell.weights)
+
+
+def _value(variable: Any) -> object:
+    """The tensor of a variable of Keras 3, whatever its backend; the array of one of TensorFlow's."""
+    return variable.numpy() if callable(variable.value) else variable.value
 
 
 def _version(package: str) -> int:
