@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from fusedrnn.convert.keras_layer import keras_layer
+from fusedrnn.convert.keras_layer import described, keras_layer
 from fusedrnn.convert.keras_settings import CELLS
 
 PACKAGES = ("keras", "tf_keras", "tensorflow")
@@ -40,8 +40,7 @@ def from_keras(layer: object, *, dtype: object = None, rng: object = None) -> An
     weights = [[_value(variable) for variable in _variables(part)] for part in parts]
     if not all(weights):
         raise ValueError(f"layer: {name} has no weights yet; call it once, or its build() with the shape of an input")
-    config = found.get_config()
-    return keras_layer(name, config, weights, _version(package), dtype, rng)
+    return keras_layer(described(name, found.get_config(), _version(package)), weights, dtype, rng)
 
 
 def _variables(layer: Any) -> list[Any]:

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from fusedrnn import _checks
 from fusedrnn.convert import hdf5
 from fusedrnn.convert.keras_config import Found, parsed, recurrent_layers, refuse_code
-from fusedrnn.convert.keras_layer import keras_layer
+from fusedrnn.convert.keras_layer import described, keras_layer
 from fusedrnn.convert.keras_weights import Weights, inferred
 
 PICKLES = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
@@ -82,7 +82,9 @@ def load_keras(
         with hdf5.opened(source, str(file)) as root:
             weights = Weights(root)
             known = parts or _attributes(root)
-            layers = _layers(known, config, weights, chosen)
+            if known.config is None and config is not None and config != "defaults":
+                known = _given(config, known.version)
+            layers = _layers(known.config, config is None, weights, chosen)
             return {
                 found.name: _made(found, weights, version or known.version, dtype, rng)
                 for found in _selected(layers, chosen)
@@ -131,13 +133,24 @@ def _major(version: object) -> int | None:
     return max(2, int(digits)) if digits.isdigit() and len(digits) < 3 else None
 
 
-def _layers(known: Parts, config: object, weights: Weights, chosen: list[str] | None) -> list[Found]:
+def _given(config: object, version: int | None) -> Parts:
+    """The configuration that the caller has for a file of weights. Keras 2 writes its version into it."""
+    if isinstance(config, str) and config.lstrip().startswith("{"):
+        model = parsed(config, "config")
+    elif isinstance(config, (str, os.PathLike)):
+        model = parsed(Path(config).read_bytes(), f"config: {config}")
+    else:
+        model = config
+    if not isinstance(model, Mapping):
+        raise TypeError(f"config: expected JSON, a mapping or a path, got {_checks.describe(config)}")
+    said = _major(model.get("keras_version"))
+    return Parts(model, said or version or (3 if "module" in model else None))
+
+
+def _layers(model: object, guessed: bool, weights: Weights, chosen: list[str] | None) -> list[Found]:
     """The recurrent layers that the configuration names; without one, those that the weights show."""
-    model = known.config
-    if model is None and config is not None and config != "defaults":
-        model = _given(config)
     if model is None:
-        if config is None:
+        if guessed:
             warnings.warn(
                 "path: the file holds weights alone; activations, go_backwards and merge_mode are taken to be Keras's "
                 'defaults. config=model.to_json() says what they are, config="defaults" that they are these',
@@ -146,20 +159,10 @@ def _layers(known: Parts, config: object, weights: Weights, chosen: list[str] | 
             )
         return inferred(weights)
     if not isinstance(model, Mapping):
-        raise ValueError(f"config: expected the configuration of a Keras model, got {_checks.describe(model)}")
+        raise ValueError(f"path: expected the configuration of a Keras model, got {_checks.describe(model)}")
     if chosen is None:
         refuse_code(model)
     return recurrent_layers(model)
-
-
-def _given(config: object) -> object:
-    if isinstance(config, Mapping):
-        return config
-    if isinstance(config, str) and config.lstrip().startswith("{"):
-        return parsed(config, "config")
-    if isinstance(config, (str, os.PathLike)):
-        return parsed(Path(config).read_bytes(), f"config: {config}")
-    raise TypeError(f"config: expected JSON, a mapping or a path, got {_checks.describe(config)}")
 
 
 def _selected(layers: list[Found], chosen: list[str] | None) -> list[Found]:
@@ -174,7 +177,7 @@ def _selected(layers: list[Found], chosen: list[str] | None) -> list[Found]:
 
 def _made(found: Found, weights: Weights, version: int | None, dtype: object, rng: object) -> Any:
     try:
-        return keras_layer(found.class_name, found.config, weights.of(found), version, dtype, rng)
+        return keras_layer(described(found.class_name, found.config, version), weights.of(found), dtype, rng)
     except ValueError as error:
         raise ValueError(f"{found.name}: {error}") from None
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from fusedrnn import _checks
 from fusedrnn._checks import Array
-from fusedrnn.convert.keras_settings import Settings, settings
+from fusedrnn.convert.keras_settings import ELSEWHERE, Settings, settings
 from fusedrnn.convert.params.arrays import as_floats
 from fusedrnn.layers import GRU, LSTM, RNN
 
@@ -19,26 +19,41 @@ GATES = {"lstm": 4, "gru": 3, "rnn": 1}
 MERGES = {"concat": "concat", "sum": "sum", "mul": "mul", "ave": "ave", None: "concat"}
 
 
-def keras_layer(
-    class_name: str,
-    config: Mapping[str, Any],
-    weights: Sequence[Sequence[object]],
-    version: int | None,
-    dtype: object,
-    rng: object,
-) -> Any:
-    """Our layer for one of Keras.
+class Description(NamedTuple):
+    """A layer of Keras: the settings of its one or two directions, and how two are merged."""
+
+    class_name: str
+    directions: list[Settings]
+    merge: str | None
+
+
+def described(class_name: str, config: Mapping[str, Any], version: int | None) -> Description:
+    """What a configuration says.
 
     Args:
         class_name, config: as Keras writes them.
-        weights: for each direction kernel, recurrent kernel and, if it has one, bias.
-        version: 2 or 3, of the Keras that wrote the configuration; None where nothing says so.
-        dtype, rng: of the layer.
+        version: 2 or 3, of the Keras that wrote them; None where nothing says so.
+
+    Raises:
+        ValueError: a layer, an option or an activation that has no counterpart.
     """
     if class_name == "Bidirectional":
-        directions, merge = _directions(config, version)
-    else:
-        directions, merge = [settings(class_name, config, version)], None
+        return Description(class_name, *_directions(config, version))
+    return Description(class_name, [settings(class_name, config, version)], None)
+
+
+def keras_layer(description: Description, weights: Sequence[Sequence[object]], dtype: object, rng: object) -> Any:
+    """Our layer for one of Keras.
+
+    Args:
+        description: from `described`.
+        weights: for each direction kernel, recurrent kernel and, if it has one, bias.
+        dtype, rng: of the layer.
+
+    Raises:
+        ValueError: weights that do not fit the description.
+    """
+    class_name, directions, merge = description
     if len(weights) != len(directions):
         raise ValueError(f"{class_name}: expected weights of {len(directions)} directions, got {len(weights)}")
     arrays: dict[str, Array] = {}
@@ -59,6 +74,9 @@ def keras_layer(
 
 def _directions(config: Mapping[str, Any], version: int | None) -> tuple[list[Settings], str]:
     """The settings of a Bidirectional's two layers, and how their outputs are merged."""
+    unknown = sorted(set(config) - {"layer", "backward_layer", "merge_mode"} - ELSEWHERE)
+    if unknown:
+        raise ValueError(f"Bidirectional: option {unknown[0]}={_checks.shown(config[unknown[0]])} is not supported")
     inner = config["layer"]
     forward = settings(inner["class_name"], inner["config"], version)
     other = config.get("backward_layer")
