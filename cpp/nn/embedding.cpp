@@ -2,7 +2,7 @@
 #include <numeric>
 
 #include "fusedrnn/nn.hpp"
-#include "nn/work.hpp"
+#include "dispatch/work.hpp"
 
 namespace fusedrnn {
 

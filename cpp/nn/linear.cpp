@@ -5,7 +5,7 @@
 #include "memory/buffer.hpp"
 #include "memory/pool.hpp"
 #include "nn/losses.hpp"
-#include "nn/work.hpp"
+#include "dispatch/work.hpp"
 #include "packing/packed_cache.hpp"
 #include "packing/packer.hpp"
 

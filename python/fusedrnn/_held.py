@@ -60,8 +60,9 @@ class ValidSteps:
         self._rows = np.arange(mask.shape[1])
 
     def gather(self, array: NDArray[Any]) -> NDArray[Any]:
-        """The valid steps of (T, B, ...), at the front."""
+        """The valid steps of (T, B, ...), at the front; zeros behind them."""
         found: NDArray[Any] = array[self._order, self._rows]
+        found[np.arange(len(found))[:, np.newaxis] >= self.lengths] = 0
         return found
 
     def gather_reset(self, reset: NDArray[np.bool_]) -> NDArray[np.bool_]:

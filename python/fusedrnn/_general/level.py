@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fusedrnn import _core
 from fusedrnn._checks import Array
 from fusedrnn._general.dilation import Chains
 from fusedrnn._general.draws import LevelDraws, zoneouts
 from fusedrnn._general.spec import Spec
 from fusedrnn._options import ENGINE, choices_of
-from fusedrnn._staged import StagedLayer
 
 
 class Batch(NamedTuple):
@@ -80,8 +80,10 @@ class Level:
         state: tuple[Array | None, Array | None],
         batch: Batch,
         draws: LevelDraws | None,
-        keep: bool,
-        cells: bool,
+        *,
+        keep: bool = False,
+        cells: bool = False,
+        unchanged: bool = False,
     ) -> LevelResult:
         """Run the layer.
 
@@ -92,6 +94,7 @@ class Level:
             draws: the masks of a recorded call; None in another.
             keep: whether to keep a tape.
             cells: whether c of every step is wanted.
+            unchanged: the parameters have not changed since the last call, and need not be looked at.
         """
         if draws is not None and draws.x is not None:
             x = x * draws.x
@@ -103,7 +106,7 @@ class Level:
         if self.plain is not None and not random:
             found = self._run_plain(x, state, batch, keep, cells)
         else:
-            found = self._run_staged(params, x, state, batch, draws, chains, keep)
+            found = self._run_staged(params, x, state, batch, draws, chains, keep, unchanged)
         if chains is not None:
             found = self._unfolded(found, chains)
         if found.tape is not None:
@@ -137,6 +140,7 @@ class Level:
         draws: LevelDraws | None,
         chains: Chains | None,
         keep: bool,
+        unchanged: bool,
     ) -> LevelResult:
         x = np.ascontiguousarray(x)
         results, tapes = [], []
@@ -149,8 +153,11 @@ class Level:
                 if chains is not None:
                     zoneout = tuple(chains.fold(one) if isinstance(one, np.ndarray) else one for one in zoneout)
                     h_mask = None if h_mask is None else chains.repeat(h_mask)
-            if weight is not None:
-                own = own | {"weight_hh": own["weight_hh"] * weight}
+            if weight is not None:  # by another layer: this one's packed weights stay
+                layer, own = (
+                    _staged(self.spec, self.width, direction),
+                    own | {"weight_hh": own["weight_hh"] * weight},
+                )
             initial = [own.pop(name, None) for name in ("initial_h", "initial_c")]
             begins = [
                 _beginning(part, direction, learned, batch.rows) for part, learned in zip(state, initial, strict=True)
@@ -168,17 +175,18 @@ class Level:
                 initial_h=initial[0],
                 initial_c=initial[1],
                 keep=keep,
+                unchanged=unchanged and weight is None,
             )
             results.append((y, h, c, cells))
             tapes.append(StagedDirectionTape(tape, weight, self._learned, [part is None for part in state]))
         return _joined(results)._replace(tape=StagedTape(self.spec, tapes) if keep else None)
 
 
-def _staged(spec: Spec, width: int, direction: int) -> Any:
+def _staged(spec: Spec, width: int, direction: int) -> _core.StagedLayer:
     """The general cell of one direction."""
     o = spec.options
     given = {name: o[name] for name in ENGINE if name in o and o[name] is not None}
-    return StagedLayer(
+    return _core.StagedLayer(
         spec.cell,
         width,
         spec.hidden_size,

@@ -35,6 +35,8 @@ class GeneralNetwork:
         ]
         self._whole = spec.plain(spec.input_size, spec.num_layers) if spec.plain_call else None
         self._params: list[Array] = []
+        self.version = 0  # counts what streams must take notice of
+        self._frozen = self._packed = False
 
     @property
     def param_shapes(self) -> list[tuple[str, tuple[int, ...]]]:
@@ -60,6 +62,8 @@ class GeneralNetwork:
             if level.plain is not None:
                 level.plain.bind(own[: len(level.plain.param_shapes)])
         self._params = held
+        self.version += 1
+        self._frozen = self._packed = False
 
     def bind_one(self, index: int, param: Array) -> None:
         """Use another array for one parameter; all others stay."""
@@ -69,11 +73,30 @@ class GeneralNetwork:
 
     def touch(self) -> None:
         """Tell the streams that the parameters have changed in place."""
-        if self._whole is not None:
-            self._whole.touch()
+        self.version += 1
+        for plain in self._plain():
+            plain.touch()
+
+    def freeze(self, frozen: bool = True) -> None:
+        """While frozen, calls do not look whether the parameters have changed. `bind` and `bind_one` end it."""
+        for plain in self._plain():
+            plain.freeze(frozen)
+        self._frozen, self._packed = frozen, False
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the network is frozen."""
+        return self._frozen
+
+    def _plain(self) -> list[Any]:
+        """The core's plain networks in it."""
+        return [one for one in (self._whole, *(level.plain for level in self._levels)) if one is not None]
+
+    def levels(self) -> list[tuple[Level, list[Array], list[Array]]]:
+        """Every layer with its parameters, and those of its highway."""
+        return self._with_params(self._params)
 
     def _with_params(self, params: list[Array]) -> list[tuple[Level, list[Array], list[Array]]]:
-        """Every layer with its parameters, and those of its highway."""
         found, at = [], 0
         for level, highway in zip(self._levels, self._highways, strict=True):
             middle = at + len(level.shapes)
@@ -141,13 +164,14 @@ class GeneralNetwork:
     ) -> tuple[Array, Array, Array | None, Array | None]:
         spec, batch = self.spec, arguments.batch
         x, y, states, outputs = arguments.x, arguments.x, [], []
-        levels = self._with_params(self._params)
+        levels = self.levels()
+        unchanged = self._frozen and self._packed
         draws = (
             [draw(rng, spec, level.index, level.recurrent_shape, batch.steps, batch.rows) for level, _, _ in levels]
             if kept is not None and rng is not None
             else [None] * len(levels)
         )
-        for (level, params, around), highway, drawn in zip(levels, self._highways, draws, strict=True):
+        for (level, params, around), drawn in zip(levels, draws, strict=True):
             if level.index and kept is not None and kept.dropout:
                 x = y * kept.dropout[level.index - 1]  # (D3)
             elif level.index:
@@ -155,18 +179,23 @@ class GeneralNetwork:
             at = slice(level.index * spec.directions, (level.index + 1) * spec.directions)
             state = tuple(None if part is None else part[at] for part in (arguments.h0, arguments.c0))
             wants_cells = return_cell and level.index == spec.num_layers - 1
-            found = level.run(params, x, (state[0], state[1]), batch, drawn, kept is not None, wants_cells)
-            inner = y = merged(spec.options["merge"], found.y)
-            gate = None
-            if level.index and highway is not None:
-                gate = highway.gate(around, x)
-                y = highway.forward(gate, x, inner)
-            elif level.index and spec.options["connection"] == "residual":
-                y = inner + x
+            found = level.run(
+                params,
+                x,
+                (state[0], state[1]),
+                batch,
+                drawn,
+                keep=kept is not None,
+                cells=wants_cells,
+                unchanged=unchanged,
+            )
+            inner = merged(spec.options["merge"], found.y)
+            y, gate = self.connected(level.index, around, x, inner)
             states.append(found)
             outputs.append(y if merge else found.y)
             if kept is not None:
-                kept.add(found, x, inner, highway, gate, around)
+                kept.add(found, x, inner, self._highways[level.index], gate, around)
+        self._packed = True
         lay = _laid_out(batch_first)
         if layers is not None:
             layers[:] = [lay(one) for one in outputs]
@@ -174,6 +203,14 @@ class GeneralNetwork:
         c = np.concatenate([found.c for found in states if found.c is not None]) if spec.has_cell else None
         cells = states[-1].cells if return_cell else None
         return lay(outputs[-1]), h, c, None if cells is None else lay(cells)
+
+    def connected(self, index: int, around: list[Array], x: Array, inner: Array) -> tuple[Array, Array | None]:
+        """The output of a layer with its connection, given its x and what it gives by itself; the highway's gate."""
+        highway = self._highways[index]
+        if highway is not None:
+            gate = highway.gate(around, x)
+            return highway.forward(gate, x, inner), gate
+        return (inner + x, None) if index and self.spec.options["connection"] == "residual" else (inner, None)
 
     def stream(self, batch_size: int, table: Array | None = None, tokens: bool = False) -> Any:
         """A stream with the interface of `_core.Stream`."""
@@ -187,7 +224,7 @@ class GeneralNetwork:
         count = spec.num_layers * spec.directions
         found = [np.zeros((count, rows, width), spec.dtype) for width in spec.widths]
         if spec.options["learned_state"]:
-            for level, params, _ in self._with_params(self._params):
+            for level, params, _ in self.levels():
                 for direction, own in enumerate(level.by_direction(params)):
                     for part, name in zip(found, ("initial_h", "initial_c"), strict=False):
                         part[level.index * spec.directions + direction] = own[name]

@@ -1,4 +1,4 @@
-"""The activations that a cell with options may have, by name, with their constants: docs/design/cells.md, section 10."""
+"""The activations that a cell with options may have, and their constants: docs/design/cells.md, section 10."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from .activations import Array, sigmoid, tanh
 
@@ -32,7 +33,7 @@ def _elu(a: Array, alpha: float) -> Array:
     return np.where(a > 0, a, alpha * np.expm1(np.minimum(a, 0)))
 
 
-def _step(a: Array, inside: Array, slope: float) -> Array:
+def _step(a: Array, inside: npt.NDArray[np.bool_], slope: float) -> Array:
     return np.where(inside, np.asarray(slope, a.dtype), 0)
 
 

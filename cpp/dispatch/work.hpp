@@ -1,4 +1,4 @@
-// How rows and columns of work are cut for threads.
+// How many threads work is worth on the instruction set in force.
 #pragma once
 
 #include <algorithm>
