@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from keras_calls import as_keras, check, flat, our_state
 from keras_cases import Case, random_case
-from keras_there import h5py, keras, numpy_of
+from keras_there import h5py, keras, numpy_of, use_floats
 
 import fusedrnn as fr
 
@@ -48,7 +48,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[int, str], t
             files = {"path": str(path), "x": str(folder / f"{seed}.npy"), "out": f"{path}.npz"}
             todo.append({**files, "options": options})
             results[seed, ending] = (case, out, files)
-    keras.config.set_floatx("float32")
+    use_floats("float32")
     (folder / "cases.json").write_text(json.dumps(todo))
     program = Path(__file__).parents[1] / "support" / "keras_reader.py"
     done = subprocess.run([sys.executable, str(program), str(folder)], capture_output=True, text=True, check=False)
@@ -154,7 +154,7 @@ def old_file(path: Path, class_name: str, config: dict[str, Any], weights: list[
 
 def test_hard_sigmoid_is_that_of_the_version_that_wrote_it(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    keras.config.set_floatx("float64")
+    use_floats("float64")
     weights = [rng.normal(size=shape) for shape in ((3, 16), (4, 16), (16,))]
     x = rng.normal(size=(2, 5, 3))
     for version, slope in (("2.2.4-tf", 0.2), ("3.1.0", 1 / 6)):
@@ -166,7 +166,7 @@ def test_hard_sigmoid_is_that_of_the_version_that_wrote_it(tmp_path: Path) -> No
         theirs.build(x.shape)
         theirs.set_weights(weights)
         check("y", ours(x)[0], numpy_of(theirs(x)))
-    keras.config.set_floatx("float32")
+    use_floats("float32")
     old_file(tmp_path / "old.h5", "LSTM", {"units": 4, "recurrent_activation": "hard_sigmoid"}, weights, "")
     with pytest.raises(ValueError, match=r"rnn_1: LSTM: recurrent_activation: hard_sigmoid is 0.2x .* keras_version=2"):
         fr.load_keras(tmp_path / "old.h5")

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from keras_calls import as_keras, check, flat, our_call, our_state
 from keras_cases import Case, random_case
-from keras_there import BACKEND, gradients, keras, numpy_of
+from keras_there import BACKEND, gradients, keras, numpy_of, use_floats
 
 import fusedrnn as fr
 from fusedrnn.convert.keras_layer import described, keras_layer
@@ -29,7 +29,7 @@ CASES = 240
 @pytest.fixture(autouse=True)
 def _usual_floats() -> Iterator[None]:
     yield
-    keras.config.set_floatx("float32")
+    use_floats("float32")
 
 
 @pytest.mark.parametrize("seed", range(CASES))
@@ -125,7 +125,7 @@ def test_training_with_the_same_masks(kind: str, rates: tuple[float, float], bid
     if kind == "GRU" and rates[1]:
         pytest.xfail("our mask is also on the h that z keeps; Keras's is only on what the recurrent product reads")
     make = getattr(keras.layers, kind)
-    keras.config.set_floatx("float64")
+    use_floats("float64")
     theirs = make(6, return_sequences=True, dropout=rates[0], recurrent_dropout=rates[1], dtype="float64")
     if bidirectional:
         theirs = keras.layers.Bidirectional(theirs, dtype="float64")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from keras_there import keras
+from keras_there import keras, use_floats
 
 ACTIVATIONS = ("tanh", "relu", "sigmoid", "hard_sigmoid", "linear", "elu", "softsign", "softplus", "leaky_relu")
 KINKED = ("relu", "hard_sigmoid", "elu", "leaky_relu")
@@ -49,7 +49,7 @@ def random_case(seed: int, **fixed: Any) -> Case:
 
     kind = pick("kind", ("LSTM", "GRU", "SimpleRNN"))
     dtype = pick("dtype", ("float64", "float64", "float32"))
-    keras.config.set_floatx(dtype)  # the initial state and some functions follow it, not the layer
+    use_floats(dtype)  # the initial state and some functions follow it, not the layer
     options: dict[str, Any] = {
         "units": int(rng.integers(1, 10)),
         "activation": pick("activation", ("tanh", *ACTIVATIONS)),

@@ -24,7 +24,7 @@ else:
     pytest.importorskip(BACKEND, reason=f"{BACKEND} {reason}")
     keras = pytest.importorskip("keras", reason=f"keras {reason}")
 
-__all__ = ["BACKEND", "gradients", "h5py", "keras", "numpy_of"]
+__all__ = ["BACKEND", "gradients", "h5py", "keras", "numpy_of", "use_floats"]
 
 # Keras rounds products of float64 to float32 everywhere but on TensorFlow. Both can do it right, and tests need it.
 importlib.import_module("keras.src.backend.common.dtypes").BIT64_TO_BIT32_DTYPE.clear()
@@ -33,6 +33,12 @@ if BACKEND == "torch":
     importlib.import_module("torch").set_num_threads(1)  # the problems are small
 else:
     importlib.import_module("jax").config.update("jax_enable_x64", True)
+
+
+def use_floats(dtype: str) -> None:
+    """What layers have that are told nothing; some functions and initial states follow it whatever their layer has."""
+    keras.config.set_floatx(dtype)
+    keras.config.set_dtype_policy(dtype)
 
 
 def numpy_of(tensor: Any) -> np.ndarray:
