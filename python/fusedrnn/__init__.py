@@ -50,14 +50,14 @@ from fusedrnn.runtime import use_isa as use_isa
 from fusedrnn.streaming import Stream as Stream
 
 if _typing.TYPE_CHECKING:
-    from fusedrnn.convert.flax import from_flax as from_flax
-    from fusedrnn.convert.keras import from_keras as from_keras
-    from fusedrnn.convert.keras_files import load_keras as load_keras
-    from fusedrnn.convert.torch import from_torch as from_torch
     from fusedrnn import nn as nn
     from fusedrnn import optim as optim
     from fusedrnn import plot as plot
     from fusedrnn import reference as reference
+    from fusedrnn.convert.flax import from_flax as from_flax
+    from fusedrnn.convert.keras import from_keras as from_keras
+    from fusedrnn.convert.keras_files import load_keras as load_keras
+    from fusedrnn.convert.torch import from_torch as from_torch
     from fusedrnn.training import fit as fit
     from fusedrnn.training import gradient_flow as gradient_flow
     from fusedrnn.training import tbptt as tbptt
@@ -65,7 +65,7 @@ if _typing.TYPE_CHECKING:
     __version__: str
 
 _MODULES = {
-    **{name: "training" for name in ("fit", "gradient_flow", "tbptt")},
+    **dict.fromkeys(("fit", "gradient_flow", "tbptt"), "training"),
     "from_flax": "convert.flax",
     "from_keras": "convert.keras",
     "load_keras": "convert.keras_files",

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tolerances import check_same_numbers
 
 import fusedrnn as fr
+from tolerances import check_same_numbers
 
 GATES = {"lstm": "ifgo", "gru": "rzn", "rnn": ("",)}
 BIASES = {"lstm": "h", "gru": "in", "rnn": "i"}
@@ -22,7 +22,11 @@ def tree_of(kind: str, inputs: int, units: int, seed: int) -> dict[str, dict[str
     for side, width in (("i", inputs), ("h", units)):
         for gate in GATES[kind]:
             part = {"kernel": rng.normal(size=(width, units)) / 2}
-            if (kind == "lstm" and side == "h") or (kind != "lstm" and side == "i") or (kind, side, gate) == ("gru", "h", "n"):
+            if (
+                (kind == "lstm" and side == "h")
+                or (kind != "lstm" and side == "i")
+                or (kind, side, gate) == ("gru", "h", "n")
+            ):
                 part["bias"] = rng.normal(size=units)
             found[f"{side}{gate}"] = part
     return found
@@ -112,9 +116,17 @@ def test_trees_of_nnx(kind: str) -> None:
         ([(1, 2, 3)], ValueError, "a tree or a pair"),
         (3, TypeError, "tree: expected nested mappings of arrays, got int"),
         ({**tree_of("lstm", 2, 3, 0), "ii": {"scale": 1}}, ValueError, r"tree\['ii'\]: expected a kernel"),
-        ({**tree_of("rnn", 2, 3, 0), "h": {"kernel": np.zeros(3)}}, ValueError, r"tree\['h'\]\['kernel'\]: expected a m"),
+        (
+            {**tree_of("rnn", 2, 3, 0), "h": {"kernel": np.zeros(3)}},
+            ValueError,
+            r"tree\['h'\]\['kernel'\]: expected a m",
+        ),
         (tree_of("lstm", 2, 3, 0) | {"ii": {"kernel": np.zeros((2, 3)), "lora": 1}}, ValueError, "got also lora"),
-        ({name: tree_of("lstm", 2, 3, 0)[name] for name in ("if", "in", "hf", "hn") if name in "if hf"}, ValueError, "none"),
+        (
+            {name: tree_of("lstm", 2, 3, 0)[name] for name in ("if", "in", "hf", "hn") if name in "if hf"},
+            ValueError,
+            "none",
+        ),
     ],
 )
 def test_what_is_no_tree_of_a_cell_is_refused(tree: Any, error: type, said: str) -> None:

@@ -204,9 +204,13 @@ def test_names_that_are_no_torch_names() -> None:
 
 def test_a_prefix_is_needed_where_there_are_several_layers() -> None:
     encoder, decoder = fr.LSTM(3, 4, rng=0), fr.LSTM(4, 4, rng=1)
-    mapping = {f"{part}.{name}": v for part, layer in (("enc", encoder), ("dec", decoder)) for name, v in layer.params.items()}
-    with pytest.raises(ValueError, match=re.escape("prefix: needed to say which layer is meant; there are recurrent "
-                                                   "layers at 'enc.', 'dec.'")):
+    mapping = {
+        f"{part}.{name}": v for part, layer in (("enc", encoder), ("dec", decoder)) for name, v in layer.params.items()
+    }
+    with pytest.raises(
+        ValueError,
+        match=re.escape("prefix: needed to say which layer is meant; there are recurrent layers at 'enc.', 'dec.'"),
+    ):
         fr.LSTM.from_params(mapping)
     same(fr.LSTM.from_params(mapping, "dec."), decoder)
     with pytest.raises(ValueError, match=r"prefix: expected middle.weight_ih_l0 .* at 'enc.', 'dec.'"):

@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+import fusedrnn as fr
 from keras_calls import as_keras, check, flat, our_state
 from keras_cases import Case, random_case
 from keras_there import h5py, keras, numpy_of, use_floats
-
-import fusedrnn as fr
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),  # Keras on PyTorch, as it saves
@@ -96,7 +96,12 @@ def test_layers_have_the_names_of_the_models_that_hold_them(tmp_path: Path, endi
     options = {"config": model.to_json()} if ending == ".weights.h5" else {}
     layers = fr.load_keras(saved(model, tmp_path / f"m{ending}"), **options)
     assert {name: type(layer).__name__ for name, layer in layers.items()} == {
-        **{"inner/a": "LSTM", "b": "GRU", "c": "RNN", "d": "LSTM", "e": "GRU", "f": "LSTM"}
+        "inner/a": "LSTM",
+        "b": "GRU",
+        "c": "RNN",
+        "d": "LSTM",
+        "e": "GRU",
+        "f": "LSTM",
     }
     for name, layer in layers.items():
         theirs = model.get_layer("inner").get_layer("a") if name == "inner/a" else model.get_layer(name)
@@ -192,7 +197,9 @@ def test_weights_of_cudnn_layers(tmp_path: Path, kind: str, in_plain_layer: bool
     ]
     class_name = kind if in_plain_layer else f"CuDNN{kind}"
     options = {"reset_after": True} if kind == "GRU" and in_plain_layer else {}
-    old_file(tmp_path / "old.h5", class_name, {"units": 4, "recurrent_activation": "sigmoid", **options}, weights, "2.2.4")
+    old_file(
+        tmp_path / "old.h5", class_name, {"units": 4, "recurrent_activation": "sigmoid", **options}, weights, "2.2.4"
+    )
     ours = fr.load_keras(tmp_path / "old.h5")["rnn_1"]
     for name, value in own.params.items():
         assert np.array_equal(ours.params[name], value), name
@@ -269,7 +276,9 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
 
 def test_a_lambda_layer_is_refused_and_never_run(tmp_path: Path) -> None:
     layers = keras.layers
-    model = keras.Sequential([keras.Input((None, 3)), layers.LSTM(4, name="rnn"), layers.Lambda(lambda a: a, name="code")])
+    model = keras.Sequential(
+        [keras.Input((None, 3)), layers.LSTM(4, name="rnn"), layers.Lambda(lambda a: a, name="code")]
+    )
     path = saved(model, tmp_path / "m.keras")
     with pytest.raises(ValueError, match="Lambda layer"):
         fr.load_keras(path)

@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from keras_calls import as_keras, check, flat, our_call, our_state
-from keras_cases import Case, random_case
-from keras_there import BACKEND, gradients, keras, numpy_of, use_floats
 
 import fusedrnn as fr
 from fusedrnn.convert.keras_layer import described, keras_layer
+from keras_calls import as_keras, check, flat, our_call, our_state
+from keras_cases import Case, random_case
+from keras_there import BACKEND, gradients, keras, numpy_of, use_floats
 
 CASES = 240
 
@@ -138,7 +138,9 @@ def test_training_with_the_same_masks(kind: str, rates: tuple[float, float], bid
     y, _, tape = ours.record(x)
     hand_over(theirs, rng.drawn, rates)
     weights = np.random.default_rng(2).normal(size=y.shape)
-    of_x, _, of_variables = gradients(theirs, x, [], lambda out: keras.ops.sum(out * keras.ops.convert_to_tensor(weights)), training=True)
+    of_x, _, of_variables = gradients(
+        theirs, x, [], lambda out: keras.ops.sum(out * keras.ops.convert_to_tensor(weights)), training=True
+    )
     hand_over(theirs, rng.drawn, rates)
     check("y", y, numpy_of(theirs(x, training=True)))
     g = tape.backward(weights)

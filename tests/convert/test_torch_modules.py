@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tolerances import check_same_numbers
-from torch_there import tensor, torch
 
 import fusedrnn as fr
+from tolerances import check_same_numbers
+from torch_there import tensor, torch
 
 CASES = 60
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from keras_cases import Case
-from keras_there import BACKEND
 
 import fusedrnn as fr
+from keras_cases import Case
+from keras_there import BACKEND
 
 __all__ = ["as_keras", "check", "flat", "our_call", "our_state"]
 
@@ -59,4 +59,6 @@ def check(what: str, ours: np.ndarray, theirs: np.ndarray) -> None:
     if what.startswith("d") and BACKEND == "torch" and "hard_sigmoid" in what:
         bound = 1e-6  # the slope of torch's own is 1/6 in float32
     assert ours.shape == theirs.shape, what
-    np.testing.assert_allclose(ours, theirs, rtol=bound, atol=bound * max(1.0, np.abs(theirs).max(initial=0.0)), err_msg=what)
+    np.testing.assert_allclose(
+        ours, theirs, rtol=bound, atol=bound * max(1.0, np.abs(theirs).max(initial=0.0)), err_msg=what
+    )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
 from keras_there import keras, use_floats
 
 ACTIVATIONS = ("tanh", "relu", "sigmoid", "hard_sigmoid", "linear", "elu", "softsign", "softplus", "leaky_relu")
@@ -60,7 +61,9 @@ def random_case(seed: int, **fixed: Any) -> Case:
         "unroll": False,
     }
     if kind != "SimpleRNN":
-        options["recurrent_activation"] = pick("recurrent_activation", ("sigmoid", "sigmoid", "hard_sigmoid", "softsign"))
+        options["recurrent_activation"] = pick(
+            "recurrent_activation", ("sigmoid", "sigmoid", "hard_sigmoid", "softsign")
+        )
     if kind == "GRU":
         options["reset_after"] = pick("reset_after", (True, False))
     if kind == "LSTM":

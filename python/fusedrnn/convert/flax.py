@@ -13,7 +13,10 @@ from fusedrnn.convert.params.arrays import as_floats
 from fusedrnn.layers import GRU, LSTM, RNN
 
 CELLS = {
-    **{"OptimizedLSTMCell": "lstm", "LSTMCell": "lstm", "GRUCell": "gru", "SimpleCell": "rnn"},
+    "OptimizedLSTMCell": "lstm",
+    "LSTMCell": "lstm",
+    "GRUCell": "gru",
+    "SimpleCell": "rnn",
 }
 LAYERS: dict[str, Any] = {"lstm": LSTM, "gru": GRU, "rnn": RNN}
 GATES = {"lstm": "ifgo", "gru": "rzn"}

@@ -53,8 +53,9 @@ def child(group: Any, path: str) -> Any | None:
             return None
         link = type(found.get(name, getlink=True)).__name__
         if link != "HardLink":
-            raise ValueError(f"{found.name}/{name}: expected data in the file itself, got an HDF5 {link}; "
-                             "links are not followed")
+            raise ValueError(
+                f"{found.name}/{name}: expected data in the file itself, got an HDF5 {link}; links are not followed"
+            )
         found = found[name]
     return found
 

@@ -39,7 +39,9 @@ def recurrent_layers(model: Mapping[str, Any]) -> list[Found]:
     try:
         return list(_below(model, (), ""))
     except (KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError(f"config: expected the configuration of a Keras model, got another structure ({error!r})") from None
+        raise ValueError(
+            f"config: expected the configuration of a Keras model, got another structure ({error!r})"
+        ) from None
 
 
 def _below(node: Mapping[str, Any], names: tuple[str, ...], path: str) -> Iterator[Found]:

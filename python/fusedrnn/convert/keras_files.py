@@ -107,7 +107,9 @@ def _archive(stream: Any, file: Path) -> tuple[bytes, Parts]:
         with zipfile.ZipFile(stream) as archive:
             held = archive.namelist()
             if "model.weights.h5" not in held or "config.json" not in held:
-                raise ValueError(f"path: expected config.json and model.weights.h5 in {file}, got {', '.join(held[:8])}")
+                raise ValueError(
+                    f"path: expected config.json and model.weights.h5 in {file}, got {', '.join(held[:8])}"
+                )
             config = parsed(archive.read("config.json"), f"{file}: config.json")
             meta = parsed(archive.read("metadata.json"), f"{file}: metadata.json") if "metadata.json" in held else {}
             version = meta.get("keras_version") if isinstance(meta, Mapping) else None

@@ -92,7 +92,9 @@ def _directions(config: Mapping[str, Any], version: int | None) -> tuple[list[Se
             raise ValueError(f"Bidirectional: expected layers with the same {field.name}, got {a!r} and {b!r}")
     merge = config.get("merge_mode", "concat")
     if merge not in MERGES:
-        raise ValueError(f"Bidirectional: expected merge_mode concat, sum, mul, ave or None, got {_checks.shown(merge)}")
+        raise ValueError(
+            f"Bidirectional: expected merge_mode concat, sum, mul, ave or None, got {_checks.shown(merge)}"
+        )
     return [forward, backward], MERGES[merge]
 
 
@@ -139,8 +141,10 @@ def _with_reset_after(own: Settings, given: Sequence[object]) -> Settings:
     shown = {width: False, 2 * width: True}.get(size)
     if own.reset_after is None:
         if shown is None:
-            raise ValueError("GRU: reset_after is not in the configuration, and without a bias no shape shows it; "
-                             "config= with reset_after says it")
+            raise ValueError(
+                "GRU: reset_after is not in the configuration, and without a bias no shape shows it; "
+                "config= with reset_after says it"
+            )
         return replace(own, reset_after=shown)
     if shown is True and own.reset_after is False:
         raise ValueError(f"GRU: expected a bias of {width} values with reset_after=False, got {size}")

@@ -9,8 +9,14 @@ from typing import Any
 from fusedrnn import _checks
 
 CELLS = {
-    **{"LSTM": "lstm", "GRU": "gru", "SimpleRNN": "rnn", "CuDNNLSTM": "lstm", "CuDNNGRU": "gru"},
-    **{"LSTMCell": "lstm", "GRUCell": "gru", "SimpleRNNCell": "rnn"},
+    "LSTM": "lstm",
+    "GRU": "gru",
+    "SimpleRNN": "rnn",
+    "CuDNNLSTM": "lstm",
+    "CuDNNGRU": "gru",
+    "LSTMCell": "lstm",
+    "GRUCell": "gru",
+    "SimpleRNNCell": "rnn",
 }
 """Layers of Keras, and cells that its RNN layer may hold."""
 
@@ -67,7 +73,9 @@ def settings(class_name: str, config: Mapping[str, Any], version: int | None) ->
     if class_name == "RNN":
         return _settings_of_cell(config, version)
     if class_name not in CELLS:
-        raise ValueError(f"{class_name}: expected one of LSTM, GRU, SimpleRNN, Bidirectional, RNN of one of their cells")
+        raise ValueError(
+            f"{class_name}: expected one of LSTM, GRU, SimpleRNN, Bidirectional, RNN of one of their cells"
+        )
     unknown = sorted(set(config) - READ - ELSEWHERE)
     if unknown:
         raise ValueError(f"{class_name}: option {unknown[0]}={_checks.shown(config[unknown[0]])} is not supported")

@@ -41,7 +41,9 @@ class Weights:
             if leaf in VARIABLES and directions:
                 directions[-1].append(hdf5.child(group, name))
         if not directions or any(dataset is None for direction in directions for dataset in direction):
-            raise ValueError(f"expected weights named kernel, recurrent_kernel and bias, got {', '.join(held) or 'none'}")
+            raise ValueError(
+                f"expected weights named kernel, recurrent_kernel and bias, got {', '.join(held) or 'none'}"
+            )
         return directions
 
     # Keras 3
@@ -122,7 +124,9 @@ def _described(names: tuple[str, ...], path: str, directions: list[list[Array]])
     units, columns = directions[0][1].shape
     class_name = CLASS_OF_GATES.get(columns // units if units and columns % units == 0 else 0)
     if class_name is None:
-        raise ValueError(f"{names[0]}: expected a recurrent kernel (H, G*H) with G of 1, 3 or 4, got {(units, columns)}")
+        raise ValueError(
+            f"{names[0]}: expected a recurrent kernel (H, G*H) with G of 1, 3 or 4, got {(units, columns)}"
+        )
     config = {"units": units, "use_bias": len(directions[0]) == 3, "recurrent_activation": "sigmoid"}
     if class_name == "SimpleRNN":
         del config["recurrent_activation"]

@@ -45,7 +45,11 @@ def from_torch(module: object, *, dtype: object = None, rng: object = None) -> A
     if set(parameters) != set(found.state_dict()):
         raise ValueError(f"module: expected the parameters of a plain {name}, got {', '.join(found.state_dict())}")
     arrays = {key: as_floats(key, value) for key, value in parameters.items()}
-    options: dict[str, Any] = {"bias": bool(found.bias), "dtype": result_dtype(dtype, list(arrays.values())), "rng": rng}
+    options: dict[str, Any] = {
+        "bias": bool(found.bias),
+        "dtype": result_dtype(dtype, list(arrays.values())),
+        "rng": rng,
+    }
     if not name.endswith("Cell"):
         options |= {key: getattr(found, key) for key in ("num_layers", "batch_first", "dropout", "bidirectional")}
         options["dropout"] = float(options["dropout"])
@@ -65,8 +69,9 @@ def _torch_class(module: Any) -> str:
     for base in type(module).__mro__:
         if base.__module__ == TORCH_CLASSES and base.__name__ in KINDS:
             if type(module).forward is not base.forward:
-                raise ValueError(f"module: expected a plain {base.__name__}, got {type(module).__name__}, whose forward "
-                                 "is another")
+                raise ValueError(
+                    f"module: expected a plain {base.__name__}, got {type(module).__name__}, whose forward is another"
+                )
             return base.__name__
     inside = _recurrent_inside(module)
     raise TypeError(

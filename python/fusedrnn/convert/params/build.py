@@ -88,9 +88,7 @@ def _second_biases(arrays: Mapping[str, Array], found: Entries) -> dict[str, Arr
     return {name.replace("bias_ih", "bias_hh"): np.zeros_like(arrays[name]) for name in firsts}
 
 
-def _complemented(
-    cell: str, arrays: Mapping[str, Array], hidden: int, options: Mapping[str, Any]
-) -> dict[str, Array]:
+def _complemented(cell: str, arrays: Mapping[str, Array], hidden: int, options: Mapping[str, Any]) -> dict[str, Array]:
     """h' = (1-z)h + zn as h' = (1-z)n + zh: the other z is sigmoid(-a), so its rows change their signs."""
     if cell != "gru" or options.get("minimal") or options.get("layer_norm"):
         raise ValueError('z: expected "keep" where there is no plain GRU, got "update"')
@@ -100,7 +98,9 @@ def _complemented(
             raise ValueError(f'z: "update" needs the gate activation sigmoid, got {_checks.shown(chosen)}')
     sign = np.repeat([1.0, -1.0, 1.0], hidden)
     return {
-        name: (array.T * sign.astype(array.dtype)).T if name.startswith(GATE_ROWS) and len(array) == 3 * hidden else array
+        name: (array.T * sign.astype(array.dtype)).T
+        if name.startswith(GATE_ROWS) and len(array) == 3 * hidden
+        else array
         for name, array in arrays.items()
     }
 

@@ -34,6 +34,7 @@ FRAMEWORKS: Final[dict[str, Order]] = {
     "onnx": Order("iofc", "zrh"),
     "cudnn": Order("ifco", "ruh"),
     "onednn": Order("ifco", None),
+    "openvino": Order("fico", "zrh"),
     "tensorflow1": Order("ijfo", None),
     "dynet": Order("ifog", None),
     "paddle": Order("ifgo", "ruc"),

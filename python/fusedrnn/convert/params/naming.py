@@ -44,8 +44,9 @@ def entries(mapping: Mapping[str, object], prefix: str | None, names: Mapping[st
                 raise ValueError(f"mapping: expected one name for {ours}, got {found[ours]} and {name}")
             found[ours] = name
     if not any(name.startswith("weight_ih_") for name in found):
-        raise ValueError(f"prefix: expected {found.prefix}weight_ih_l0 or {found.prefix}weight_ih in the mapping; "
-                         + _offer(mapping))
+        raise ValueError(
+            f"prefix: expected {found.prefix}weight_ih_l0 or {found.prefix}weight_ih in the mapping; " + _offer(mapping)
+        )
     return found
 
 

@@ -56,8 +56,10 @@ def _layers(arrays: Mapping[str, Array]) -> tuple[int, bool]:
     for stem in ("weight_ih", "weight_hh"):
         missing = [f"{stem}_l{end}" for end in needed or ["0"] if f"{stem}_l{end}" not in arrays]
         if missing:
-            raise ValueError(f"mapping: expected layers numbered from 0, each with the same directions; "
-                             f"missing: {', '.join(missing)}")
+            raise ValueError(
+                f"mapping: expected layers numbered from 0, each with the same directions; "
+                f"missing: {', '.join(missing)}"
+            )
     return count, backward > 0
 
 
