@@ -236,6 +236,11 @@ class Layer(Module, Loading, Generic[State]):
             self._layered.bind(held)
         return self._layered
 
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        state.pop("_layered", None)
+        return state
+
     def _run_by_layers(
         self,
         x: Array,

@@ -59,16 +59,16 @@ class Chains:
 
     def final(self, state: Array, reverse: bool) -> Array:
         """The state (B, ·) after each row's last step, of all chains' states (d·B, ·)."""
-        found: Array = state.reshape(self.d, self.rows, -1)[self._last(reverse)]
+        found: Array = state.reshape(self.d, self.rows, state.shape[-1])[self._last(reverse)]
         return found
 
     def final_gradient(self, dstate: Array, reverse: bool) -> Array:
         """The gradient of all chains' states, given that of `final`."""
         found = np.zeros((self.d, self.rows, dstate.shape[-1]), dstate.dtype)
         found[self._last(reverse)] = dstate
-        return found.reshape(self.d * self.rows, -1)
+        return found.reshape(self.d * self.rows, dstate.shape[-1])
 
     def sum(self, dstate: Array) -> Array:
         """The gradient (B, ·) of a state that every chain of a row began with."""
-        found: Array = dstate.reshape(self.d, self.rows, -1).sum(axis=0)
+        found: Array = dstate.reshape(self.d, self.rows, dstate.shape[-1]).sum(axis=0)
         return found
