@@ -54,10 +54,10 @@ if _typing.TYPE_CHECKING:
     from fusedrnn import optim as optim
     from fusedrnn import plot as plot
     from fusedrnn import reference as reference
-    from fusedrnn.convert.flax import from_flax as from_flax
-    from fusedrnn.convert.keras import from_keras as from_keras
-    from fusedrnn.convert.keras_files import load_keras as load_keras
-    from fusedrnn.convert.torch import from_torch as from_torch
+    from fusedrnn.convert import from_flax as from_flax
+    from fusedrnn.convert import from_keras as from_keras
+    from fusedrnn.convert import from_torch as from_torch
+    from fusedrnn.convert import load_keras as load_keras
     from fusedrnn.training import fit as fit
     from fusedrnn.training import gradient_flow as gradient_flow
     from fusedrnn.training import tbptt as tbptt
@@ -66,10 +66,7 @@ if _typing.TYPE_CHECKING:
 
 _MODULES = {
     **dict.fromkeys(("fit", "gradient_flow", "tbptt"), "training"),
-    "from_flax": "convert.flax",
-    "from_keras": "convert.keras",
-    "load_keras": "convert.keras_files",
-    "from_torch": "convert.torch",
+    **dict.fromkeys(("from_flax", "from_keras", "from_torch", "load_keras"), "convert"),
 }
 _LATER = {"nn", "optim", "plot", "reference", "__version__", *_MODULES}
 """What no network needs to run is found when it is first asked for."""

@@ -1,4 +1,4 @@
-"""`from_flax` reads the parameter trees of Flax's cells: by Flax's equations in NumPy, and by Flax itself where it is."""
+"""`from_flax` reads the trees of Flax's cells: by Flax's equations in NumPy, and by Flax itself where it is."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import fusedrnn as fr
 from tolerances import check_same_numbers
 
 GATES = {"lstm": "ifgo", "gru": "rzn", "rnn": ("",)}
-BIASES = {"lstm": "h", "gru": "in", "rnn": "i"}
 KINDS = {"lstm": fr.LSTM, "gru": fr.GRU, "rnn": fr.RNN}
 
 

@@ -133,7 +133,7 @@ def test_other_numbers_of_gates() -> None:
     ],
 )
 def test_no_such_order(kind: Any, gates: Any, error: type) -> None:
-    with pytest.raises(error, match="^gates: "):
+    with pytest.raises(error, match=r"^gates: "):
         kind.from_params(dict(kind(3, 4, rng=0).params), gates=gates)
 
 

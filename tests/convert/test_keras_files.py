@@ -181,7 +181,7 @@ def test_hard_sigmoid_is_that_of_the_version_that_wrote_it(tmp_path: Path) -> No
 @pytest.mark.parametrize("in_plain_layer", [False, True])
 @pytest.mark.parametrize("kind", ["LSTM", "GRU"])
 def test_weights_of_cudnn_layers(tmp_path: Path, kind: str, in_plain_layer: bool) -> None:
-    """cuDNN keeps W (H, I) of each gate row by row, in torch's order of an LSTM and r, z exchanged of a GRU: two biases."""
+    """Each gate's W (H, I) row by row, in torch's order of an LSTM, with r and z exchanged of a GRU; two biases."""
     own = getattr(fr, kind)(3, 4, rng=0)
     gates = 4 if kind == "LSTM" else 3
     order = (0, 1, 2, 3) if kind == "LSTM" else (1, 0, 2)

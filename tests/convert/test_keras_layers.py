@@ -1,4 +1,4 @@
-"""A layer that `from_keras` makes computes what the layer of Keras computes, forward and backward, and trains as it does.
+"""A layer that `from_keras` makes computes what the layer of Keras computes, forward and backward, and trains alike.
 
 Everything about the layer and the call is chosen at random: cell, activations, biases, where a GRU resets, directions
 and how they are merged, masks of any shape, initial states, what is returned.

@@ -1,4 +1,4 @@
-"""`from_torch` makes what a module of torch.nn is, and `to_torch_state_dict` leads back: same outputs, same gradients."""
+"""`from_torch` makes what a module of torch.nn is, with its outputs and gradients; `to_torch_state_dict` leads back."""
 
 from __future__ import annotations
 
@@ -65,8 +65,9 @@ def test_a_layer(seed: int) -> None:
     )
     again.load_state_dict(layer.to_torch_state_dict())
     assert all(torch.equal(a, b) for a, b in zip(again.parameters(), module.parameters(), strict=True))
-    assert repr(type(layer).from_params(module.state_dict(), batch_first=layer.batch_first,
-                **({"nonlinearity": module.nonlinearity} if isinstance(layer, fr.RNN) else {}))) == repr(layer)  # fmt: skip
+    options = {"nonlinearity": module.nonlinearity} if isinstance(layer, fr.RNN) else {}
+    read = type(layer).from_params(module.state_dict(), batch_first=layer.batch_first, **options)
+    assert repr(read) == repr(layer)
 
 
 @pytest.mark.parametrize("kind", ["LSTMCell", "GRUCell", "RNNCell"])

@@ -58,4 +58,5 @@ def test_most_pages_have_code() -> None:
 
 
 def test_only_torch_may_be_missing() -> None:
-    assert {package for page in WITH_CODE for _, package, _, _ in blocks(page)} <= {None, "torch", "matplotlib", "keras"}
+    needed = {package for page in WITH_CODE for _, package, _, _ in blocks(page)}
+    assert needed <= {None, "torch", "matplotlib", "keras"}

@@ -1,4 +1,4 @@
-"""One call of a layer of Keras, as a call of ours: arguments one way, results the other. docs/howto/keras.md in code."""
+"""One call of a layer of Keras as a call of ours: arguments one way, results the other, as docs/howto/keras.md says."""
 
 from __future__ import annotations
 

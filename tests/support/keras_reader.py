@@ -2,8 +2,8 @@
 
     python keras_reader.py FOLDER
 
-FOLDER has cases.json: a list of {"path": of a Keras file, "x": of a .npy file, "out": of an .npz to write, "options": of
-load_keras}. Written are y and the state of every layer: NAME.y, NAME.h and, of an LSTM, NAME.c.
+FOLDER has cases.json: a list of {"path": of a Keras file, "x": of a .npy file, "out": of an .npz to write,
+"options": of load_keras}. Written are y and the state of every layer: NAME.y, NAME.h and, of an LSTM, NAME.c.
 """
 
 from __future__ import annotations

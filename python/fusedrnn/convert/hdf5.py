@@ -91,7 +91,7 @@ def array(dataset: Any) -> Array:
 
 
 def strings(group: Any, name: str) -> list[str] | None:
-    """An attribute that is a list of strings, which Keras cuts into pieces where it is long; None if it is not there."""
+    """An attribute that is a list of strings, which Keras cuts into pieces where it is long; None if there is none."""
     pieces = [name] if name in group.attrs else []
     if not pieces:
         while f"{name}{len(pieces)}" in group.attrs:

@@ -1,4 +1,4 @@
-"""`fusedrnn.from_keras`: a layer of Keras that is there in this process. Keras is asked for nothing but its own layer."""
+"""`fusedrnn.from_keras`: a layer of Keras in this process. Keras itself is not imported."""
 
 from __future__ import annotations
 

@@ -46,7 +46,8 @@ def recurrent_layers(model: Mapping[str, Any]) -> list[Found]:
 
 def _below(node: Mapping[str, Any], names: tuple[str, ...], path: str) -> Iterator[Found]:
     """What a serialised layer or model is or holds. `path`: of its weights."""
-    class_name, config = node["class_name"], node.get("config")
+    class_name = node["class_name"]
+    config: Any = node.get("config")
     inner = config.get("layer") if isinstance(config, Mapping) else None
     if class_name in RECURRENT:
         yield Found(names or (config.get("name", class_name),), path, class_name, config)

@@ -101,9 +101,8 @@ def _directions(config: Mapping[str, Any], version: int | None) -> tuple[list[Se
 def _named(own: Settings, given: list[Array], end: str) -> dict[str, Array]:
     """The weights of one direction under our names, still in Keras's order and transposed."""
     if len(given) != (3 if own.use_bias else 2):
-        raise ValueError(
-            f"{own.cell}: expected kernel, recurrent kernel{' and bias' if own.use_bias else ''}, got {len(given)} arrays"
-        )
+        expected = "kernel, recurrent kernel and bias" if own.use_bias else "kernel and recurrent kernel"
+        raise ValueError(f"{own.cell}: expected {expected}, got {len(given)} arrays")
     width = GATES[own.cell] * own.units
     kernel, recurrent = given[0], given[1]
     if kernel.ndim != 2 or kernel.shape[1] != width or recurrent.shape != (own.units, width):

@@ -1,4 +1,4 @@
-"""`fusedrnn.from_torch`: what torch.nn has, as a layer or a cell. PyTorch is asked for nothing but the module's arrays."""
+"""`fusedrnn.from_torch`: what torch.nn has, as a layer or a cell. PyTorch itself is not imported."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _torch_class(module: Any) -> str:
     """The name of the class of torch.nn whose forward the module has."""
     for base in type(module).__mro__:
         if base.__module__ == TORCH_CLASSES and base.__name__ in KINDS:
-            if type(module).forward is not base.forward:
+            if type(module).forward is not vars(base)["forward"]:
                 raise ValueError(
                     f"module: expected a plain {base.__name__}, got {type(module).__name__}, whose forward is another"
                 )

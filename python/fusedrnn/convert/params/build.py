@@ -76,7 +76,7 @@ def layer_from_params(
 def _renamed_bias(found: Entries, one_bias: bool) -> dict[str, str]:
     """Where a cell has one bias, it is bias_ih, under that name or as `bias`."""
     if not one_bias:
-        return {ours: theirs for ours, theirs in found.items() if not theirs == f"{found.prefix}bias"}
+        return {ours: theirs for ours, theirs in found.items() if theirs != f"{found.prefix}bias"}
     return {ours.replace("bias_l", "bias_ih_l"): theirs for ours, theirs in found.items()}
 
 

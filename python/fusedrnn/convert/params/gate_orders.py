@@ -44,7 +44,7 @@ FRAMEWORKS: Final[dict[str, Order]] = {
     "tesseract": Order("gifo", None),
     "tflite": Order("ifgo", None),
 }
-"""The orders by framework. What else differs (biases, z, the place of the reset) is in the table of the documentation."""
+"""The orders by framework. The table of the documentation has what else differs: biases, z, where the reset is."""
 
 
 def own_gates(cell: str, coupled: bool = False, minimal: bool = False) -> str:

@@ -43,7 +43,7 @@ def read_sizes(arrays: Mapping[str, Array], gates: int, independent: bool) -> Si
             f"weight_ih_l0, weight_hh_l0: expected ({gates}*H, I) and ({gates}*H, {'P' if projection else 'H'}), "
             f"got {w_ih.shape} and {w_hh.shape}{_hint(w_ih, w_hh, gates)}"
         )
-    bias = any(name.startswith("bias_ih") or name.startswith("bias_hh") for name in arrays)
+    bias = any(name.startswith(("bias_ih", "bias_hh")) for name in arrays)
     return Sizes(inputs, rows // gates, layers, bidirectional, projection, bias)
 
 
