@@ -157,9 +157,8 @@ def jieba(folder: Path) -> Iterator[Row]:
 
 
 def entries(path: Path) -> list[list[str]]:
-    """The lines of a dictionary: a number, a tab, and what it stands for. One line of jieba's has nothing after it."""
-    lines = path.read_text(encoding="utf-8").split("\n")
-    return [line.split("\t") for line in lines if line.count("\t") == 1]
+    """The lines of a dictionary: a number, a tab, and what it stands for."""
+    return [line.split("\t") for line in path.read_text(encoding="utf-8").rstrip("\n").split("\n")]
 
 
 def paddle_layer(arrays: dict[str, Array]) -> fr.GRU:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import tempfile
@@ -28,7 +27,7 @@ def sleepecg(folder: Path) -> Iterator[Row]:
         with zipfile.ZipFile(folder / "sleepecg/classifiers/wrn-gru-mesa.zip") as archive:
             path = Path(archive.extract("classifier.keras", name))
         layers = fr.load_keras(path)
-        model = keras().models.load_model(path)
+        model = keras_on_torch().models.load_model(path)
     first, second = layers.values()
     first.freeze()
     second.freeze()
@@ -54,9 +53,15 @@ def sleepecg(folder: Path) -> Iterator[Row]:
     yield compare("whole model, GRU 64>8>8 both ways, 4 nights", ours, theirs, "Keras")
 
 
-def keras() -> Any:
+def keras_on_torch() -> Any:
+    """Keras on PyTorch, unless KERAS_BACKEND says otherwise, on one thread as fusedrnn is here."""
+    import torch
+
+    torch.set_num_threads(1)
     os.environ.setdefault("KERAS_BACKEND", "torch")
-    return importlib.import_module("keras")
+    import keras
+
+    return keras
 
 
 # textgenrnn: writes titles letter by letter. Two LSTMs trained on a GPU; the head looks at the embedding and at both.
@@ -66,11 +71,13 @@ BEGINNING = "How to "
 
 def textgenrnn(folder: Path) -> Iterator[Row]:
     need("h5py")
+    import h5py
+
     package = folder / "textgenrnn-2.0.0/textgenrnn"
     lstms = [*fr.load_keras(package / "textgenrnn_weights.hdf5", config="defaults").values()]
     for lstm in lstms:
         lstm.freeze()
-    with importlib.import_module("h5py").File(package / "textgenrnn_weights.hdf5") as file:
+    with h5py.File(package / "textgenrnn_weights.hdf5") as file:
         weights = {
             layer: [file[layer][name][()] for name in file[layer].attrs["weight_names"]]
             for layer in ("embedding", "rnn_1", "rnn_2", "attention", "output")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 import fusedrnn as fr
+from fusedrnn import onnx as fonnx
 from published.cells import Array, sigmoid
 from published.compare import Row, compare
 from published.packages import need
@@ -20,7 +20,9 @@ from published.packages import need
 
 def silero_vad(folder: Path) -> Iterator[Row]:
     need("onnx", "onnxruntime", "safetensors", "torch")
-    fonnx, torch = importlib.import_module("fusedrnn.onnx"), importlib.import_module("torch")
+    import torch
+    from safetensors.torch import load_file
+
     data = folder / "silero_vad/data"
     frames = hum(500, 576)
     zeros = np.zeros((1, 1, 128), np.float32)
@@ -36,8 +38,9 @@ def silero_vad(folder: Path) -> Iterator[Row]:
 
     layer = fr.LSTM.from_params(data / "silero_vad_16k.safetensors", "lstm_cell.")
     stream = layer.stream()
+    torch.set_num_threads(1)
     cell = torch.nn.LSTMCell(128, 128)
-    tensors = importlib.import_module("safetensors.torch").load_file(data / "silero_vad_16k.safetensors")
+    tensors = load_file(data / "silero_vad_16k.safetensors")
     cell.load_state_dict({name: tensors[f"lstm_cell.{name}"] for name in cell.state_dict()})
     features = np.random.default_rng(0).normal(size=(500, 1, 128)).astype(np.float32)
 
@@ -86,13 +89,13 @@ def streamed(model: Any, names: list[str], inputs: Array) -> Array:
 
 def dtln_accelerated(path: Path) -> Callable[[Array], Array]:
     """A model as it is. It is cut in three at its two nodes, and a call is one step: that is what it pays for."""
-    model = importlib.import_module("fusedrnn.onnx").accelerate(path, sess_options=one_thread())
+    model = fonnx.accelerate(path, sess_options=one_thread())
     return partial(streamed, model, model.input_names)
 
 
 def dtln_first(path: Path) -> Callable[[Array], Array]:
     """The first model: its two LSTM nodes as streams, and after them a dense layer."""
-    streams = [layer.stream() for layer in importlib.import_module("fusedrnn.onnx").load(path).values()]
+    streams = [layer.stream() for layer in fonnx.load(path).values()]
     arrays = initialisers(path)
 
     def run(blocks: Array) -> Array:
@@ -111,7 +114,8 @@ def dtln_first(path: Path) -> Callable[[Array], Array]:
 
 def initialisers(path: Path) -> dict[str, Array]:
     """The constants of a model by name."""
-    onnx = importlib.import_module("onnx")
+    import onnx
+
     return {each.name: onnx.numpy_helper.to_array(each) for each in onnx.load(path).graph.initializer}
 
 
@@ -159,10 +163,14 @@ def hum(count: int, size: int) -> Array:
 
 def session(path: Path) -> Any:
     """A model in ONNX Runtime, on one thread as fusedrnn is here."""
-    return importlib.import_module("onnxruntime").InferenceSession(path, one_thread())
+    import onnxruntime
+
+    return onnxruntime.InferenceSession(path, one_thread())
 
 
 def one_thread() -> Any:
-    options = importlib.import_module("onnxruntime").SessionOptions()
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     return options
