@@ -14,6 +14,7 @@ from fusedrnn import _checks, _core
 from fusedrnn._batch import BATCH, batch_of_one
 from fusedrnn._checks import Array
 from fusedrnn._held import HeldCall, HeldTape, Layout, ValidSteps
+from fusedrnn._loading import Loading
 from fusedrnn._module import Module
 from fusedrnn._options import OPTIONS, RANDOM, Stack, checked, is_plain, options_of
 from fusedrnn._tape import State, Tape
@@ -27,7 +28,7 @@ More = dict[str, Any]
 """Arguments of a network that runs layer by layer: `layers`, which every layer's y is put into, and `merged`."""
 
 
-class Layer(Module, Generic[State]):
+class Layer(Module, Loading, Generic[State]):
     """A stack of layers in one or both directions: everything that does not depend on what the state is.
 
     Attributes beside those of every module:
