@@ -19,6 +19,7 @@ gradients    Tape and Gradients, of layer.record() and tape.backward(); gradient
 models       nn: Sequential, Embedding, Linear, losses, initial values
 weights      from_torch, from_keras, load_keras, from_flax; LSTM.from_params
 training     fit, tbptt; optim: optimisers, clipping, schedules
+files        onnx: operators and models of ONNX
 pictures     plot
 equations    reference
 settings     set_num_threads, get_num_threads, threads, isa, use_isa, available_isas, build_info
@@ -51,6 +52,7 @@ from fusedrnn.streaming import Stream as Stream
 
 if _typing.TYPE_CHECKING:
     from fusedrnn import nn as nn
+    from fusedrnn import onnx as onnx
     from fusedrnn import optim as optim
     from fusedrnn import plot as plot
     from fusedrnn import reference as reference
@@ -68,7 +70,7 @@ _MODULES = {
     **dict.fromkeys(("fit", "gradient_flow", "tbptt"), "training"),
     **dict.fromkeys(("from_flax", "from_keras", "from_torch", "load_keras"), "convert"),
 }
-_LATER = {"nn", "optim", "plot", "reference", "__version__", *_MODULES}
+_LATER = {"nn", "onnx", "optim", "plot", "reference", "__version__", *_MODULES}
 """What no network needs to run is found when it is first asked for."""
 
 
@@ -77,7 +79,7 @@ if not _typing.TYPE_CHECKING:  # a type checker that saw it would accept any nam
     def __getattr__(name: str) -> _typing.Any:
         import importlib
 
-        if name in ("nn", "optim", "plot", "reference"):
+        if name in ("nn", "onnx", "optim", "plot", "reference"):
             return importlib.import_module(f"fusedrnn.{name}")
         if name in _MODULES:
             return getattr(importlib.import_module(f"fusedrnn.{_MODULES[name]}"), name)

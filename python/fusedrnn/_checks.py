@@ -128,7 +128,8 @@ def number(name: str, value: object, minimum: float, end: float, expected: str) 
     """`value` as a float in [minimum, end); `expected` says so in a message."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise TypeError(f"{name}: expected a number {expected}, got {shown(value)}")
-    if not minimum <= value < end:
+    compared = float(value) if isinstance(value, np.floating) else value  # NumPy would round the bounds to its type
+    if not minimum <= compared < end:
         raise ValueError(f"{name}: expected a finite number {expected}, got {shown(value)}")
     try:
         return float(value)

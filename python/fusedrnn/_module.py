@@ -120,6 +120,26 @@ class Module(Saved):
         """How many gates use b_ih and b_hh apart, not only their sum: n of a GRU, whose reset gate scales b_hn only."""
         return 1 if self._cell == "gru" else 0
 
+    def freeze(self) -> None:
+        """Make the parameters read-only, so that no call has to look whether they have changed.
+
+        A call reads all parameters once to notice a change, which takes longer than a short sequence itself where a
+        network is large. Of a frozen module it does not: a call of one step costs about what a stream's step costs. An
+        array that is a view of other memory, which could still be written there, gives way to a copy. Assigning to
+        `params` and `load_params` raise ValueError until `unfreeze`, and so do optimisers. Copies and pickles are not
+        frozen.
+        """
+        self._params.freeze()
+
+    def unfreeze(self) -> None:
+        """Make the parameters writeable again."""
+        self._params.unfreeze()
+
+    @property
+    def frozen(self) -> bool:
+        """Whether `freeze` is in force."""
+        return self._network.frozen
+
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
         del state["_network"]

@@ -98,7 +98,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
         ("rnn",),
         _activation,
         "cell",
-        "the function of the output, with its constants",
+        "the function of the output, with its constants; the first five of the list below are plain kernels",
         "ONNX operator RNN",
     ),
     Option(
@@ -173,7 +173,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
         ALL,
         _checks.boolean,
         "cell",
-        "the products, and c of an LSTM, are normalised (O2), (O8)",
+        "the products, and c of an LSTM, are normalised; an RNN refuses it (O2), (O8)",
         "Ba et al. 2016",
     ),
     Option(

@@ -28,6 +28,11 @@ class Network(Protocol):
     def bind_one(self, index: int, param: Array) -> None:
         """Use another array for one parameter."""
 
+    def freeze(self, frozen: bool = True) -> None: ...
+
+    @property
+    def frozen(self) -> bool: ...
+
     def touch(self) -> None:
         """Tell the streams that the arrays have changed in place."""
 
@@ -111,8 +116,25 @@ class Params(MutableMapping[str, Array]):
         shape = self._shapes.get(name)
         if shape is None:
             raise ValueError(f"params: no parameter named {name!r}; the names are {', '.join(self._shapes)}")
+        self._check_not_frozen()
         array = as_parameter(name, value, shape, self._dtype)
         self._network.bind_one(list(self._shapes).index(name), array)
+
+    def freeze(self) -> None:
+        """Make the arrays read-only; see `Module.freeze`."""
+        self._network.bind([array if array.base is None else array.copy() for array in self._network.params])
+        for array in self._network.params:
+            array.flags.writeable = False
+        self._network.freeze()
+
+    def unfreeze(self) -> None:
+        """Make the arrays writeable again."""
+        if self._network.frozen:
+            self._network.bind([array.copy() for array in self._network.params])
+
+    def _check_not_frozen(self) -> None:
+        if self._network.frozen:
+            raise ValueError("params: frozen, they cannot be changed; unfreeze() the module first")
 
     def touch(self) -> None:
         """Tell streams of the layer that the arrays have been changed in place."""
@@ -139,6 +161,7 @@ class Params(MutableMapping[str, Array]):
         """Copy every value of `mapping` in; see `Module.load_params`."""
         if not isinstance(mapping, Mapping):
             raise TypeError(f"mapping: expected a mapping of names to arrays, got {describe(mapping)}")
+        self._check_not_frozen()
         names = list(mapping)
         missing = [name for name in self._shapes if name not in names]
         unexpected = [name for name in names if name not in self._shapes]

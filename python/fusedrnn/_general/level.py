@@ -41,6 +41,7 @@ class Level:
         self.spec, self.index, self.width = spec, index, spec.width(index)
         self.plain = spec.plain(self.width, 1) if spec.plain_cell else None
         self.staged = [_staged(spec, self.width, direction) for direction in range(spec.directions)]
+        self._looked: int | None = None  # the version of the parameters that the general cells have packed
         initial = list(zip(("initial_h", "initial_c"), ((width,) for width in spec.widths), strict=False))
         self.names = [
             [*((name, tuple(shape)) for name, shape in one.param_shapes), *(initial if self._learned else [])]
@@ -83,7 +84,7 @@ class Level:
         *,
         keep: bool = False,
         cells: bool = False,
-        unchanged: bool = False,
+        version: int | None = None,
     ) -> LevelResult:
         """Run the layer.
 
@@ -94,7 +95,7 @@ class Level:
             draws: the masks of a recorded call; None in another.
             keep: whether to keep a tape.
             cells: whether c of every step is wanted.
-            unchanged: the parameters have not changed since the last call, and need not be looked at.
+            version: a number that is another one where the parameters may have changed; None to look whether they have.
         """
         if draws is not None and draws.x is not None:
             x = x * draws.x
@@ -106,7 +107,7 @@ class Level:
         if self.plain is not None and not random:
             found = self._run_plain(x, state, batch, keep, cells)
         else:
-            found = self._run_staged(params, x, state, batch, draws, chains, keep, unchanged)
+            found = self._run_staged(params, x, state, batch, draws, chains, keep, version)
         if chains is not None:
             found = self._unfolded(found, chains)
         if found.tape is not None:
@@ -140,10 +141,11 @@ class Level:
         draws: LevelDraws | None,
         chains: Chains | None,
         keep: bool,
-        unchanged: bool,
+        version: int | None,
     ) -> LevelResult:
         x = np.ascontiguousarray(x)
         results, tapes = [], []
+        unchanged = version is not None and version == self._looked
         for direction, (layer, own) in enumerate(zip(self.staged, self.by_direction(params), strict=True)):
             zoneout: tuple[Any, ...] = zoneouts(self.spec)
             weight = h_mask = None
@@ -179,6 +181,8 @@ class Level:
             )
             results.append((y, h, c, cells))
             tapes.append(StagedDirectionTape(tape, weight, self._learned, [part is None for part in state]))
+        if version is not None and weight is None:
+            self._looked = version
         return _joined(results)._replace(tape=StagedTape(self.spec, tapes) if keep else None)
 
 

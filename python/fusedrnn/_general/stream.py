@@ -71,7 +71,7 @@ class GeneralStream:
             stream = self._plain[k]
             if stream is None:
                 state = h[k : k + 1], None if c is None else c[k : k + 1]
-                found = level.run(params, x, state, batch, None, unchanged=self._seen == version)
+                found = level.run(params, x, state, batch, None, version=version if self._seen == version else None)
                 h[k] = found.h[0]
                 if c is not None and found.c is not None:
                     c[k] = found.c[0]

@@ -1,4 +1,4 @@
-"""One direction of a layer whose cell has options: docs/design/cells.md, section 12.
+"""One direction of a layer whose cell has options: docs/design/cells.md, sections 6, 8 and 12.
 
 `StagedLayer` has the arguments and results of the compiled class of the same name, so that either can stand in for the
 other. Arrays are time-major: x (T, B, I), y (T, B, P), with P = proj_size or hidden_size.
