@@ -15,6 +15,7 @@ the same network, trained in the same way, with its state reset at every step.
 from __future__ import annotations
 
 import argparse
+from functools import partial
 
 import numpy as np
 
@@ -87,9 +88,8 @@ class Policy:
             seen, done, rewards, begins = self.play(mazes, steps)
             value = returns(rewards, seen[..., :2].any(-1))
             advantage = (value - value.mean()) / (value.std() + 1e-6)
-            logits, _, tape = self.model.record(seen, reset=begins)
-            _, slopes = fr.nn.cross_entropy(logits, done)
-            gradients = tape.backward(slopes * advantage[..., np.newaxis].astype(slopes.dtype))
+            loss = partial(fr.nn.cross_entropy, weights=advantage)
+            gradients = self.model.record_loss(seen, done, loss, reset=begins)[2].backward()
             fr.optim.clip_grad_norm(gradients, 1.0)
             optimiser.step(gradients)
 

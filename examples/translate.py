@@ -100,26 +100,21 @@ class Translator:
             fr.GRU(32, units, rng=rng),
             fr.nn.Linear(units, len(self.german), rng=rng),
         )
+        self.model = fr.nn.EncoderDecoder(self.encoder, self.decoder)
 
     def train(self, pairs: list[Pair], epochs: int, seed: int, batch: int = 32) -> list[float]:
         """Teacher forcing; the loss of every step."""
         rng = np.random.default_rng(seed)
-        optimisers = [fr.optim.Adam(part.params, lr=5e-3) for part in (self.encoder, self.decoder)]
-        rate = fr.optim.cosine(epochs * -(-len(pairs) // batch), final=0.02)
-        losses = []
-        for _ in range(epochs):
-            for rows in np.array_split(rng.permutation(len(pairs)), -(-len(pairs) // batch)):
-                x, lengths = fr.nn.pad([[self.english[word] for word in pairs[i][0]] for i in rows])
-                y, steps = fr.nn.pad([[START, *(self.german[word] for word in pairs[i][1]), END] for i in rows], END)
-                _, state, encoder_tape = self.encoder.record(x, lengths=lengths)
-                loss, _, decoder_tape = self.decoder.record_loss(y[:-1], y[1:], state=state, lengths=steps - 1)
-                of_decoder = decoder_tape.backward()
-                of_encoder = encoder_tape.backward(dstate=of_decoder.state)
-                for optimiser, gradients in zip(optimisers, (of_encoder, of_decoder), strict=True):
-                    optimiser.lr = 5e-3 * rate(optimiser.steps)
-                    optimiser.step(gradients)
-                losses.append(loss)
-        return losses
+        steps = -(-len(pairs) // batch)
+
+        def batches(epoch: int):
+            for rows in np.array_split(rng.permutation(len(pairs)), steps):
+                x, x_lengths = fr.nn.pad([[self.english[word] for word in pairs[i][0]] for i in rows])
+                y, lengths = fr.nn.pad([[START, *(self.german[word] for word in pairs[i][1]), END] for i in rows], END)
+                yield (x, y[:-1]), y[1:], (x_lengths, lengths - 1)
+
+        optimiser, rate = fr.optim.Adam(self.model.params, lr=5e-3), fr.optim.cosine(epochs * steps, final=0.02)
+        return fr.fit(self.model, batches, optimiser, epochs=epochs, schedule=rate, progress=False).loss
 
     def encode(self, sentences: list[list[str]]) -> tuple:
         """The state after each sentence."""

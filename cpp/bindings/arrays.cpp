@@ -72,6 +72,15 @@ void require_size(const char* name, Index value, Index min) {
                               std::to_string(max) + ", got " + std::to_string(value));
 }
 
+std::span<const std::int64_t> require_below(const py::array& array, const char* name, const char* what, Index count) {
+    const std::int64_t* const data = data_of<std::int64_t>(array);
+    for (Index i = 0; i < array.size(); ++i)
+        if (data[i] < 0 || data[i] >= count)
+            throw py::value_error(std::string(name) + ": expected " + what + " from 0 to " + std::to_string(count - 1) +
+                                  ", got " + std::to_string(data[i]));
+    return {data, static_cast<std::size_t>(array.size())};
+}
+
 void require_writeable(const py::array& array, const char* name) {
     if (!array.writeable())
         throw py::value_error(std::string(name) + ": expected a writeable array, got a read-only one");

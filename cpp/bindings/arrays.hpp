@@ -4,7 +4,9 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <cstdint>
 #include <initializer_list>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -30,6 +32,8 @@ py::array copy_of(const py::array& array);
 py::array require_array(const py::handle& value, const char* name, const py::dtype& type);
 void require_shape(const py::array& array, const char* name, const std::vector<Index>& shape);
 void require_writeable(const py::array& array, const char* name);
+// The values of a contiguous array of int64, each of which must be from 0 to count - 1; the message says what they are.
+std::span<const std::int64_t> require_below(const py::array& array, const char* name, const char* what, Index count);
 
 // Sizes beyond it might overflow 64 bits before any memory ran out.
 void require_size(const char* name, Index value, Index min);

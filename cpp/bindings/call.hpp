@@ -77,11 +77,7 @@ void tokens_argument(Arguments<T>& arguments, const NetworkSpec& spec, const py:
         tokens.count = table.shape(0);
         arguments.kept_alive.push_back(table);
     }
-    const std::int64_t* const data = data_of<std::int64_t>(array);
-    for (Index i = 0; i < array.size(); ++i)
-        if (data[i] < 0 || data[i] >= tokens.count)
-            throw py::value_error("x: expected tokens from 0 to " + std::to_string(tokens.count - 1) + ", got " +
-                                  std::to_string(data[i]));
+    const std::int64_t* const data = require_below(array, "x", "tokens", tokens.count).data();
     const Index columns = array.shape(1);
     tokens.tokens = {data, options.batch_first ? 1 : columns, options.batch_first ? columns : 1};
     arguments.kept_alive.push_back(array);

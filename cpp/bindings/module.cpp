@@ -24,6 +24,7 @@ PYBIND11_MODULE(_core, module) {
     register_stream(module);
     register_network(module);
     register_nn(module);
+    register_staged(module);
     register_instruments(module);
 }
 

@@ -30,6 +30,8 @@ public:
                              const CallOptions& options, const py::object& masks, Index checkpoint) = 0;
     virtual py::object stream(const py::object& self, Index batch_size, const py::object& table, bool tokens) = 0;
     virtual void touch() = 0;
+    virtual void freeze(bool frozen) = 0;
+    virtual bool frozen() const = 0;
     virtual const NetworkSpec& spec() const = 0;
     virtual const std::vector<Parameter>& parameters() const = 0;
 };
@@ -45,11 +47,18 @@ public:
     const std::vector<Parameter>& parameters() const override { return *parameters_; }
 
     void bind(const py::sequence& params) override {
+        freeze(false);
         binding_ = make_binding<T>(parameters(), params);
         touch();
     }
     void touch() override { ++*version_; }
+    void freeze(bool frozen) override {
+        frozen_ = frozen;
+        network_.freeze(frozen);
+    }
+    bool frozen() const override { return frozen_; }
     void bind_one(std::size_t index, const py::object& param) override {
+        freeze(false);
         auto binding = std::make_shared<Binding<T>>(*bound());
         if (index >= binding->arrays.size())
             throw py::value_error("index: expected less than " + std::to_string(binding->arrays.size()) + ", got " +
@@ -117,7 +126,7 @@ public:
 
 private:
     double work(const BatchShape& shape) const {
-        return parameter_work_ + forward_work(spec(), shape.steps, shape.rows);
+        return (frozen_ ? 0 : parameter_work_) + forward_work(spec(), shape.steps, shape.rows);
     }
 
     std::shared_ptr<const Binding<T>> bound() const {
@@ -156,6 +165,7 @@ private:
     Network<T> network_;
     const std::shared_ptr<const std::vector<Parameter>> parameters_;  // shared with tapes, which may outlive it
     const double parameter_work_;
+    bool frozen_ = false;  // read and written with the GIL
     std::shared_ptr<const Binding<T>> binding_;
     // Counts the changes of parameters that go through this class; read and written with the GIL.
     const std::shared_ptr<std::uint64_t> version_ = std::make_shared<std::uint64_t>(0);
@@ -294,6 +304,9 @@ void register_network(py::module_& module) {
             arg("index"), arg("param"))
         .def_property_readonly("params", [](const Self& self) { return self.object->bound_arrays(); })
         .def("touch", [](Self& self) { self.object->touch(); })
+        .def(
+            "freeze", [](Self& self, bool frozen) { self.object->freeze(frozen); }, arg("frozen") = true)
+        .def_property_readonly("frozen", [](const Self& self) { return self.object->frozen(); })
         .def(
             "stream",
             [](const py::object& self, Index batch_size, const py::object& table, bool tokens) {

@@ -68,15 +68,6 @@ Matrix<T> matrix_of(py::array_t<T>& array) {
     return {array.mutable_data(), array.shape(0), array.shape(1), array.shape(1)};
 }
 
-std::span<const std::int64_t> require_classes(const py::array& classes, const char* name, Index count) {
-    const std::int64_t* const data = data_of<std::int64_t>(classes);
-    for (Index i = 0; i < classes.size(); ++i)
-        if (data[i] < 0 || data[i] >= count)
-            throw py::value_error(std::string(name) + ": expected values from 0 to " + std::to_string(count - 1) +
-                                  ", got " + std::to_string(data[i]) + " at index " + std::to_string(i));
-    return {data, static_cast<std::size_t>(classes.size())};
-}
-
 template <class T>
 struct TargetsArgument {
     py::array classes, weights;
@@ -85,7 +76,7 @@ struct TargetsArgument {
     TargetsArgument(const py::handle& given, const py::handle& weights_given, Index rows, Index count)
         : classes(exactly<std::int64_t>(given, "targets", {rows})),
           weights(exactly<T>(weights_given, "weights", {rows})) {
-        require_classes(classes, "targets", count);
+        require_below(classes, "targets", "values", count);
         targets = {data_of<std::int64_t>(classes), data_of<T>(weights)};
     }
 };
@@ -218,7 +209,7 @@ py::object embedding(const py::object& weight, const py::object& tokens) {
         using T = decltype(type);
         const MatrixArgument<T> w(weight, "weight", -1);
         const py::array wanted = contiguous<std::int64_t>(require_array(tokens, "tokens", type_of<std::int64_t>()));
-        const auto rows = require_classes(wanted, "tokens", w.matrix.rows);
+        const auto rows = require_below(wanted, "tokens", "values", w.matrix.rows);
         auto out = empty<T>({wanted.size(), w.matrix.columns});
         T* const to = out.mutable_data();
         compute(static_cast<double>(out.size()), [&] { embed(w.matrix, rows, to); });
@@ -232,7 +223,7 @@ py::object embedding_gradient(const py::object& tokens, const py::object& dy, In
         using T = decltype(type);
         const MatrixArgument<T> gradient(dy, "dy", -1);
         const py::array wanted = exactly<std::int64_t>(tokens, "tokens", {gradient.matrix.rows});
-        const auto rows = require_classes(wanted, "tokens", num_embeddings);
+        const auto rows = require_below(wanted, "tokens", "values", num_embeddings);
         auto out = zeros<T>({num_embeddings, gradient.matrix.columns});
         const Matrix<T> to = matrix_of(out);
         compute(static_cast<double>(gradient.array.size()), [&] { embed_backward(rows, gradient.matrix, to); });

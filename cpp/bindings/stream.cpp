@@ -62,8 +62,7 @@ public:
         const Shape shape = {steps, rows_, width()};
         if (tokens) {
             const py::array from = contiguous<std::int64_t>(input);
-            check_tokens(from);
-            const std::int64_t* const data = data_of<std::int64_t>(from);
+            const std::int64_t* const data = require_below(from, "x", "tokens", source_.token_count).data();
             return written(out, shape, [&](T* y) {
                 run(is_long_call, [&] {
                     for (Index t = 0; t < steps; ++t) stream_->step_tokens(data + t * rows_, y + t * step_size);
@@ -147,17 +146,8 @@ private:
         const py::array input = require_array(x, "x", type_of<std::int64_t>());
         require_shape(input, "x", {rows_});
         const py::array from = contiguous<std::int64_t>(input);
-        check_tokens(from);
-        const std::int64_t* const data = data_of<std::int64_t>(from);
+        const std::int64_t* const data = require_below(from, "x", "tokens", source_.token_count).data();
         return written(out, {rows_, width()}, [&](T* y) { run(long_, [&] { stream_->step_tokens(data, y); }); });
-    }
-
-    void check_tokens(const py::array& tokens) const {
-        const std::int64_t* const data = data_of<std::int64_t>(tokens);
-        for (Index i = 0; i < tokens.size(); ++i)
-            if (data[i] < 0 || data[i] >= source_.token_count)
-                throw py::value_error("x: expected tokens from 0 to " + std::to_string(source_.token_count - 1) +
-                                      ", got " + std::to_string(data[i]));
     }
 
     // `out`, or a new array where there is none, after write(y) has written y.

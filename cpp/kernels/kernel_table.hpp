@@ -7,6 +7,7 @@
 //   args/product.hpp   a plain product with a packed matrix
 //   args/backward.hpp  a span backward
 //   args/reduce.hpp    sums over rows: weight gradients
+//   args/staged.hpp    a step of a cell with options, over whole rows
 //   args/training.hpp  what training needs beside products
 //   this file          the table of functions
 #pragma once
@@ -19,6 +20,7 @@
 #include "args/layout.hpp"
 #include "args/product.hpp"
 #include "args/reduce.hpp"
+#include "args/staged.hpp"
 #include "args/training.hpp"
 #include "fusedrnn/cell.hpp"
 
@@ -26,6 +28,16 @@ namespace fusedrnn {
 
 enum class MathFunction : int { exp, tanh, sigmoid };
 inline constexpr const char* math_function_names[] = {"exp", "tanh", "sigmoid"};
+
+// The staged step of one cell. A GRU that resets before has two stages of each, with a product between them; the other
+// cells' second stages are null.
+template <class T>
+struct StagedKernels {
+    void (*forward)(const StagedForwardArgs<T>&);
+    void (*backward)(const StagedBackwardArgs<T>&);
+    void (*second_forward)(const StagedForwardArgs<T>&);
+    void (*second_backward)(const StagedBackwardArgs<T>&);
+};
 
 template <class T>
 struct Kernels {
@@ -48,6 +60,13 @@ struct Kernels {
     void (*sum_rows)(const SumRowsArgs<T>&);
     void (*update[optimiser_count])(const UpdateArgs<T>&);
     double (*sum_of_squares)(const T*, Index n);
+    StagedKernels<T> staged[cell_kind_count];
+    StagedKernels<T> staged_reset_before;
+    void (*normalise)(const NormaliseArgs<T>&);
+    void (*normalise_backward)(const NormaliseBackwardArgs<T>&);
+    void (*blend)(const BlendArgs<T>&);
+    void (*multiply)(const MultiplyArgs<T>&);
+    void (*sum_products)(const SumProductsArgs<T>&);
     void (*evaluate)(MathFunction, const T* x, T* y, Index n);
     // The machine's peak, for benchmarks: chains of fused multiply-adds; returns the operations done.
     double (*fma_peak)(Index iterations);

@@ -11,6 +11,9 @@
 #include "math/sigmoid.hpp"
 #include "math/tanh.hpp"
 #include "pack.hpp"
+#include "staged/gru.hpp"
+#include "staged/lstm.hpp"
+#include "staged/rnn.hpp"
 #include "step/backward.hpp"
 #include "step/forward.hpp"
 #include "training/optimisers.hpp"
@@ -48,6 +51,19 @@ void evaluate(MathFunction function, const T* x, T* y, Index n) {
     }
 }
 
+template <class T, auto Forward, auto Backward>
+constexpr StagedKernels<T> staged() {
+    return {with_denormals_flushed<Forward, StagedForwardArgs<T>>,
+            with_denormals_flushed<Backward, StagedBackwardArgs<T>>, nullptr, nullptr};
+}
+template <class T, auto Forward, auto Backward, auto SecondForward, auto SecondBackward>
+constexpr StagedKernels<T> staged() {
+    return {with_denormals_flushed<Forward, StagedForwardArgs<T>>,
+            with_denormals_flushed<Backward, StagedBackwardArgs<T>>,
+            with_denormals_flushed<SecondForward, StagedForwardArgs<T>>,
+            with_denormals_flushed<SecondBackward, StagedBackwardArgs<T>>};
+}
+
 template <class T, template <class> class... CellOf>
 constexpr Kernels<T> make_kernels(CellList<CellOf...>) {
     return {
@@ -68,6 +84,15 @@ constexpr Kernels<T> make_kernels(CellList<CellOf...>) {
          with_denormals_flushed<Optimisers<T>::rmsprop, UpdateArgs<T>>,
          with_denormals_flushed<Optimisers<T>::adam, UpdateArgs<T>>},
         sum_of_squares<T>,
+        {staged<T, StagedRnn<T>::forward, StagedRnn<T>::backward>(),
+         staged<T, StagedLstm<T>::forward, StagedLstm<T>::backward>(),
+         staged<T, StagedGru<T>::forward, StagedGru<T>::backward>()},
+        staged<T, StagedGru<T>::prepare, StagedGru<T>::begin, StagedGru<T>::finish, StagedGru<T>::finish_backward>(),
+        with_denormals_flushed<normalise<T>, NormaliseArgs<T>>,
+        with_denormals_flushed<normalise_backward<T>, NormaliseBackwardArgs<T>>,
+        with_denormals_flushed<blend<T>, BlendArgs<T>>,
+        with_denormals_flushed<multiply<T>, MultiplyArgs<T>>,
+        with_denormals_flushed<sum_products<T>, SumProductsArgs<T>>,
         evaluate<T>,
         fma_peak<T>,
         read_bandwidth<T>,

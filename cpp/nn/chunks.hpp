@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "nn/work.hpp"
+#include "dispatch/work.hpp"
 
 namespace fusedrnn {
 

@@ -1,8 +1,8 @@
 // Rows of a table by their numbers, and the sums of gradients of each row.
 #include <numeric>
 
+#include "dispatch/work.hpp"
 #include "fusedrnn/nn.hpp"
-#include "nn/work.hpp"
 
 namespace fusedrnn {
 

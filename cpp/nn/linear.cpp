@@ -1,11 +1,11 @@
 // Linear layers over rows, alone and together with the cross-entropy of their outputs.
 #include <cmath>
 
+#include "dispatch/work.hpp"
 #include "fusedrnn/nn.hpp"
 #include "memory/buffer.hpp"
 #include "memory/pool.hpp"
 #include "nn/losses.hpp"
-#include "nn/work.hpp"
 #include "packing/packed_cache.hpp"
 #include "packing/packer.hpp"
 

@@ -1,7 +1,7 @@
 // Cross-entropy of logits that are given.
 #include "nn/losses.hpp"
 
-#include "nn/work.hpp"
+#include "dispatch/work.hpp"
 
 namespace fusedrnn {
 

@@ -52,6 +52,14 @@ public:
         return kept->packed;
     }
 
+    // What the last call has packed, if it can be used: for callers who know that no parameter has changed. Else null.
+    std::shared_ptr<const Packed> latest(bool with_backward) {
+        const KernelTable& table = current_kernels();
+        const typename ForkSafe<Kept>::Locked kept(kept_);
+        if (kept->fingerprints.empty() || kept->table != &table || (with_backward && !kept->with_backward)) return {};
+        return kept->packed;
+    }
+
 private:
     // Empty in a child that forked while another thread packed: what was half-packed is packed again.
     struct Kept {

@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "check.hpp"
+#include "digest.hpp"
 #include "dispatch/dispatch.hpp"
 #include "fusedrnn/runtime.hpp"
 #include "random.hpp"
@@ -20,21 +20,8 @@
 namespace {
 
 using namespace fusedrnn;
+using fusedrnn_test::Digest;
 using fusedrnn_test::Random;
-
-// FNV-1a over the bits of numbers, least significant byte first on every machine these kernels know.
-class Digest {
-public:
-    template <class T>
-    void add(const std::vector<T>& values) {
-        const auto* bytes = reinterpret_cast<const unsigned char*>(values.data());
-        for (std::size_t i = 0; i < values.size() * sizeof(T); ++i) hash_ = (hash_ ^ bytes[i]) * 0x100000001B3u;
-    }
-    unsigned long long value() const { return hash_; }
-
-private:
-    std::uint64_t hash_ = 0xCBF29CE484222325u;
-};
 
 struct Shape {
     Index rows, input, hidden, proj;
@@ -229,21 +216,8 @@ void digest_all() {
 }  // namespace
 
 int main(int argc, char** argv) {
-    const std::string isa = argc == 2 ? argv[1] : "";
-    const std::vector<std::string> compiled = compiled_isas();
-    if (std::find(compiled.begin(), compiled.end(), isa) == compiled.end()) {
-        std::fprintf(stderr, "usage: kernels_digest ISA, one of those compiled in:");
-        for (const std::string& name : compiled) std::fprintf(stderr, " %s", name.c_str());
-        std::fprintf(stderr, "\n");
-        return EXIT_FAILURE;
-    }
-    try {
-        use_isa(isa);
-    } catch (const std::invalid_argument& error) {
-        std::fprintf(stderr, "%s\n", error.what());
-        return fusedrnn_test::skipped;
-    }
-    digest_all<float>();
-    digest_all<double>();
-    return EXIT_SUCCESS;
+    return fusedrnn_test::digests_of_isa(argc, argv, [] {
+        digest_all<float>();
+        digest_all<double>();
+    });
 }

@@ -18,6 +18,7 @@ functions    functional.lstm, functional.gru, functional.rnn
 gradients    Tape and Gradients, of layer.record() and tape.backward(); gradient_flow
 models       nn: Sequential, Embedding, Linear, losses, initial values
 training     fit, tbptt; optim: optimisers, clipping, schedules
+files        onnx: operators and models of ONNX
 pictures     plot
 equations    reference
 settings     set_num_threads, get_num_threads, threads, isa, use_isa, available_isas, build_info
@@ -50,6 +51,7 @@ from fusedrnn.streaming import Stream as Stream
 
 if _typing.TYPE_CHECKING:
     from fusedrnn import nn as nn
+    from fusedrnn import onnx as onnx
     from fusedrnn import optim as optim
     from fusedrnn import plot as plot
     from fusedrnn import reference as reference
@@ -59,7 +61,7 @@ if _typing.TYPE_CHECKING:
 
     __version__: str
 
-_LATER = {"nn", "optim", "plot", "reference", "fit", "gradient_flow", "tbptt", "__version__"}
+_LATER = {"nn", "onnx", "optim", "plot", "reference", "fit", "gradient_flow", "tbptt", "__version__"}
 """What no network needs to run is found when it is first asked for."""
 
 
@@ -68,7 +70,7 @@ if not _typing.TYPE_CHECKING:  # a type checker that saw it would accept any nam
     def __getattr__(name: str) -> _typing.Any:
         import importlib
 
-        if name in ("nn", "optim", "plot", "reference"):
+        if name in ("nn", "onnx", "optim", "plot", "reference"):
             return importlib.import_module(f"fusedrnn.{name}")
         if name in ("fit", "gradient_flow", "tbptt"):
             return getattr(importlib.import_module("fusedrnn.training"), name)

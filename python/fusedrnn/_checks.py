@@ -128,7 +128,8 @@ def number(name: str, value: object, minimum: float, end: float, expected: str) 
     """`value` as a float in [minimum, end); `expected` says so in a message."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise TypeError(f"{name}: expected a number {expected}, got {shown(value)}")
-    if not minimum <= value < end:
+    compared = float(value) if isinstance(value, np.floating) else value  # NumPy would round the bounds to its type
+    if not minimum <= compared < end:
         raise ValueError(f"{name}: expected a finite number {expected}, got {shown(value)}")
     try:
         return float(value)
@@ -218,4 +219,12 @@ def mask_array(name: str, mask: object) -> NDArray[np.bool_]:
     values = as_array(name, mask, "a bool array")
     if values.dtype != np.bool_:
         raise TypeError(f"{name}: expected a bool array, got dtype {values.dtype}")
+    return values
+
+
+def mask_of(name: str, mask: object, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """A mask of this shape."""
+    values = mask_array(name, mask)
+    if values.shape != shape:
+        raise ValueError(f"{name}: expected shape {shape}, got {values.shape}")
     return values

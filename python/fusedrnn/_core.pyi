@@ -1,6 +1,6 @@
 """The compiled core. Arrays in, arrays out; `fusedrnn`'s public classes wrap it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, final
 
 import numpy as np
@@ -88,6 +88,12 @@ class Network:
     def touch(self) -> None:
         """Tell the streams that the parameters have changed in place."""
 
+    def freeze(self, frozen: bool = True) -> None:
+        """While frozen, calls do not look whether the parameters have changed. `bind` and `bind_one` end it."""
+
+    @property
+    def frozen(self) -> bool: ...
+
 @final
 class Tape:
     """What one `Network.record` kept for its backward pass. Used once."""
@@ -119,6 +125,77 @@ class Stream:
     def reset(self, rows: NDArray[np.bool_] | None = None) -> None: ...
     def get_state(self) -> tuple[Array, Array | None]: ...
     def set_state(self, h: Array, c: Array | None = None) -> None: ...
+
+@final
+class StagedLayer:
+    """One direction of one layer whose cell has options: `fusedrnn.reference.staged` says what they and results are.
+
+    `activations`: (name, alpha, beta) of an LSTM's gates, candidate and output; of a GRU's gates and candidate; of a
+    simple RNN's output. `clip`, `cell_clip` 0: none. Safe to call from several threads at once.
+    """
+
+    def __init__(
+        self,
+        cell: str,
+        input_size: int,
+        hidden_size: int,
+        *,
+        bias: bool = True,
+        proj_size: int = 0,
+        dtype: str = "float32",
+        activations: Sequence[tuple[str, float, float]] | None = None,
+        clip: float = 0.0,
+        cell_clip: float = 0.0,
+        peephole: bool = False,
+        coupled: bool = False,
+        reset_after: bool = True,
+        minimal: bool = False,
+        independent: bool = False,
+        layer_norm: bool = False,
+        epsilon: float = 1e-5,
+    ) -> None: ...
+    @property
+    def param_shapes(self) -> list[tuple[str, tuple[int, ...]]]:
+        """(name, shape) of every parameter, in the order of the gradients."""
+
+    def forward(
+        self,
+        params: Mapping[str, Array],
+        x: Array,
+        h0: Array | None = None,
+        c0: Array | None = None,
+        *,
+        lengths: NDArray[np.int64] | None = None,
+        reset: NDArray[np.bool_] | None = None,
+        reverse: bool = False,
+        h_mask: Array | None = None,
+        zoneout_h: float | Array = 0.0,
+        zoneout_c: float | Array = 0.0,
+        initial_h: Array | None = None,
+        initial_c: Array | None = None,
+        keep: bool = False,
+        unchanged: bool = False,
+    ) -> tuple[Array, Array, Array | None, Array | None, StagedTape | None]:
+        """y (T, B, P), h_n (B, P), c_n (B, H) and cells (T, B, H) of an LSTM, and with `keep` a tape.
+
+        unchanged: no parameter has changed since the last call: nobody looks.
+        """
+
+@final
+class StagedTape:
+    """What one `StagedLayer.forward` kept for its backward pass. Used once."""
+
+    @property
+    def nbytes(self) -> int: ...
+    def backward(
+        self,
+        dy: Array | None = None,
+        dh_n: Array | None = None,
+        dc_n: Array | None = None,
+        *,
+        truncate: int = 0,
+    ) -> tuple[Array, Array, Array | None, list[Array], Array, Array | None]:
+        """dx, dh0, dc0, the gradients in `param_shapes` order, and those of initial_h and initial_c."""
 
 @final
 class Linear:

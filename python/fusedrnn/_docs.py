@@ -1,4 +1,4 @@
-"""Docstrings: what several functions say of `lengths` and `reset` is written here once and filled into each."""
+"""Docstrings: what several functions say of an argument is written here once and filled into each."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-PLACE = "{lengths and reset}"
 LENGTHS_AND_RESET = """\
 lengths: B integers in [0, T], in any order: row b ends after lengths[b] steps, and a reverse direction
     begins there. y beyond a row's end is zero, and its final state is that after its last step.
@@ -16,12 +15,22 @@ reset: bool, (T, B), (B, T) with batch_first, unbatched (T,): true at the first 
     There the carried state is zeroed; a reverse direction's is zeroed where it leaves that step for the
     one before. So episodes packed end to end give what they give alone, in both directions. A row begins
     with its initial state unless its first step is marked; its reverse direction always does."""
+MASK = """\
+mask: bool, laid out as reset, with any holes: where it is false, x is not read and the row's state is held.
+    Not with lengths. A reset at a held step is one at the row's next valid step.
+held: y at held steps: "repeat", each direction's last output, zero before its first; or "zero"."""
+RETURN_LAYERS = """\
+return_layers: also return every layer's y, before dropout, as a list."""
+
+TEXTS = {"{lengths and reset}": LENGTHS_AND_RESET, "{mask}": MASK, "{return_layers}": RETURN_LAYERS}
+"""What stands in a docstring, and what it becomes."""
 
 
 def with_shared_text(function: F) -> F:
-    """A decorator: the line `{lengths and reset}` of the docstring becomes those paragraphs, as deep as it is."""
-    if function.__doc__ is not None:  # python -OO has none
-        before, _, after = function.__doc__.partition(PLACE)
-        indent = before.rpartition("\n")[2]
-        function.__doc__ = before + LENGTHS_AND_RESET.replace("\n", "\n" + indent) + after
+    """A decorator: every line of the docstring that is a key of `TEXTS` becomes that text, as deep as it is."""
+    for place, text in TEXTS.items():
+        if function.__doc__ is not None and place in function.__doc__:  # python -OO has none
+            before, _, after = function.__doc__.partition(place)
+            indent = before.rpartition("\n")[2]
+            function.__doc__ = before + text.replace("\n", "\n" + indent) + after
     return function

@@ -31,11 +31,10 @@ class Module(Saved):
     _cell: str
     """The core's name of the cell: "rnn", "lstm" or "gru"."""
 
-    _gates_with_two_biases = 0
-    """How many gates use b_ih and b_hh apart, not only their sum."""
-
     _suffix = ""
     """The end of the core's parameter names that this class leaves out: a cell has no layer number."""
+
+    _network: _core.Network
 
     input_size: int
     hidden_size: int
@@ -68,9 +67,12 @@ class Module(Saved):
 
     def _build(self) -> dict[str, tuple[int, ...]]:
         """Make the compiled network; the parameters' shapes by name."""
-        options = self._network_options()
-        self._network: _core.Network = _core.Network(self._cell, self.input_size, self.hidden_size, **options)
+        self._network = self._make_network()
         return parameter_shapes(self._network, self._suffix)
+
+    def _make_network(self) -> _core.Network:
+        """The compiled network, or another with its interface."""
+        return _core.Network(self._cell, self.input_size, self.hidden_size, **self._network_options())
 
     def _initialise(self) -> None:
         """Make the network and draw its parameters."""
@@ -109,10 +111,34 @@ class Module(Saved):
         Biases that only ever appear as a sum, b_ih + b_hh, count once: RNN(5, 3) has 15 + 9 + 3 = 27. Of a GRU's
         b_hh only b_hn, which the reset gate scales, counts on its own (cells.md, GRU reset after).
         """
-        free_part_of_b_hh = self._gates_with_two_biases * self.hidden_size
+        free_part_of_b_hh = self._gates_with_two_biases() * self.hidden_size
         return sum(
             free_part_of_b_hh if name.startswith("bias_hh") else array.size for name, array in self._params.items()
         )
+
+    def _gates_with_two_biases(self) -> int:
+        """How many gates use b_ih and b_hh apart, not only their sum: n of a GRU, whose reset gate scales b_hn only."""
+        return 1 if self._cell == "gru" else 0
+
+    def freeze(self) -> None:
+        """Make the parameters read-only, so that no call has to look whether they have changed.
+
+        A call reads all parameters once to notice a change, which takes longer than a short sequence itself where a
+        network is large. Of a frozen module it does not: a call of one step costs about what a stream's step costs. An
+        array that is a view of other memory, which could still be written there, gives way to a copy. Assigning to
+        `params` and `load_params` raise ValueError until `unfreeze`, and so do optimisers. Copies and pickles are not
+        frozen.
+        """
+        self._params.freeze()
+
+    def unfreeze(self) -> None:
+        """Make the parameters writeable again."""
+        self._params.unfreeze()
+
+    @property
+    def frozen(self) -> bool:
+        """Whether `freeze` is in force."""
+        return self._network.frozen
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()

@@ -2,17 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, MutableMapping
-from typing import Any
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fusedrnn import _core
 from fusedrnn._checks import Array, describe
 
 
-def parameter_shapes(network: _core.Network, suffix: str) -> dict[str, tuple[int, ...]]:
+class Network(Protocol):
+    """What keeps the arrays of a module's parameters: the core's plain network, or one of `fusedrnn._general`."""
+
+    @property
+    def param_shapes(self) -> list[tuple[str, tuple[int, ...]]]:
+        """Name and shape of every parameter, in order."""
+
+    @property
+    def params(self) -> list[Array]:
+        """The arrays that `bind` was given last."""
+
+    def bind(self, params: Sequence[Array]) -> None:
+        """Use these arrays from now on."""
+
+    def bind_one(self, index: int, param: Array) -> None:
+        """Use another array for one parameter."""
+
+    def freeze(self, frozen: bool = True) -> None: ...
+
+    @property
+    def frozen(self) -> bool: ...
+
+    def touch(self) -> None:
+        """Tell the streams that the arrays have changed in place."""
+
+
+CONSTANTS = {"gain": 1.0, "shift": 0.0, "initial": 0.0, "bias_highway": -1.0}
+"""What parameters whose names begin so are at first: a normalisation and a learned state that change nothing, and a
+highway that passes on most of x (Srivastava et al. 2015)."""
+
+
+def parameter_shapes(network: Network, suffix: str) -> dict[str, tuple[int, ...]]:
     """The shape of every parameter by the core's name without `suffix`."""
     return {name.removesuffix(suffix): tuple(shape) for name, shape in network.param_shapes}
 
@@ -20,12 +50,16 @@ def parameter_shapes(network: _core.Network, suffix: str) -> dict[str, tuple[int
 def drawn(
     shapes: Mapping[str, tuple[int, ...]], hidden_size: int, rng: np.random.Generator
 ) -> dict[str, NDArray[np.float64]]:
-    """Initial values from U(-k, k), k = 1/sqrt(hidden_size), as torch.nn has them.
+    """Initial values from U(-k, k), k = 1/sqrt(hidden_size), as torch.nn has them, but for those of `CONSTANTS`.
 
     In float64, to be rounded: one seed gives a float32 and a float64 layer the same weights.
     """
     bound = 1.0 / float(np.sqrt(hidden_size))
-    return {name: rng.uniform(-bound, bound, shape) for name, shape in shapes.items()}
+    constant = {name: value for name in shapes for start, value in CONSTANTS.items() if name.startswith(start)}
+    return {
+        name: np.full(shape, constant[name]) if name in constant else rng.uniform(-bound, bound, shape)
+        for name, shape in shapes.items()
+    }
 
 
 def as_parameter(name: str, value: object, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
@@ -57,7 +91,7 @@ class Params(MutableMapping[str, Array]):
 
     def __init__(
         self,
-        network: _core.Network,
+        network: Network,
         shapes: Mapping[str, tuple[int, ...]],
         dtype: np.dtype[Any],
         values: Mapping[str, object],
@@ -82,8 +116,25 @@ class Params(MutableMapping[str, Array]):
         shape = self._shapes.get(name)
         if shape is None:
             raise ValueError(f"params: no parameter named {name!r}; the names are {', '.join(self._shapes)}")
+        self._check_not_frozen()
         array = as_parameter(name, value, shape, self._dtype)
         self._network.bind_one(list(self._shapes).index(name), array)
+
+    def freeze(self) -> None:
+        """Make the arrays read-only; see `Module.freeze`."""
+        self._network.bind([array if array.base is None else array.copy() for array in self._network.params])
+        for array in self._network.params:
+            array.flags.writeable = False
+        self._network.freeze()
+
+    def unfreeze(self) -> None:
+        """Make the arrays writeable again."""
+        if self._network.frozen:
+            self._network.bind([array.copy() for array in self._network.params])
+
+    def _check_not_frozen(self) -> None:
+        if self._network.frozen:
+            raise ValueError("params: frozen, they cannot be changed; unfreeze() the module first")
 
     def touch(self) -> None:
         """Tell streams of the layer that the arrays have been changed in place."""
@@ -110,6 +161,7 @@ class Params(MutableMapping[str, Array]):
         """Copy every value of `mapping` in; see `Module.load_params`."""
         if not isinstance(mapping, Mapping):
             raise TypeError(f"mapping: expected a mapping of names to arrays, got {describe(mapping)}")
+        self._check_not_frozen()
         names = list(mapping)
         missing = [name for name in self._shapes if name not in names]
         unexpected = [name for name in names if name not in self._shapes]

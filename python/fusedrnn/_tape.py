@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Generic, NoReturn, TypeVar
 
 from fusedrnn import _core
@@ -119,7 +120,13 @@ class Tape(_Tape[State]):
         tokens.tokens = tokens.tokens.copy()  # the caller's may change before `backward`
         self._tokens = tokens
 
-    def backward(self, dy: Array | None = None, dstate: Any = None, truncate: int | None = None) -> Gradients[State]:
+    def backward(
+        self,
+        dy: Array | None = None,
+        dstate: Any = None,
+        truncate: int | None = None,
+        dlayers: Sequence[Array | None] | None = None,
+    ) -> Gradients[State]:
         """Backpropagation through time (Werbos 1990) of the recorded call. Uses the tape up, also where Ctrl-C ends it.
 
         Args:
@@ -128,6 +135,8 @@ class Tape(_Tape[State]):
                 zero; dh_n otherwise. None for zero.
             truncate: k2, the number of steps a gradient flows back through the carried state (Williams and Peng
                 1990): a positive int, or None for all of them.
+            dlayers: of a call with return_layers, the gradient of every layer's y or None for zero; that of the last
+                is added to dy.
 
         Returns:
             Gradients with `x`, `state` and `params`; of a call with tokens `embedding` in place of `x`.
@@ -137,7 +146,7 @@ class Tape(_Tape[State]):
                 shape is wrong.
             TypeError: a wrong type or dtype.
         """
-        if dy is None and dstate is None:
+        if dy is None and dstate is None and dlayers is None:
             raise ValueError("dy: expected dy, dstate or both, got neither")
         if dy is not None:
             dy = array("dy", dy)
@@ -145,11 +154,21 @@ class Tape(_Tape[State]):
         steps = optional_count("truncate", truncate)
         if self._axes is not None:
             dy = self._axes.add_to("dy", dy, self._y_shape, self._dtype)
-        found = self._gradients(*self._core.backward(dy, dh, dc, truncate=steps))
+        more = {} if dlayers is None else {"dlayers": self._gradients_of_layers(dlayers)}
+        found = self._gradients(*self._core.backward(dy, dh, dc, truncate=steps, **more))
         if self._tokens is None:
             return found
         no_x: Any = None
         return Gradients(no_x, found.state, found.params, self._tokens.embedding_gradient(found.x))
+
+    def _gradients_of_layers(self, dlayers: object) -> Any:
+        """As the tape of a general network takes them, which checks the shapes."""
+        if isinstance(self._core, _core.Tape):
+            raise ValueError("dlayers: expected None, the call was recorded without return_layers=True")
+        if self._axes is None or not isinstance(dlayers, (list, tuple)):
+            return dlayers
+        add = self._axes.add
+        return [None if d is None else array(f"dlayers[{k}]", d)[add] for k, d in enumerate(dlayers)]
 
 
 class CellTape(_Tape[State]):

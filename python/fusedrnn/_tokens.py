@@ -10,6 +10,13 @@ from fusedrnn import _checks, _core
 from fusedrnn._checks import Array
 
 
+def require_below(tokens: Array, count: int) -> None:
+    """ValueError unless every token is from 0 to count - 1."""
+    if tokens.size and not 0 <= tokens.min() <= tokens.max() < count:
+        wrong = tokens[(tokens < 0) | (tokens >= count)][0]
+        raise ValueError(f"x: expected tokens from 0 to {count - 1}, got {wrong}")
+
+
 class Tokens:
     """Checked tokens of one call, and the embedding that they are rows of.
 
@@ -37,9 +44,7 @@ class Tokens:
             if table.dtype != dtype:
                 raise TypeError(f'embedding: expected dtype {dtype}, got {table.dtype}; .astype("{dtype}") converts it')
             self.embedding, self.count = table, len(table)
-        if self.tokens.size and not 0 <= self.tokens.min() <= self.tokens.max() < self.count:
-            wrong = self.tokens[(self.tokens < 0) | (self.tokens >= self.count)][0]
-            raise ValueError(f"x: expected tokens from 0 to {self.count - 1}, got {wrong}")
+        require_below(self.tokens, self.count)
 
     def fold(self) -> bool:
         """Whether to fold: with an embedding, where each token stands there twice on average. Unit vectors always."""

@@ -179,7 +179,6 @@ class GRUCell(_SingleStateCell):
     """
 
     _cell = "gru"
-    _gates_with_two_biases = 1  # n: the reset gate scales b_hn only
 
     def __init__(
         self,

@@ -13,22 +13,19 @@ The equations are those of docs/design/cells.md, which `fusedrnn.reference` foll
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Mapping
-from functools import partial
-from typing import Any, ClassVar, Generic, Literal, SupportsIndex, overload
+from collections.abc import Sequence
+from typing import Any, Literal, SupportsIndex, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from fusedrnn import _checks, _core
-from fusedrnn._batch import BATCH, batch_of_one
+from fusedrnn import _checks
+from fusedrnn._activations import Activation
 from fusedrnn._checks import Array
 from fusedrnn._docs import with_shared_text
-from fusedrnn._module import Module
-from fusedrnn._tape import State, Tape
-from fusedrnn._tokens import Tokens
-from fusedrnn.streaming import Stream
+from fusedrnn._held import Held
+from fusedrnn._layer import Connection, Layer, Merge
+from fusedrnn._tape import Tape
 
 __all__ = ["GRU", "LSTM", "RNN"]
 
@@ -36,291 +33,7 @@ Pair = tuple[Array, Array]
 """An LSTM's state (h, c)."""
 
 
-class _Layer(Module, Generic[State]):
-    """A stack of layers in one or both directions: everything that does not depend on what the state is.
-
-    Attributes beside those of every module:
-        num_layers, bidirectional, proj_size: as given to the constructor; fixed.
-        batch_first, dropout: may be assigned; the next call, or the next `record`, is the first with the new value.
-    """
-
-    _fixed = Module._fixed | {"num_layers", "bidirectional", "proj_size"}
-    _checked: ClassVar[Mapping[str, Callable[[object], object]]] = {
-        **Module._checked,
-        "batch_first": partial(_checks.boolean, "batch_first"),
-        "dropout": partial(_checks.probability, "dropout"),
-    }
-
-    num_layers: int
-    batch_first: bool
-    dropout: float
-    bidirectional: bool
-    proj_size: int
-
-    def __init__(
-        self,
-        input_size: SupportsIndex,
-        hidden_size: SupportsIndex,
-        num_layers: SupportsIndex,
-        bias: bool,
-        batch_first: bool,
-        dropout: float,
-        bidirectional: bool,
-        proj_size: SupportsIndex,
-        dtype: DTypeLike,
-        rng: np.random.Generator | int | None,
-    ) -> None:
-        super().__init__(input_size, hidden_size, bias, dtype, rng)
-        self.num_layers = _checks.size("num_layers", num_layers)
-        self.batch_first = batch_first
-        self.dropout = dropout
-        self.bidirectional = _checks.boolean("bidirectional", bidirectional)
-        self.proj_size = _checks.size("proj_size", proj_size, 0)
-        self._initialise()
-        self._warn_of_idle_dropout(stacklevel=4)
-
-    def __setattr__(self, name: str, value: object) -> None:
-        super().__setattr__(name, value)
-        if name == "dropout" and "_params" in self.__dict__:  # after construction
-            self._warn_of_idle_dropout(stacklevel=3)
-
-    def _warn_of_idle_dropout(self, stacklevel: int) -> None:
-        if self.dropout > 0 and self.num_layers == 1:
-            warnings.warn(
-                f"dropout: applied between layers, so dropout={self.dropout} does nothing with num_layers=1",
-                UserWarning,
-                stacklevel=stacklevel,
-            )
-
-    def _network_options(self) -> dict[str, Any]:
-        return {
-            **super()._network_options(),
-            "num_layers": self.num_layers,
-            "bidirectional": self.bidirectional,
-            "proj_size": self.proj_size,
-        }
-
-    def _options_repr(self) -> list[str]:
-        defaults = {
-            "proj_size": 0,
-            "num_layers": 1,
-            "bias": True,
-            "batch_first": False,
-            "dropout": 0.0,
-            "bidirectional": False,
-        }
-        values = ((name, getattr(self, name), default) for name, default in defaults.items())
-        return [f"{name}={value!r}" for name, value, default in values if value != default]
-
-    @property
-    def _num_states(self) -> int:
-        """L*D, the leading axis of a state."""
-        return self.num_layers * (2 if self.bidirectional else 1)
-
-    @property
-    def _output_size(self) -> int:
-        """P, the width of h."""
-        return self.proj_size or self.hidden_size
-
-    def stream(
-        self, batch_size: SupportsIndex = 1, *, embedding: Array | None = None, tokens: bool = False
-    ) -> Stream[State]:
-        """This network stepped one time step at a time, with a state of its own that begins at zero.
-
-        Args:
-            batch_size: B, how many rows are stepped together.
-            embedding: (V, I): the stream is stepped by tokens from 0 to V - 1, which stand for its rows.
-            tokens: without an embedding, step by tokens that stand for unit vectors.
-
-        Returns:
-            A `fusedrnn.Stream`. Its outputs are those of one call over the whole sequence, to the bit. It notices when
-            `load_params`, an assignment to `params` or an optimiser changes the weights; `refresh` tells it of others.
-
-        Raises:
-            ValueError: the layer is bidirectional (the reverse direction begins at the end), batch_size < 1, or an
-                embedding of another width.
-            TypeError: an argument of the wrong type.
-        """
-        if self.bidirectional:
-            raise ValueError("stream: expected a layer of one direction, got bidirectional=True")
-        rows = _checks.size("batch_size", batch_size)
-        by_tokens = _checks.boolean("tokens", tokens) or embedding is not None
-        return Stream(self._network.stream(rows, embedding, by_tokens))
-
-    # Inference
-
-    def _run(
-        self,
-        x: Array,
-        h0: Array | None,
-        c0: Array | None,
-        lengths: object,
-        reset: object,
-        return_cell: bool,
-        embedding: Array | None,
-    ) -> tuple[Array, Array, Any, Any]:
-        """y, h_n, c_n, cells of one call. Every inference goes through here, so the plain case comes first."""
-        if not isinstance(x, np.ndarray):  # _checks.array without the call
-            raise TypeError(f"x: expected a numpy.ndarray, got {type(x).__name__}")
-        if embedding is not None or x.dtype.kind in "iu":
-            return self._run_tokens(x, h0, c0, lengths, reset, return_cell, embedding)
-        if x.ndim != 3:
-            x, h0, c0, mask = self._add_batch(x, h0, c0, lengths, reset)
-            y, h, c, cells = self._network.forward(x, h0, c0, reset=mask, return_cell=return_cell)
-            one = BATCH.remove
-            return y[one], h[one], None if c is None else c[one], None if cells is None else cells[one]
-        if lengths is None and reset is None and not self.batch_first and not return_cell:
-            return self._network.forward(x, h0, c0)
-        return self._network.forward(
-            x,
-            h0,
-            c0,
-            lengths=None if lengths is None else _checks.lengths_array(lengths),
-            reset=None if reset is None else _checks.mask_array("reset", reset),
-            batch_first=self.batch_first,
-            return_cell=return_cell,
-        )
-
-    def _add_batch(
-        self, x: Array, h0: Array | None, c0: Array | None, lengths: object, reset: object
-    ) -> tuple[Array, Array | None, Array | None, NDArray[np.bool_] | None]:
-        """The arguments of an unbatched call as a batch of one row, time first."""
-        x, mask = batch_of_one(x, lengths, reset, self.input_size, self.batch_first)
-        if h0 is not None:
-            h0 = BATCH.add_to("state (h)", h0, (self._num_states, self._output_size), self.dtype)
-        if c0 is not None:
-            c0 = BATCH.add_to("state (c)", c0, (self._num_states, self.hidden_size), self.dtype)
-        return x, h0, c0, mask
-
-    # Tokens
-
-    def _run_tokens(
-        self,
-        x: Array,
-        h0: Array | None,
-        c0: Array | None,
-        lengths: object,
-        reset: object,
-        return_cell: bool,
-        embedding: Array | None,
-    ) -> tuple[Array, Array, Any, Any]:
-        """As `_run`, of tokens."""
-        given = Tokens(x, embedding, self.input_size, self.dtype)
-        if not given.fold():
-            return self._run(given.unfolded(), h0, c0, lengths, reset, return_cell, None)
-        tokens, unbatched = given.tokens, given.tokens.ndim == 1
-        if unbatched:
-            tokens, h0, c0, reset = self._add_batch_to_tokens(tokens, h0, c0, lengths, reset)
-        found = self._network.forward(
-            tokens,
-            h0,
-            c0,
-            lengths=None if lengths is None else _checks.lengths_array(lengths),
-            reset=None if reset is None else _checks.mask_array("reset", reset),
-            batch_first=self.batch_first and not unbatched,
-            return_cell=return_cell,
-            table=embedding,
-        )
-        if unbatched:
-            y, h, c, cells = BATCH.remove_from(*found)
-            return y, h, c, cells
-        return found
-
-    def _add_batch_to_tokens(
-        self, tokens: Array, h0: Array | None, c0: Array | None, lengths: object, reset: object
-    ) -> tuple[Array, Array | None, Array | None, NDArray[np.bool_] | None]:
-        """The arguments of an unbatched call as a batch of one row, time first."""
-        width = np.broadcast_to(np.zeros((), self.dtype), (len(tokens), self.input_size))
-        _, h0, c0, mask = self._add_batch(width, h0, c0, lengths, reset)
-        return tokens[:, np.newaxis], h0, c0, mask
-
-    # Training
-
-    def _record(
-        self,
-        x: Array,
-        h0: Array | None,
-        c0: Array | None,
-        lengths: object,
-        reset: object,
-        return_cell: bool,
-        checkpoint: int | None,
-        embedding: Array | None,
-    ) -> tuple[Array, Array, Any, Any, Tape[State]]:
-        """y, h_n, c_n, cells and the tape of one call, dropout active."""
-        x = _checks.array("x", x)
-        every = _checks.optional_count("checkpoint", checkpoint)
-        if embedding is not None or x.dtype.kind in "iu":
-            given = Tokens(x, embedding, self.input_size, self.dtype)
-            if not given.fold() or every:
-                *results, tape = self._record_x(given.unfolded(), h0, c0, lengths, reset, return_cell, every, None)
-                tape.take_tokens(given)
-                return (*results, tape)
-            x = given.tokens
-        return self._record_x(x, h0, c0, lengths, reset, return_cell, every, embedding)
-
-    def _record_x(
-        self,
-        x: Array,
-        h0: Array | None,
-        c0: Array | None,
-        lengths: object,
-        reset: object,
-        return_cell: bool,
-        every: int,
-        embedding: Array | None,
-    ) -> tuple[Array, Array, Any, Any, Tape[State]]:
-        """As `_record`, of what goes to the core as it is: x, or tokens that are folded."""
-        folded = x.dtype.kind in "iu"
-        unbatched = x.ndim == 1 if folded else x.ndim != 3
-        if unbatched:
-            add = self._add_batch_to_tokens if folded else self._add_batch
-            x, h0, c0, reset = add(x, h0, c0, lengths, reset)
-        batch_first = self.batch_first and not unbatched
-        before = self.rng.bit_generator.state if self._drops else None
-        try:
-            y, h, c, cells, tape = self._network.record(
-                x,
-                h0,
-                c0,
-                lengths=None if lengths is None else _checks.lengths_array(lengths),
-                reset=None if reset is None else _checks.mask_array("reset", reset),
-                batch_first=batch_first,
-                return_cell=return_cell,
-                dropout_masks=self._dropout_masks_for(x, batch_first) if before else None,
-                checkpoint=every,
-                table=embedding,
-            )
-        except BaseException:
-            if before:  # a call that failed has drawn nothing
-                self.rng.bit_generator.state = before
-            raise
-        if unbatched:
-            y, h, c, cells = BATCH.remove_from(y, h, c, cells)
-        return y, h, c, cells, Tape(tape, tuple(self._params), y, h, c, BATCH if unbatched else None)
-
-    @property
-    def _drops(self) -> bool:
-        """Whether `record` zeroes anything."""
-        return self.dropout > 0.0 and self.num_layers > 1
-
-    def _dropout_masks_for(self, x: Array, batch_first: bool) -> list[Array] | None:
-        """The masks of one `record` of `x`, which has three axes, or two of tokens."""
-        if x.ndim == 3 and (x.dtype != self.dtype or x.shape[2] != self.input_size):  # the core refuses such an x
-            return None
-        return self._draw_dropout_masks(x.shape[1::-1] if batch_first else x.shape[:2])
-
-    def _draw_dropout_masks(self, steps_and_rows: tuple[int, ...]) -> list[Array]:
-        """Inverted dropout: what multiplies the output of every layer but the last, 1/(1-p) or 0 with probability p.
-
-        Drawn in float32 whatever the dtype, so one seed drops the same units in float32 and float64.
-        """
-        shape = (*steps_and_rows, (2 if self.bidirectional else 1) * self._output_size)
-        scale = self.dtype.type(0.0 if self.dropout == 1.0 else 1.0 / (1.0 - self.dropout))
-        return [(self.rng.random(shape, dtype=np.float32) >= self.dropout) * scale for _ in range(self.num_layers - 1)]
-
-
-class LSTM(_Layer[Pair]):
+class LSTM(Layer[Pair]):
     """Long short-term memory (Hochreiter and Schmidhuber 1997, with forget gates: Gers et al. 2000).
 
     Gate order i, f, g, o; with proj_size, h = W_hr·(o⊙tanh c) (Sak et al. 2014).
@@ -351,6 +64,12 @@ class LSTM(_Layer[Pair]):
 
     _cell = "lstm"
 
+    activations: tuple[Activation, ...]
+    reverse_activations: tuple[Activation, ...] | None
+    cell_clip: float | None
+    peephole: bool
+    coupled: bool
+
     def __init__(
         self,
         input_size: SupportsIndex,
@@ -364,10 +83,43 @@ class LSTM(_Layer[Pair]):
         *,
         dtype: DTypeLike = np.float32,
         rng: np.random.Generator | int | None = None,
+        activations: Sequence[Activation] = ("sigmoid", "tanh", "tanh"),
+        reverse_activations: Sequence[Activation] | None = None,
+        cell_clip: float | None = None,
+        peephole: bool = False,
+        coupled: bool = False,
+        reverse: bool = False,
+        merge: Merge = "concat",
+        clip: float | None = None,
+        layer_norm: bool = False,
+        learned_state: bool = False,
+        zoneout: float | tuple[float, float] = 0.0,
+        recurrent_dropout: float = 0.0,
+        input_dropout: float = 0.0,
+        weight_dropout: float = 0.0,
+        connection: Connection | None = None,
+        dilation: int | Sequence[int] = 1,
     ) -> None:
-        super().__init__(
-            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, proj_size, dtype, rng
-        )
+        options: dict[str, object] = {
+            "activations": activations,
+            "reverse_activations": reverse_activations,
+            "cell_clip": cell_clip,
+            "peephole": peephole,
+            "coupled": coupled,
+            "reverse": reverse,
+            "merge": merge,
+            "clip": clip,
+            "layer_norm": layer_norm,
+            "learned_state": learned_state,
+            "zoneout": zoneout,
+            "recurrent_dropout": recurrent_dropout,
+            "input_dropout": input_dropout,
+            "weight_dropout": weight_dropout,
+            "connection": connection,
+            "dilation": dilation,
+        }
+        sizes = (input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, proj_size)
+        super().__init__(*sizes, dtype, rng, options)
 
     @overload
     def __call__(
@@ -377,8 +129,11 @@ class LSTM(_Layer[Pair]):
         *,
         lengths: ArrayLike | None = None,
         reset: NDArray[np.bool_] | None = None,
+        mask: NDArray[np.bool_] | None = None,
+        held: Held = "repeat",
         embedding: Array | None = None,
         return_cell: Literal[False] = False,
+        return_layers: Literal[False] = False,
     ) -> tuple[Array, Pair]: ...
     @overload
     def __call__(
@@ -388,9 +143,26 @@ class LSTM(_Layer[Pair]):
         *,
         lengths: ArrayLike | None = None,
         reset: NDArray[np.bool_] | None = None,
+        mask: NDArray[np.bool_] | None = None,
+        held: Held = "repeat",
         embedding: Array | None = None,
         return_cell: Literal[True],
+        return_layers: Literal[False] = False,
     ) -> tuple[Array, Pair, Array]: ...
+    @overload
+    def __call__(
+        self,
+        x: Array,
+        state: Pair | None = None,
+        *,
+        lengths: ArrayLike | None = None,
+        reset: NDArray[np.bool_] | None = None,
+        mask: NDArray[np.bool_] | None = None,
+        held: Held = "repeat",
+        embedding: Array | None = None,
+        return_cell: bool = False,
+        return_layers: bool,
+    ) -> tuple[Any, ...]: ...
     @with_shared_text
     def __call__(
         self,
@@ -399,9 +171,12 @@ class LSTM(_Layer[Pair]):
         *,
         lengths: ArrayLike | None = None,
         reset: NDArray[np.bool_] | None = None,
+        mask: NDArray[np.bool_] | None = None,
+        held: Held = "repeat",
         embedding: Array | None = None,
         return_cell: bool = False,
-    ) -> tuple[Array, Pair] | tuple[Array, Pair, Array]:
+        return_layers: bool = False,
+    ) -> tuple[Any, ...]:
         """Run whole sequences; inference, without dropout.
 
         Args:
@@ -411,11 +186,16 @@ class LSTM(_Layer[Pair]):
             {lengths and reset}
             embedding: with tokens, (V, I): tokens from 0 to V - 1 stand for its rows. Where these are few for so many
                 steps, their products with W_ih are taken once, not at every step. y has the same bits either way.
+            {mask}
             return_cell: also return c of every step.
+            {return_layers}
 
         Returns:
-            y, (h_n, c_n): y is (T, B, D*P), laid out as x is; h_n and c_n are shaped as h0 and c0.
-            With return_cell y, (h_n, c_n), cells: the last layer's c of every step, (T, B, D*H), laid out as y.
+            y, (h_n, c_n): y is (T, B, D*P), laid out as x is, (T, B, P) where `merge` is not "concat"; h_n and c_n are
+            shaped as h0 and c0.
+            With return_cell y, (h_n, c_n), cells: the last layer's c of every step, (T, B, D*H), laid out as y; its
+            directions are side by side whatever `merge` is.
+            With return_layers a list of every layer's y comes last.
 
         Raises:
             ValueError: a wrong shape or rank, or a length out of range; says which argument.
@@ -424,8 +204,12 @@ class LSTM(_Layer[Pair]):
         if return_cell is not False:
             return_cell = _checks.boolean("return_cell", return_cell)
         h0, c0 = (None, None) if state is None else _checks.state_pair("state", state)
-        y, h, c, cells = self._run(x, h0, c0, lengths, reset, return_cell, embedding)
-        return (y, (h, c), cells) if return_cell else (y, (h, c))
+        if mask is None and return_layers is False:
+            y, h, c, cells = self._run(x, h0, c0, lengths, reset, return_cell, embedding)
+            return (y, (h, c), cells) if return_cell else (y, (h, c))
+        layers = self._layers_wanted(return_layers)
+        y, h, c, cells = self._run_more(x, h0, c0, lengths, reset, return_cell, embedding, mask, held, layers)
+        return y, (h, c), *([cells] if return_cell else []), *([] if layers is None else [layers])
 
     @overload
     def record(
@@ -435,8 +219,11 @@ class LSTM(_Layer[Pair]):
         *,
         lengths: ArrayLike | None = None,
         reset: NDArray[np.bool_] | None = None,
+        mask: NDArray[np.bool_] | None = None,
+        held: Held = "repeat",
         embedding: Array | None = None,
         return_cell: Literal[False] = False,
+        return_layers: Literal[False] = False,
         checkpoint: int | None = None,
     ) -> tuple[Array, Pair, Tape[Pair]]: ...
     @overload
@@ -447,10 +234,14 @@ class LSTM(_Layer[Pair]):
         *,
         lengths: ArrayLike | None = None,
         reset: NDArray[np.bool_] | None = None,
+        mask: NDArray[np.bool_] | None = None,
+        held: Held = "repeat",
         embedding: Array | None = None,
         return_cell: Literal[True],
+        return_layers: Literal[False] = False,
         checkpoint: int | None = None,
     ) -> tuple[Array, Pair, Array, Tape[Pair]]: ...
+    @overload
     def record(
         self,
         x: Array,
@@ -458,21 +249,39 @@ class LSTM(_Layer[Pair]):
         *,
         lengths: ArrayLike | None = None,
         reset: NDArray[np.bool_] | None = None,
+        mask: NDArray[np.bool_] | None = None,
+        held: Held = "repeat",
         embedding: Array | None = None,
         return_cell: bool = False,
+        return_layers: bool,
         checkpoint: int | None = None,
-    ) -> tuple[Array, Pair, Tape[Pair]] | tuple[Array, Pair, Array, Tape[Pair]]:
+    ) -> tuple[Any, ...]: ...
+    def record(
+        self,
+        x: Array,
+        state: Pair | None = None,
+        *,
+        lengths: ArrayLike | None = None,
+        reset: NDArray[np.bool_] | None = None,
+        mask: NDArray[np.bool_] | None = None,
+        held: Held = "repeat",
+        embedding: Array | None = None,
+        return_cell: bool = False,
+        return_layers: bool = False,
+        checkpoint: int | None = None,
+    ) -> tuple[Any, ...]:
         """Run whole sequences for training: dropout is active, and a tape keeps what the backward pass needs.
 
         Args:
-            x, state, lengths, reset, embedding, return_cell: as for a call.
+            x, state, lengths, reset, mask, held, embedding, return_cell, return_layers: as for a call.
             checkpoint: k, to keep only the states of every k-th step and recompute between them in the backward
                 pass (Gruslys et al. 2016): less memory for about one more forward pass. x is read again there: until
-                then it must not change, padding included. Not with bidirectional. None keeps everything.
+                then it must not change, padding included. Not with bidirectional, return_layers or an option that only
+                a general network has (docs/howto/variants.md). None keeps everything.
 
         Returns:
-            y, (h_n, c_n), tape, or with return_cell y, (h_n, c_n), cells, tape.
-            `tape.backward(dy, dstate, truncate)` gives the gradients, once.
+            What a call returns, and the tape last. `tape.backward(dy, dstate, truncate)` gives the gradients, once; it
+            takes those of the layers as `dlayers`.
 
         Raises:
             ValueError, TypeError: as for a call, and for checkpoint < 1, not an integer, or with bidirectional.
@@ -480,17 +289,51 @@ class LSTM(_Layer[Pair]):
         if return_cell is not False:
             return_cell = _checks.boolean("return_cell", return_cell)
         h0, c0 = (None, None) if state is None else _checks.state_pair("state", state)
-        y, h, c, cells, tape = self._record(x, h0, c0, lengths, reset, return_cell, checkpoint, embedding)
-        return (y, (h, c), cells, tape) if return_cell else (y, (h, c), tape)
+        if mask is None and return_layers is False:
+            y, h, c, cells, tape = self._record(x, h0, c0, lengths, reset, return_cell, checkpoint, embedding)
+            return (y, (h, c), cells, tape) if return_cell else (y, (h, c), tape)
+        layers = self._layers_wanted(return_layers)
+        y, h, c, cells, tape = self._record_more(
+            x, h0, c0, lengths, reset, return_cell, checkpoint, embedding, mask, held, layers
+        )
+        return y, (h, c), *([cells] if return_cell else []), *([] if layers is None else [layers]), tape
 
 
-class _SingleStateLayer(_Layer[Array]):
+class _SingleStateLayer(Layer[Array]):
     """A layer whose whole state is h."""
 
     def _refuse_cell(self, return_cell: object) -> None:
         if _checks.boolean("return_cell", return_cell):
             raise ValueError(f"return_cell: expected False, {type(self).__name__} has no cell state (an LSTM has)")
 
+    @overload
+    def __call__(
+        self,
+        x: Array,
+        state: Array | None = None,
+        *,
+        lengths: ArrayLike | None = None,
+        reset: NDArray[np.bool_] | None = None,
+        mask: NDArray[np.bool_] | None = None,
+        held: Held = "repeat",
+        embedding: Array | None = None,
+        return_cell: bool = False,
+        return_layers: Literal[False] = False,
+    ) -> tuple[Array, Array]: ...
+    @overload
+    def __call__(
+        self,
+        x: Array,
+        state: Array | None = None,
+        *,
+        lengths: ArrayLike | None = None,
+        reset: NDArray[np.bool_] | None = None,
+        mask: NDArray[np.bool_] | None = None,
+        held: Held = "repeat",
+        embedding: Array | None = None,
+        return_cell: bool = False,
+        return_layers: bool,
+    ) -> tuple[Any, ...]: ...
     @with_shared_text
     def __call__(
         self,
@@ -499,9 +342,12 @@ class _SingleStateLayer(_Layer[Array]):
         *,
         lengths: ArrayLike | None = None,
         reset: NDArray[np.bool_] | None = None,
+        mask: NDArray[np.bool_] | None = None,
+        held: Held = "repeat",
         embedding: Array | None = None,
         return_cell: bool = False,
-    ) -> tuple[Array, Array]:
+        return_layers: bool = False,
+    ) -> tuple[Any, ...]:
         """Run whole sequences; inference, without dropout.
 
         Args:
@@ -511,10 +357,13 @@ class _SingleStateLayer(_Layer[Array]):
             {lengths and reset}
             embedding: with tokens, (V, I): tokens from 0 to V - 1 stand for its rows. Where these are few for so many
                 steps, their products with W_ih are taken once, not at every step. y has the same bits either way.
+            {mask}
             return_cell: only an LSTM has a cell state; True raises ValueError.
+            {return_layers}
 
         Returns:
-            y, h_n: y is (T, B, D*H), laid out as x is; h_n is shaped as h0.
+            y, h_n: y is (T, B, D*H), laid out as x is, (T, B, H) where `merge` is not "concat"; h_n is shaped as h0.
+            With return_layers a list of every layer's y follows.
 
         Raises:
             ValueError: a wrong shape or rank, or a length out of range; says which argument.
@@ -523,9 +372,14 @@ class _SingleStateLayer(_Layer[Array]):
         if return_cell is not False:
             self._refuse_cell(return_cell)
         h0 = None if state is None else _checks.state_single("state", state)
-        y, h, _, _ = self._run(x, h0, None, lengths, reset, False, embedding)
-        return y, h
+        if mask is None and return_layers is False:
+            y, h, _, _ = self._run(x, h0, None, lengths, reset, False, embedding)
+            return y, h
+        layers = self._layers_wanted(return_layers)
+        y, h, _, _ = self._run_more(x, h0, None, lengths, reset, False, embedding, mask, held, layers)
+        return (y, h) if layers is None else (y, h, layers)
 
+    @overload
     def record(
         self,
         x: Array,
@@ -533,20 +387,54 @@ class _SingleStateLayer(_Layer[Array]):
         *,
         lengths: ArrayLike | None = None,
         reset: NDArray[np.bool_] | None = None,
+        mask: NDArray[np.bool_] | None = None,
+        held: Held = "repeat",
         embedding: Array | None = None,
         return_cell: bool = False,
+        return_layers: Literal[False] = False,
         checkpoint: int | None = None,
-    ) -> tuple[Array, Array, Tape[Array]]:
+    ) -> tuple[Array, Array, Tape[Array]]: ...
+    @overload
+    def record(
+        self,
+        x: Array,
+        state: Array | None = None,
+        *,
+        lengths: ArrayLike | None = None,
+        reset: NDArray[np.bool_] | None = None,
+        mask: NDArray[np.bool_] | None = None,
+        held: Held = "repeat",
+        embedding: Array | None = None,
+        return_cell: bool = False,
+        return_layers: bool,
+        checkpoint: int | None = None,
+    ) -> tuple[Any, ...]: ...
+    def record(
+        self,
+        x: Array,
+        state: Array | None = None,
+        *,
+        lengths: ArrayLike | None = None,
+        reset: NDArray[np.bool_] | None = None,
+        mask: NDArray[np.bool_] | None = None,
+        held: Held = "repeat",
+        embedding: Array | None = None,
+        return_cell: bool = False,
+        return_layers: bool = False,
+        checkpoint: int | None = None,
+    ) -> tuple[Any, ...]:
         """Run whole sequences for training: dropout is active, and a tape keeps what the backward pass needs.
 
         Args:
-            x, state, lengths, reset, embedding, return_cell: as for a call.
+            x, state, lengths, reset, mask, held, embedding, return_cell, return_layers: as for a call.
             checkpoint: k, to keep only the states of every k-th step and recompute between them in the backward
                 pass (Gruslys et al. 2016): less memory for about one more forward pass. x is read again there: until
-                then it must not change, padding included. Not with bidirectional. None keeps everything.
+                then it must not change, padding included. Not with bidirectional, return_layers or an option that only
+                a general network has (docs/howto/variants.md). None keeps everything.
 
         Returns:
-            y, h_n, tape. `tape.backward(dy, dstate, truncate)` gives the gradients, once.
+            y, h_n, tape, or with return_layers y, h_n, layers, tape. `tape.backward(dy, dstate, truncate)` gives the
+            gradients, once; it takes those of the layers as `dlayers`.
 
         Raises:
             ValueError, TypeError: as for a call, and for checkpoint < 1, not an integer, or with bidirectional.
@@ -554,8 +442,14 @@ class _SingleStateLayer(_Layer[Array]):
         if return_cell is not False:
             self._refuse_cell(return_cell)
         h0 = None if state is None else _checks.state_single("state", state)
-        y, h, _, _, tape = self._record(x, h0, None, lengths, reset, False, checkpoint, embedding)
-        return y, h, tape
+        if mask is None and return_layers is False:
+            y, h, _, _, tape = self._record(x, h0, None, lengths, reset, False, checkpoint, embedding)
+            return y, h, tape
+        layers = self._layers_wanted(return_layers)
+        y, h, _, _, tape = self._record_more(
+            x, h0, None, lengths, reset, False, checkpoint, embedding, mask, held, layers
+        )
+        return (y, h, tape) if layers is None else (y, h, layers, tape)
 
 
 class GRU(_SingleStateLayer):
@@ -586,7 +480,14 @@ class GRU(_SingleStateLayer):
     """
 
     _cell = "gru"
-    _gates_with_two_biases = 1  # n: the reset gate scales b_hn only
+
+    activations: tuple[Activation, ...]
+    reverse_activations: tuple[Activation, ...] | None
+    reset_after: bool
+    minimal: bool
+
+    def _gates_with_two_biases(self) -> int:
+        return 1 if self.reset_after and not self.minimal else 0
 
     def __init__(
         self,
@@ -600,8 +501,41 @@ class GRU(_SingleStateLayer):
         *,
         dtype: DTypeLike = np.float32,
         rng: np.random.Generator | int | None = None,
+        activations: Sequence[Activation] = ("sigmoid", "tanh"),
+        reverse_activations: Sequence[Activation] | None = None,
+        reset_after: bool = True,
+        minimal: bool = False,
+        reverse: bool = False,
+        merge: Merge = "concat",
+        clip: float | None = None,
+        layer_norm: bool = False,
+        learned_state: bool = False,
+        zoneout: float | tuple[float, float] = 0.0,
+        recurrent_dropout: float = 0.0,
+        input_dropout: float = 0.0,
+        weight_dropout: float = 0.0,
+        connection: Connection | None = None,
+        dilation: int | Sequence[int] = 1,
     ) -> None:
-        super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, 0, dtype, rng)
+        options: dict[str, object] = {
+            "activations": activations,
+            "reverse_activations": reverse_activations,
+            "reset_after": reset_after,
+            "minimal": minimal,
+            "reverse": reverse,
+            "merge": merge,
+            "clip": clip,
+            "layer_norm": layer_norm,
+            "learned_state": learned_state,
+            "zoneout": zoneout,
+            "recurrent_dropout": recurrent_dropout,
+            "input_dropout": input_dropout,
+            "weight_dropout": weight_dropout,
+            "connection": connection,
+            "dilation": dilation,
+        }
+        sizes = (input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, 0)
+        super().__init__(*sizes, dtype, rng, options)
 
 
 class RNN(_SingleStateLayer):
@@ -631,9 +565,10 @@ class RNN(_SingleStateLayer):
     """
 
     _cell = "rnn"
-    _fixed = _Layer._fixed | {"nonlinearity"}
 
-    nonlinearity: str
+    nonlinearity: Activation
+    reverse_nonlinearity: Activation | None
+    independent: bool
 
     def __init__(
         self,
@@ -648,13 +583,38 @@ class RNN(_SingleStateLayer):
         *,
         dtype: DTypeLike = np.float32,
         rng: np.random.Generator | int | None = None,
+        reverse_nonlinearity: Activation | None = None,
+        independent: bool = False,
+        reverse: bool = False,
+        merge: Merge = "concat",
+        clip: float | None = None,
+        layer_norm: bool = False,
+        learned_state: bool = False,
+        zoneout: float | tuple[float, float] = 0.0,
+        recurrent_dropout: float = 0.0,
+        input_dropout: float = 0.0,
+        weight_dropout: float = 0.0,
+        connection: Connection | None = None,
+        dilation: int | Sequence[int] = 1,
     ) -> None:
-        self.nonlinearity = _checks.one_of("nonlinearity", nonlinearity, _core.nonlinearities())
-        super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, 0, dtype, rng)
+        options: dict[str, object] = {
+            "nonlinearity": nonlinearity,
+            "reverse_nonlinearity": reverse_nonlinearity,
+            "independent": independent,
+            "reverse": reverse,
+            "merge": merge,
+            "clip": clip,
+            "layer_norm": layer_norm,
+            "learned_state": learned_state,
+            "zoneout": zoneout,
+            "recurrent_dropout": recurrent_dropout,
+            "input_dropout": input_dropout,
+            "weight_dropout": weight_dropout,
+            "connection": connection,
+            "dilation": dilation,
+        }
+        sizes = (input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, 0)
+        super().__init__(*sizes, dtype, rng, options)
 
     def _network_options(self) -> dict[str, Any]:
         return {**super()._network_options(), "nonlinearity": self.nonlinearity}
-
-    def _options_repr(self) -> list[str]:
-        shown = [] if self.nonlinearity == "tanh" else [f"nonlinearity={self.nonlinearity!r}"]
-        return shown + super()._options_repr()

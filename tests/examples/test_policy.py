@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -52,9 +53,9 @@ def test_gradients_of_rows_with_resets_are_those_of_their_episodes() -> None:
     advantage = np.random.default_rng(0).standard_normal(25).astype(np.float32)
 
     def gradients(part: slice, reset: np.ndarray | None) -> dict[str, np.ndarray]:
-        logits, _, tape = walker.model.record(seen[part], reset=reset)
-        _, slopes = fr.nn.cross_entropy(logits, done[part])
-        return tape.backward(slopes * len(slopes) * advantage[part, np.newaxis, np.newaxis]).params
+        weights = advantage[part, np.newaxis] * len(advantage[part])
+        loss = partial(fr.nn.cross_entropy, weights=weights)
+        return walker.model.record_loss(seen[part], done[part], loss, reset=reset)[2].backward().params
 
     together = gradients(slice(None), begins)
     edges = [*np.flatnonzero(begins[:, 0]), 25]

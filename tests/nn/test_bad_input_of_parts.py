@@ -127,6 +127,8 @@ def losses() -> list[tuple[str, Call]]:
     found += [("y", lambda: nn.cross_entropy(Y[..., :0], T)), ("y", lambda: nn.cross_entropy(np.asarray(1.0), 0))]
     for weights in ([1, 2], [1, 2, -1], [1, 2, np.nan], [1, 2, np.inf], "abc", [[1], [1, 2]], [None] * 3, [True] * 3):
         found.append(("class_weights", lambda w=weights: nn.cross_entropy(Y, T, class_weights=w)))
+    for weights in (Y, T[1:], [[1], [1, 2]], "abc", T.astype(bool), np.full(T.shape, np.nan), np.full(T.shape, 1e39)):
+        found.append(("weights", lambda w=weights: nn.cross_entropy(Y.astype("f4"), T, weights=w)))
     found += [("ignore", lambda i=i: nn.cross_entropy(Y, T, ignore=i)) for i in (1.5, "a", True, [1])]
     found += [("delta", lambda d=d: nn.huber(Y, Y, delta=d)) for d in (*NUMBERS, 0)]
     return found

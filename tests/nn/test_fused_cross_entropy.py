@@ -18,6 +18,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "all ignored": {"ignore": 4},
     "class weights": {"class_weights": np.linspace(0, 2, CLASSES)},
     "both": {"ignore": 0, "class_weights": np.linspace(1, 2, CLASSES)},
+    "weights": {"weights": np.random.default_rng(2).standard_normal((STEPS, ROWS))},
+    "all three": {
+        "ignore": 0,
+        "class_weights": np.linspace(1, 2, CLASSES),
+        "weights": np.random.default_rng(3).standard_normal((STEPS, ROWS)),
+    },
 }
 
 
@@ -37,7 +43,10 @@ def test_the_same_numbers(name: str, batch_first: bool, lengths: Any, dtype: Any
     x, targets = draw(*shape, 5, dtype=dtype), tokens(*shape, count=CLASSES)
     if name == "all ignored":
         targets[...] = 4
-    fused = partial(nn.cross_entropy, **OPTIONS[name])
+    options = dict(OPTIONS[name])
+    if batch_first and "weights" in options:
+        options["weights"] = options["weights"].T
+    fused = partial(nn.cross_entropy, **options)
     value, state, tape = model.record_loss(x, targets, fused, lengths=lengths)
     apart_value, apart_state, apart = model.record_loss(x, targets, lambda *a, **o: fused(*a, **o), lengths=lengths)
     exact = 1e-13 if dtype is np.float64 else 2e-6

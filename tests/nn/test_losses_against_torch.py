@@ -44,6 +44,23 @@ def test_cross_entropy(shape: tuple[int, ...], weighted: bool, ignore: int | Non
 
 
 @every_dtype
+@pytest.mark.parametrize("ignore", [False, True])
+def test_cross_entropy_with_a_weight_for_each_target(ignore: bool, dtype: Any, isa: str) -> None:
+    """As torch users write it: the terms by themselves, times the weights, and the mean of that."""
+    y, targets = 3 * draw(9, 5, 13, dtype=dtype), tokens(9, 5, count=13)
+    weights = draw(9, 5, seed=4)
+    counts = targets != (2 if ignore else -1)
+    weights[~counts] = np.nan
+
+    def loss(z: Any) -> Any:
+        each = functional.cross_entropy(z.reshape(-1, 13), tensor(targets).reshape(-1), reduction="none")
+        kept = tensor(counts).reshape(-1)
+        return (each[kept] * tensor(weights.astype(dtype)).reshape(-1)[kept]).sum() / int(counts.sum())
+
+    check(nn.cross_entropy(y, targets, ignore=2 if ignore else None, weights=weights), y, loss)
+
+
+@every_dtype
 @pytest.mark.parametrize("shape", [(), (1,), (5, 4, 3)], ids=str)
 def test_binary_cross_entropy(shape: tuple[int, ...], dtype: Any, isa: str) -> None:
     y = np.asarray(8 * draw(*shape, dtype=dtype), dtype)

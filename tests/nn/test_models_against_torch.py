@@ -87,6 +87,35 @@ def test_training_goes_the_same_way(dtype: Any) -> None:
 
 
 @every_dtype
+def test_a_tied_weight(dtype: Any) -> None:
+    """Ten steps of a model whose output has the embedding's weight: torch's parameters, gradients and updates."""
+    torch.manual_seed(0)
+    parts = (torch.nn.Embedding(13, 8), torch.nn.GRU(8, 8), torch.nn.Linear(8, 13))
+    theirs = torch.nn.ModuleList(parts).to(torch_dtype(dtype))
+    theirs[2].weight = theirs[0].weight
+    embedding = nn.Embedding(13, 8, dtype=dtype)
+    model = nn.Sequential(embedding, fr.GRU(8, 8, dtype=dtype), nn.Linear(8, 13, tied_to=embedding, dtype=dtype))
+    model.load_params(theirs.state_dict())  # it has the weight under both names
+    assert list(model.params) == [name for name, _ in theirs.named_parameters()]
+    optimiser = torch.optim.Adam(theirs.parameters(), lr=3e-3)
+    batches = [(tokens(7, 5, count=13, seed=k), tokens(7, 5, count=13, seed=k + 50)) for k in range(10)]
+    expected = []
+    for x, targets in batches:
+        optimiser.zero_grad()
+        logits = theirs[2](theirs[1](theirs[0](tensor(x)))[0])
+        loss = torch.nn.functional.cross_entropy(logits.reshape(-1, 13), tensor(targets).reshape(-1))
+        loss.backward()
+        if not expected:
+            found = model.record_loss(x, targets)[2].backward()
+            for name, param in theirs.named_parameters():
+                check_same_numbers(f"d {name}", found.params[name], param.grad.numpy())
+        optimiser.step()
+        expected.append(loss.item())
+    history = fr.fit(model, batches, fr.optim.Adam(model.params, lr=3e-3), epochs=1)
+    np.testing.assert_allclose(history.loss, expected, rtol=1e-4 if dtype is np.float32 else 1e-10)
+
+
+@every_dtype
 @pytest.mark.parametrize("join", ["add", "concat"])
 def test_a_connection_round_a_layer(join: str, dtype: Any) -> None:
     theirs = torch.nn.GRU(6, 6, dtype=torch_dtype(dtype))

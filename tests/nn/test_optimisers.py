@@ -209,6 +209,36 @@ def test_scale_is_clipping_without_a_pass_of_its_own() -> None:
     check_same_bits(ours, theirs)
 
 
+@pytest.mark.parametrize("size", [1e150, 1e153, 1e155, 1e200, 1e307])
+def test_norms_whose_squares_are_beyond_float64(size: float) -> None:
+    """The norm is that of the gradients divided by a power of two, times that; infinite is only what is beyond it."""
+    power = 2.0 ** math.floor(math.log2(size))
+    small = gradients(dtype=np.float64) | {"zero": np.zeros(3)}
+    large = {name: array * power for name, array in small.items()}
+    expected = {name: norm * power for name, norm in optim.norms(small).items()}
+    found = optim.norms(large)
+    assert list(found) == list(expected)
+    np.testing.assert_allclose(list(found.values()), list(expected.values()), rtol=1e-14)
+    np.testing.assert_allclose(optim.grad_norm(large), optim.grad_norm(small) * power, rtol=1e-14)
+    optim.clip_grad_norm(large, 0.5)
+    optim.clip_grad_norm(small, 0.5)
+    for name, array in large.items():
+        np.testing.assert_allclose(array, small[name], rtol=1e-12)
+
+
+def test_norms_that_are_beyond_float64() -> None:
+    huge = {"a": np.full(3, 1.7e308), "b": np.ones(1)}
+    assert optim.norms(huge) == {"a": np.inf, "b": 1.0}
+    with pytest.raises(ValueError, match=r"^gradients: .*: a$"):
+        optim.clip_grad_norm(huge, 1.0)
+    each = {"a": np.full(1, 1.7e308), "b": np.full(1, 1.7e308)}
+    assert optim.grad_norm(each) == np.inf
+    with pytest.raises(ValueError, match=r"^gradients: .*: all together$"):
+        optim.clip_grad_norm(each, 1.0)
+    assert optim.norms({"a": np.array([np.inf, 1e200])}) == {"a": np.inf}
+    assert np.isnan(optim.grad_norm({"a": np.array([np.nan, np.inf, 1e200])}))
+
+
 def test_clipping_what_cannot_be() -> None:
     fixed = gradients()
     fixed["b"].flags.writeable = False

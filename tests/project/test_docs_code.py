@@ -52,5 +52,6 @@ def test_most_pages_have_code() -> None:
     assert len(WITH_CODE) >= 14
 
 
-def test_only_torch_may_be_missing() -> None:
-    assert {package for page in WITH_CODE for _, package, _, _ in blocks(page)} <= {None, "torch", "matplotlib"}
+def test_only_these_may_be_missing() -> None:
+    needed = {package for page in WITH_CODE for _, package, _, _ in blocks(page)}
+    assert needed <= {None, "torch", "matplotlib", "onnxruntime"}

@@ -37,7 +37,7 @@ def test_pictures_are_small_and_shown() -> None:
         assert f"({picture.name})" in text
 
 
-@pytest.mark.parametrize("module", [fr, fr.nn, fr.optim, fr.plot, fr.reference, fr.functional])
+@pytest.mark.parametrize("module", [fr, fr.nn, fr.onnx, fr.optim, fr.plot, fr.reference, fr.functional])
 def test_every_public_name_is_in_the_api(module: object) -> None:
     text = "".join(pages("api").values())
     single = set(re.findall(r"^\.\. auto(?:class|function):: ([\w.]+)", text, re.MULTILINE))

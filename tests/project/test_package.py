@@ -138,7 +138,7 @@ def test_stub_names_parameters_as_the_module_does() -> None:
 
 PUBLIC = {
     *("LSTM", "GRU", "RNN", "LSTMCell", "GRUCell", "RNNCell", "Stream", "Tape", "Gradients"),
-    *("functional", "streaming", "nn", "optim", "plot", "reference", "fit", "gradient_flow", "tbptt"),
+    *("functional", "streaming", "nn", "onnx", "optim", "plot", "reference", "fit", "gradient_flow", "tbptt"),
     *("set_num_threads", "get_num_threads", "threads", "isa", "use_isa", "available_isas", "build_info"),
 }
 
@@ -148,7 +148,7 @@ def test_public_names() -> None:
     shown = {name for name in dir(fr) if not name.startswith("_")}
     assert shown - {"cells", "layers", "runtime", "training", "bench"} == PUBLIC
     assert {"lstm", "gru", "rnn"} == set(fr.functional.__all__)
-    for module in (fr.functional, fr.streaming, fr.reference, fr.nn, fr.optim, fr.plot):
+    for module in (fr.functional, fr.streaming, fr.reference, fr.nn, fr.onnx, fr.optim, fr.plot):
         assert len(module.__all__) == len(set(module.__all__))
         assert all(hasattr(module, name) for name in module.__all__)
 

@@ -73,6 +73,9 @@ POOLED_MODELS: dict[str, Callable[[Any], Any]] = {
 LOSSES: dict[str, Callable[..., Any]] = {
     "cross entropy": nn.cross_entropy,
     "cross entropy with weights": partial(nn.cross_entropy, class_weights=[0.5, 2.0, 1.5]),
+    "cross entropy with a weight for each": lambda y, targets, **options: nn.cross_entropy(
+        y, targets, weights=draw(*y.shape[:-1], seed=4), **options
+    ),
     "cross entropy that ignores": partial(nn.cross_entropy, ignore=1),
     "binary cross entropy": nn.binary_cross_entropy,
     "mse": nn.mse,

@@ -171,6 +171,48 @@ def test_validation_carries_a_state_of_its_own() -> None:
     np.testing.assert_allclose(history.validation[0][1], (first + second) / 2, rtol=1e-12)
 
 
+def test_the_metric_is_a_mean_over_targets() -> None:
+    """It is called as a loss is, and each batch counts by the targets that the metric counts."""
+    model = make_model()
+    (x, targets), *_ = make_batches(1)
+    lengths = np.array([1, 7, 3])
+    batches = [(x, targets, lengths), (x[:2], targets[:2])]
+    optimiser = fr.optim.SGD(model.params, lr=0.0)
+    for metric in (fr.nn.accuracy, partial(fr.nn.accuracy, ignore=0)):
+        history = fr.fit(model, batches[1:], optimiser, epochs=2, validation=batches, metric=metric)
+        right = [model(x, lengths=lengths)[0].argmax(-1) == targets, model(x[:2])[0].argmax(-1) == targets[:2]]
+        counts = [np.arange(7)[:, None] < lengths, np.ones((2, 3), bool)]
+        if metric is not fr.nn.accuracy:
+            counts = [counts[0] & (targets != 0), counts[1] & (targets[:2] != 0)]
+        expected = np.concatenate([r[c] for r, c in zip(right, counts, strict=True)]).mean()
+        assert [step for step, _ in history.metric] == [1, 2]
+        np.testing.assert_allclose([value for _, value in history.metric], expected, rtol=1e-12)
+    plain = fr.fit(model, batches[1:], optimiser, epochs=2, validation=batches)
+    assert plain.metric == []
+    np.testing.assert_allclose(plain.validation, history.validation, rtol=1e-6)
+    pooled = fr.nn.Sequential(fr.nn.Embedding(CLASSES, 3), fr.nn.LastStep(), fr.nn.Linear(3, 1))
+    optimiser, wanted = fr.optim.SGD(pooled.params, lr=0.0), np.zeros((3, 1))
+    history = fr.fit(
+        pooled, [(x, wanted, lengths)], optimiser, fr.nn.mse, steps=1, validation=[(x, wanted, lengths)],
+        metric=lambda y, targets: float(np.abs(y - targets).max()),
+    )  # fmt: skip
+    assert history.metric == [(1, float(np.abs(pooled(x, lengths=lengths)[0]).max()))]
+
+
+def test_the_metric_carries_the_state_of_the_validation() -> None:
+    model, seen = make_model(), []
+    held_out = make_batches(2, seed=3)
+
+    def metric(y: Any, targets: Any) -> float:
+        seen.append(y.copy())
+        return 0.0
+
+    optimiser = fr.optim.SGD(model.params, lr=0.0)
+    fr.fit(model, make_batches(1), optimiser, steps=1, validation=held_out, carry_state=True, metric=metric)
+    first, state = model(held_out[0][0])
+    check_same_bits({"first": seen[0], "second": seen[1]}, {"first": first, "second": model(held_out[1][0], state)[0]})
+
+
 def test_in_another_thread() -> None:
     model, other = make_model(), make_model()
     arguments = model, make_batches(2), fr.optim.SGD(model.params)
@@ -188,9 +230,14 @@ def test_the_bar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
     assert capsys.readouterr().err == "", "no terminal, no bar"
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", "200")
-    fr.fit(model, make_batches(2), fr.optim.SGD(model.params), steps=3, validation=make_batches(1), validate_every=1)
-    shown = capsys.readouterr().err
-    assert all(part in shown for part in ("loss ", "validation ", "row-steps/s"))
+    for metric, name in ((fr.nn.accuracy, "accuracy"), (partial(fr.nn.accuracy, ignore=0), "accuracy"),
+                         (lambda y, targets: 1.0, "metric")):  # fmt: skip
+        fr.fit(
+            model, make_batches(2), fr.optim.SGD(model.params), steps=3, validation=make_batches(1), validate_every=1,
+            metric=metric,
+        )  # fmt: skip
+        shown = capsys.readouterr().err
+        assert all(part in shown for part in ("loss ", "validation ", f"{name} ", "row-steps/s"))
     fr.fit(model, make_batches(2), fr.optim.SGD(model.params), steps=2, progress=False)
     assert capsys.readouterr().err == ""
 
@@ -212,6 +259,7 @@ def test_what_is_refused_by_name_changes_nothing(tmp_path: Any) -> None:
         "clip_norm": [0, -1, np.nan, np.inf, "a", True],
         "schedule": [0.5, "cosine"],
         "validation": [3, []],
+        "metric": ["accuracy", 3, fr.nn.accuracy],
         "progress": [None, 1],
         "checkpoint": [3, b"a", ["a"]],
     }  # fmt: skip
@@ -220,6 +268,9 @@ def test_what_is_refused_by_name_changes_nothing(tmp_path: Any) -> None:
         for value in values:
             with pytest.raises((ValueError, TypeError), match=rf"^{name}: "):
                 fr.fit(**good | {name: value})
+    for value in ("accuracy", 3):
+        with pytest.raises(TypeError, match=r"^metric: "):
+            fr.fit(**good | {"metric": value, "validation": held_out})
     needs = {"patience": "validation", "validate_every": "validation", "checkpoint_every": "checkpoint"}
     for name, needed in needs.items():
         given = {"validation": held_out, "checkpoint": tmp_path / "run.safetensors"}

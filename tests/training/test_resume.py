@@ -117,6 +117,18 @@ def test_patience_at_its_end_stays_there(tmp_path: Path) -> None:
     assert runs[1].loss == []
 
 
+def test_the_history_of_looks_goes_on(tmp_path: Path) -> None:
+    """Loss and metric of the looks before the interruption are those of an unbroken run."""
+    path, options = tmp_path / "run.safetensors", {**RUN, "metric": fr.nn.accuracy}
+    for epochs in (1, 3):
+        model = make_model()
+        found = fr.fit(model, shuffled, fr.optim.Adam(model.params), epochs=epochs, checkpoint=path, **options)
+    model = make_model()
+    whole = fr.fit(model, shuffled, fr.optim.Adam(model.params), epochs=3, **options)
+    assert len(whole.metric) == 3
+    assert (found.validation, found.metric) == (whole.validation, whole.metric)
+
+
 def test_other_generators(tmp_path: Path) -> None:
     """Any NumPy bit generator, and one that several parts share."""
     for kind in (np.random.MT19937, np.random.Philox, np.random.SFC64, np.random.PCG64DXSM):

@@ -178,3 +178,33 @@ def test_what_is_refused_by_name() -> None:
                 list(fr.tbptt(model, [one], k1=5))
     with pytest.raises(ValueError, match=r"^(x|state \(h\)): "):
         list(fr.tbptt(model, [(X, TARGETS), (X[:, 1:], TARGETS[:, 1:])], k1=5, k2=7))
+
+
+@pytest.mark.parametrize(("k1", "k2"), [(4, 4), (3, 7), (5, 6)])
+def test_dropout(k1: int, k2: int) -> None:
+    """k1 = k2: one mask a step. k2 > k1: masks for each run, and none for the state before the window."""
+
+    def model() -> Any:
+        first = fr.nn.Embedding(CLASSES, 3, rng=0), fr.nn.Dropout(0.3, rng=1)
+        return fr.nn.Sequential(*first, fr.LSTM(3, 5, 2, dropout=0.4, rng=2), fr.nn.Linear(5, CLASSES, rng=3))
+
+    ours, theirs = model(), model()
+    state, at, expected = None, 0, []
+    for done in range(0, STEPS, k1):
+        end = min(done + k1, STEPS)
+        begin = done if k1 == k2 else max(end - k2, 0)
+        if begin > at:
+            state, at = theirs(X[at:begin], state)[1], begin
+        before = theirs.record(X[begin:done], state) if begin < done else None
+        middle = before[1] if before else state
+        value, after, tape = theirs.record_loss(X[done:end], TARGETS[done:end], state=middle)
+        found = tape.backward()
+        gradients = dict(found.params)
+        if before:
+            for name, array in before[2].backward(None, found.state).params.items():
+                gradients[name] = gradients[name] + array
+        if k1 == k2:
+            state, at = after, end
+        expected.append({"loss": np.asarray(value), **gradients})
+    for update, wanted in zip(fr.tbptt(ours, chunks([10], False), k1=k1, k2=k2), expected, strict=True):
+        check_same_bits({"loss": np.asarray(update.loss), **update.gradients}, wanted)

@@ -177,6 +177,9 @@ public:
     // contents have changed since the last call.
     void forward(const std::vector<const T*>& params, const ForwardInputs<T>& in, const ForwardOutputs<T>& out);
 
+    // While it is frozen the parameters must not change: calls use what they packed last, and do not look at them.
+    void freeze(bool frozen);
+
     // forward(), and a tape for the backward pass.
     std::unique_ptr<Tape<T>> record(const std::vector<const T*>& params, const ForwardInputs<T>& in,
                                     const RecordOptions<T>& options, const ForwardOutputs<T>& out);

@@ -3,17 +3,10 @@
 #pragma once
 
 #include "../kernel_table.hpp"
+#include "../math/square_root.hpp"
 
 namespace fusedrnn::FUSEDRNN_ISA {
 namespace {
-
-template <class T>
-T square_root(T x) {
-    if constexpr (sizeof(T) == sizeof(float))
-        return __builtin_sqrtf(x);
-    else
-        return __builtin_sqrt(x);
-}
 
 // Plain loops: the compiler makes vectors of them, and without contraction every instruction set gives the same bits.
 template <class T>

@@ -19,6 +19,11 @@ const NetworkSpec& Network<T>::spec() const {
     return shared_->spec;
 }
 
+template <class T>
+void Network<T>::freeze(bool frozen) {
+    shared_->weights.freeze(frozen);
+}
+
 namespace {
 
 // Without rows there is nothing to do at any step, however many there are.

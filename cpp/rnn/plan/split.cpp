@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "dispatch/dispatch.hpp"
+#include "dispatch/work.hpp"
 #include "kernels/kernel_table.hpp"
 #include "rnn/plan/tuning.hpp"
 #include "threads/parallel.hpp"
@@ -15,14 +15,6 @@ namespace {
 double work_of_step(const NetworkSpec& spec, Index input, Index rows) {
     return static_cast<double>(spec.traits().gates * spec.hidden_size) *
            static_cast<double>((spec.recurrent_size() + input) * rows);
-}
-
-// Multiply-adds a nanosecond.
-template <class T>
-double speed() {
-    const auto lanes =
-        static_cast<double>(std::max<Index>(1, current_kernels().vector_bytes / static_cast<Index>(sizeof(T))));
-    return static_cast<double>(tuning::vectors_a_nanosecond) * lanes;
 }
 
 Split choose_for(const NetworkSpec& spec, Index rows, int team, Index blocks, double step_time) {
@@ -40,7 +32,7 @@ Split choose_for(const NetworkSpec& spec, Index rows, int team, Index blocks, do
 
 template <class T>
 double time_of_step(const NetworkSpec& spec, Index input, Index rows) {
-    return work_of_step(spec, input, rows) / speed<T>();
+    return work_of_step(spec, input, rows) / multiply_adds_a_nanosecond<T>();
 }
 
 template <class T>

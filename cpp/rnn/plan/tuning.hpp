@@ -20,8 +20,6 @@ struct TimesCache {
 
 // Rows below which a register tile is too low to run at full speed.
 inline constexpr Index rows_of_a_full_tile = 4;
-// Vectors of multiply-adds a nanosecond: two thirds of what a core with two FMA units reaches at 3 GHz.
-inline constexpr Index vectors_a_nanosecond = 4;
 // Row-steps below which the upper layers of a wavefront would stand idle for too long.
 inline constexpr Index row_steps_worth_a_wavefront = 48;
 // Nanoseconds until a long pass asks whether it was cancelled: a person does not notice 10 ms.

@@ -1,6 +1,7 @@
 // The packed weights of a network, made once per change of the parameters.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <vector>
 
@@ -18,6 +19,8 @@ public:
     }
     // The packed form of the parameters as they are now, for the instruction set in force.
     std::shared_ptr<const PackedNetwork<T>> get(const std::vector<const T*>& params, bool with_backward) {
+        if (frozen_.load(std::memory_order_relaxed))
+            if (auto latest = cache_.latest(with_backward)) return latest;
         std::vector<ParameterBytes> bytes;
         for (std::size_t i = 0; i < params.size(); ++i) bytes.push_back({params[i], sizes_[i]});
         return cache_.get(bytes, with_backward, [&](PackedNetwork<T>& packed, const KernelTable& table, bool backward) {
@@ -25,10 +28,14 @@ public:
         });
     }
 
+    // Frozen parameters are taken to be what they were at the last call: nobody looks at them.
+    void freeze(bool frozen) { frozen_.store(frozen, std::memory_order_relaxed); }
+
 private:
     const NetworkSpec spec_;
     std::vector<std::size_t> sizes_;
     PackedCache<PackedNetwork<T>> cache_;
+    std::atomic<bool> frozen_{false};
 };
 
 }  // namespace fusedrnn

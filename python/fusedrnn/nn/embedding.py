@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from fusedrnn import _checks, _core
 from fusedrnn._checks import Array
 from fusedrnn._tape import Gradients
+from fusedrnn._tokens import require_below
 from fusedrnn.nn._part import Part, PartTape, integers, like
 
 
@@ -67,9 +68,7 @@ class Embedding(Part):
     def tokens(self, x: ArrayLike) -> Array:
         """x as int64, its range checked."""
         tokens = integers("x", x)
-        if tokens.size and (tokens.min() < 0 or tokens.max() >= self.num_embeddings):
-            wrong = tokens[(tokens < 0) | (tokens >= self.num_embeddings)][0]
-            raise ValueError(f"x: expected tokens from 0 to {self.num_embeddings - 1}, got {wrong}")
+        require_below(tokens, self.num_embeddings)
         return tokens
 
     def folded_gradients(self, dweight: Array | None) -> Gradients[None]:

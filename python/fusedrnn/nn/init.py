@@ -87,16 +87,18 @@ def forget_bias(layer: LSTM, value: float = 1.0) -> None:
 
     Raises:
         TypeError: not an LSTM.
-        ValueError: the layer has no bias.
+        ValueError: the layer has no bias, or no forget gate of its own.
     """
     if not isinstance(layer, LSTM):
         raise TypeError(f"layer: expected an LSTM, got {_checks.describe(layer)}")
     if not layer.bias:
         raise ValueError("layer: expected an LSTM with biases, got bias=False")
+    if layer.coupled:
+        raise ValueError("layer: expected an LSTM with a forget gate, got coupled=True")
     _checks.finite("value", value)
     forget = slice(layer.hidden_size, 2 * layer.hidden_size)
     for name, bias in layer.params.items():
-        if name.startswith("bias_"):
+        if name.startswith(("bias_ih", "bias_hh")):
             bias[forget] = value if name.startswith("bias_ih") else 0.0
 
 

@@ -12,6 +12,7 @@ from fusedrnn import _checks, _core
 from fusedrnn._checks import Array
 from fusedrnn._tape import Gradients
 from fusedrnn.nn._part import Part, PartTape, floats, like
+from fusedrnn.nn.embedding import Embedding
 
 
 class Linear(Part):
@@ -21,6 +22,10 @@ class Linear(Part):
         in_features: I.
         out_features: O.
         bias: whether there is one.
+        tied_to: an Embedding(O, I) whose weight is this part's too (Press and Wolf 2017); None for a weight of its own.
+            Both stand in one Sequential. The weight is a parameter of the Embedding alone: it is counted, updated and
+            saved once, and its gradient is the sum of both. The row of a padding_idx learns from this part only, as in
+            torch. It begins as N(0, 1), large for an output: `fusedrnn.nn.init` has others.
         dtype: float32 or float64.
         rng: None, an int seed or a numpy.random.Generator: both parameters are drawn from U(-1/√I, 1/√I), as torch.nn
             does.
@@ -28,7 +33,7 @@ class Linear(Part):
     Parameters: weight (O, I), bias (O,).
 
     Raises:
-        ValueError: a size below 1.
+        ValueError: a size below 1, or an Embedding of another shape or dtype.
         TypeError: an argument of the wrong type.
     """
 
@@ -38,19 +43,35 @@ class Linear(Part):
         out_features: SupportsIndex,
         bias: bool = True,
         *,
+        tied_to: Embedding | None = None,
         dtype: DTypeLike = np.float32,
         rng: np.random.Generator | int | None = None,
     ) -> None:
         self.in_features = _checks.size("in_features", in_features)
         self.out_features = _checks.size("out_features", out_features)
         self.bias = _checks.boolean("bias", bias)
+        self.tied_to = tied_to
         generator = _checks.generator(rng)
         bound = 1.0 / math.sqrt(self.in_features)
-        arrays = {"weight": generator.uniform(-bound, bound, (self.out_features, self.in_features))}
+        arrays = {}
+        if tied_to is None:
+            arrays["weight"] = generator.uniform(-bound, bound, (self.out_features, self.in_features))
         if self.bias:
             arrays["bias"] = generator.uniform(-bound, bound, self.out_features)
         super().__init__(arrays, _checks.real_dtype(dtype))
+        self._require_tie_that_fits()
         self._core = self._make_core()
+
+    def _require_tie_that_fits(self) -> None:
+        tied = self.tied_to
+        if tied is None:
+            return
+        if not isinstance(tied, Embedding):
+            raise TypeError(f"tied_to: expected an Embedding or None, got {_checks.describe(tied)}")
+        if (tied.num_embeddings, tied.embedding_dim) != (self.out_features, self.in_features):
+            raise ValueError(f"tied_to: expected an Embedding({self.out_features}, {self.in_features}), got {tied}")
+        if tied.dtype != self.dtype:
+            raise ValueError(f"dtype: expected {tied.dtype} as of the Embedding in tied_to, got {self.dtype}")
 
     def _make_core(self) -> _core.Linear:
         return _core.Linear(self.in_features, self.out_features, self.dtype.name)
@@ -73,7 +94,8 @@ class Linear(Part):
 
     @property
     def _arrays(self) -> tuple[Array, Array | None]:
-        return self.params["weight"], self.params["bias"] if self.bias else None
+        params = self.params if self.tied_to is None else self.tied_to.params
+        return params["weight"], self.params["bias"] if self.bias else None
 
     def _named(self, dw: Array, db: Array | None) -> dict[str, Array]:
         return {"weight": dw} if db is None else {"weight": dw, "bias": db}
@@ -86,7 +108,8 @@ class Linear(Part):
         self._core = self._make_core()
 
     def __repr__(self) -> str:
-        return self._repr(str(self.in_features), str(self.out_features), "" if self.bias else "bias=False")
+        tied = "" if self.tied_to is None else f"tied_to={self.tied_to}"
+        return self._repr(str(self.in_features), str(self.out_features), "" if self.bias else "bias=False", tied)
 
 
 class LinearTape(PartTape):

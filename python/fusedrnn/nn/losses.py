@@ -29,6 +29,7 @@ def cross_entropy(
     *,
     ignore: int | None = None,
     class_weights: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
     lengths: ArrayLike | None = None,
     batch_first: bool = False,
 ) -> tuple[float, Array]:
@@ -39,21 +40,29 @@ def cross_entropy(
         targets: the right class of each, (…), integers from 0 to C - 1.
         ignore: targets of this value do not count.
         class_weights: (C,), not negative: what a target of each class counts in the mean, as in torch.
+        weights: (…), any finite numbers: what the term of each target is multiplied by, such as advantages (REINFORCE)
+            or importance weights. The mean is still over as many targets: they do not change what it is divided by.
         lengths, batch_first: see the module.
 
     Raises:
         ValueError: a wrong shape, a target out of range.
         TypeError: a wrong dtype.
     """
-    logits = float_array("y", y)
-    if logits.ndim < 1 or logits.shape[-1] < 1:
-        raise ValueError(f"y: expected shape (…, C), got {logits.shape}")
+    logits = class_logits(y)
     classes = logits.shape[-1]
     wanted = ClassTargets(
-        targets, logits.shape[:-1], classes, logits.dtype, ignore, class_weights, lengths, batch_first
+        targets, logits.shape[:-1], classes, logits.dtype, ignore, class_weights, lengths, batch_first, weights
     )
     losses, dy = _core.cross_entropy(logits.reshape(-1, classes), wanted.classes, wanted.weights)
     return wanted.mean(losses), dy.reshape(logits.shape)
+
+
+def class_logits(y: object) -> Array:
+    """y as an array (…, C) of float32 or float64."""
+    logits = float_array("y", y)
+    if logits.ndim < 1 or logits.shape[-1] < 1:
+        raise ValueError(f"y: expected shape (…, C), got {logits.shape}")
+    return logits
 
 
 class ClassTargets:
@@ -69,6 +78,7 @@ class ClassTargets:
         class_weights: ArrayLike | None = None,
         lengths: ArrayLike | None = None,
         batch_first: bool = False,
+        weights: ArrayLike | None = None,
     ) -> None:
         array = integers("targets", targets)
         if array.shape != shape:
@@ -81,12 +91,13 @@ class ClassTargets:
         if wrong.any():
             raise ValueError(f"targets: expected classes from 0 to {classes - 1}, got {flat[wrong][0]}")
         self.classes = np.where(counts, flat, 0)
-        weights = counts.astype(np.float64)
+        shares = counts.astype(np.float64)
         if class_weights is not None:
-            weights *= _class_weights(class_weights, classes)[self.classes]
-        total = weights.sum()
-        self.weights = (weights / total if total > 0 else weights).astype(dtype)
-        self._mean_weights = weights / total if total > 0 else weights
+            shares *= _class_weights(class_weights, classes)[self.classes]
+        total = shares.sum()
+        shares = shares / total if total > 0 else shares
+        self._mean_weights = shares if weights is None else shares * _target_weights(weights, shape, dtype, counts)
+        self.weights = self._mean_weights.astype(dtype)
 
     def mean(self, losses: NDArray[np.float64]) -> float:
         """The weighted mean of the losses of each; NaN if one that counts is."""
@@ -94,15 +105,30 @@ class ClassTargets:
 
 
 def _class_weights(value: ArrayLike, classes: int) -> NDArray[np.float64]:
-    given = _checks.as_array("class_weights", value, "numbers")
-    if given.dtype.kind not in "fiu":
-        raise TypeError(f"class_weights: expected numbers, got {_checks.describe(value)}")
-    weights = given.astype(np.float64)
-    if weights.shape != (classes,):
-        raise ValueError(f"class_weights: expected shape ({classes},), got {weights.shape}")
+    weights = _numbers("class_weights", value, (classes,))
     if not (np.isfinite(weights).all() and (weights >= 0).all()):
         raise ValueError("class_weights: expected finite numbers that are not negative")
     return weights
+
+
+def _target_weights(
+    value: ArrayLike, shape: tuple[int, ...], dtype: np.dtype[Any], counts: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """The weight of each target, flat; 0 of those that do not count, whatever stands there."""
+    weights = np.where(counts, _numbers("weights", value, shape).reshape(-1), 0.0)
+    wrong = ~(np.abs(weights) <= np.finfo(dtype).max)
+    if wrong.any():
+        raise ValueError(f"weights: expected finite numbers of {dtype}, got {weights[wrong][0]}")
+    return weights
+
+
+def _numbers(name: str, value: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    given = _checks.as_array(name, value, "numbers")
+    if given.dtype.kind not in "fiu":
+        raise TypeError(f"{name}: expected numbers, got {_checks.describe(value)}")
+    if given.shape != shape:
+        raise ValueError(f"{name}: expected shape {shape}, got {given.shape}")
+    return given.astype(np.float64)
 
 
 def binary_cross_entropy(

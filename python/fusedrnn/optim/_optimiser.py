@@ -110,7 +110,10 @@ class Optimiser:
         )
         for (_, end, name), (begin, _, other) in pairwise(ranges):
             if begin < end:
-                raise ValueError(f"params: expected arrays that share no memory, {name!r} and {other!r} do")
+                raise ValueError(
+                    f"params: expected arrays that share no memory, {name!r} and {other!r} do; "
+                    "Linear(..., tied_to=embedding) shares a weight"
+                )
         self._apart = params
 
     def _check(self, name: str, param: Array, gradient: Array) -> None:

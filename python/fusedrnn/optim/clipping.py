@@ -17,19 +17,38 @@ __all__ = ["clip_grad_norm", "clip_grad_value", "grad_norm", "norms"]
 
 
 def norms(gradients: Mapping[str, Array] | Gradients[Any]) -> dict[str, float]:
-    """The L2 norm of every gradient by name, summed in float64: inf or NaN where an element is."""
+    """The L2 norm of every gradient by name, summed in float64: inf or NaN where an element is.
+
+    Squares beyond float64 do no harm: only a norm that is itself beyond it is inf.
+    """
     found = by_name(gradients)
     result = dict.fromkeys(found, 0.0)
     for dtype in {array.dtype for array in found.values()}:
         names = [name for name, array in found.items() if array.dtype == dtype]
         squares = _core.sums_of_squares([found[name] for name in names])
-        result.update({name: math.sqrt(square) for name, square in zip(names, squares, strict=True)})
+        result.update({name: _root(square, found[name]) for name, square in zip(names, squares, strict=True)})
     return result
 
 
 def grad_norm(gradients: Mapping[str, Array] | Gradients[Any]) -> float:
     """The L2 norm of all gradients together."""
-    return math.sqrt(sum(norm * norm for norm in norms(gradients).values()))
+    return joint(norms(gradients))
+
+
+def joint(each: Mapping[str, float]) -> float:
+    """The L2 norm of all gradients together, given that of each by name."""
+    norm = math.sqrt(sum(own * own for own in each.values()))
+    return math.hypot(*each.values()) if math.isinf(norm) else norm
+
+
+def _root(square: float, array: Array) -> float:
+    """The norm of an array, given the sum of its squares, which may have overflowed."""
+    if not math.isinf(square):
+        return math.sqrt(square)
+    largest = float(np.abs(array).max())
+    if math.isinf(largest):
+        return largest
+    return largest * math.sqrt(_core.sums_of_squares([array / largest])[0])
 
 
 def clip_grad_norm(gradients: Mapping[str, Array] | Gradients[Any], max_norm: float) -> float:
@@ -41,9 +60,10 @@ def clip_grad_norm(gradients: Mapping[str, Array] | Gradients[Any], max_norm: fl
     After an error nothing has changed.
     """
     limit = _checks.not_negative("max_norm", max_norm)
-    norm = grad_norm(gradients)
+    each = norms(gradients)
+    norm = joint(each)
     if not math.isfinite(norm):
-        wrong = ", ".join(name for name, own in norms(gradients).items() if not math.isfinite(own))
+        wrong = ", ".join(name for name, own in each.items() if not math.isfinite(own)) or "all together"
         raise ValueError(f"gradients: expected finite numbers, got a norm of {norm}: {wrong}")
     if norm > limit:
         for array in _writeable(gradients):

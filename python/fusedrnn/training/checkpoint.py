@@ -13,7 +13,7 @@ import numpy as np
 
 from fusedrnn._checks import Array
 from fusedrnn._saving import load_arrays, save_arrays
-from fusedrnn.nn.sequential import Sequential, States, single_parts
+from fusedrnn.nn.model import Model, States, single_parts
 from fusedrnn.optim import Optimiser
 
 FORMAT = "fusedrnn checkpoint 1"
@@ -27,7 +27,7 @@ class Position:
         peak_rate: the optimiser's lr at the beginning.
         epoch, batch, step: how many are over; `batch` counts within the epoch.
         best_loss, best_step, waited: of the looks at the validation batches; `waited` counts those since the best.
-        validation: (step, loss) of all looks.
+        validation, metric: (step, loss) and (step, value) of all looks.
     """
 
     peak_rate: float
@@ -38,6 +38,7 @@ class Position:
     best_step: int | None = None
     waited: int = 0
     validation: list[tuple[int, float]] = field(default_factory=list)
+    metric: list[tuple[int, float]] = field(default_factory=list)
 
 
 @dataclass
@@ -51,7 +52,7 @@ class Loaded:
 
 def save(
     path: Path,
-    model: Sequential,
+    model: Model,
     optimiser: Optimiser,
     position: Position,
     state: States | None,
@@ -72,7 +73,7 @@ def save(
     save_arrays(path, arrays, metadata)
 
 
-def load(path: Path, model: Sequential, optimiser: Optimiser) -> Loaded:
+def load(path: Path, model: Model, optimiser: Optimiser) -> Loaded:
     """Put a checkpoint's parameters, optimiser state and generators in their places.
 
     Raises:
@@ -113,11 +114,13 @@ def _kinds(arrays: Mapping[str, Array]) -> dict[str, tuple[tuple[int, ...], np.d
 
 
 def _position(fields: dict[str, Any]) -> Position:
-    fields["validation"] = [(int(step), float(loss)) for step, loss in fields["validation"]]
-    return Position(**fields)
+    position = Position(**fields)
+    position.validation = [(int(step), float(loss)) for step, loss in position.validation]
+    position.metric = [(int(step), float(value)) for step, value in position.metric]
+    return position
 
 
-def generators(model: Sequential) -> list[np.random.Generator]:
+def generators(model: Model) -> list[np.random.Generator]:
     """Every generator of the parts of a model, each once, in the parts' order."""
     found: list[np.random.Generator] = []
     for part in single_parts(model.parts):

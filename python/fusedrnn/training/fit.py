@@ -23,8 +23,9 @@ from fusedrnn import _checks
 from fusedrnn._checks import Array
 from fusedrnn._saving import require_saving
 from fusedrnn.nn import losses
-from fusedrnn.nn.sequential import Loss, Sequential, States
+from fusedrnn.nn.model import Loss, Model, States
 from fusedrnn.optim import Optimiser, Schedule, norms
+from fusedrnn.optim.clipping import joint
 from fusedrnn.training import checkpoint as checkpoints
 from fusedrnn.training.checkpoint import Position
 
@@ -36,6 +37,9 @@ Batch = tuple[Any, ...] | Mapping[str, Any]
 Batches = Iterable[Batch] | Callable[[int], Iterable[Batch]]
 """The same batches for every epoch, or a function of the epoch's number, from 0, that gives them."""
 
+Metric = Callable[..., float]
+"""metric(y, targets), called with the options that a loss is called with."""
+
 
 @dataclass
 class History:
@@ -44,6 +48,7 @@ class History:
     Attributes:
         loss: of every step, as far as this process has seen them.
         validation: (step, loss) of every look at the validation batches.
+        metric: (step, value) of the metric at each of these looks.
         best_step: after which step the validation loss was least; None without validation.
         steps: how many are over, those before a resumption too.
         epochs: the same of epochs.
@@ -53,6 +58,7 @@ class History:
 
     loss: list[float] = field(default_factory=list)
     validation: list[tuple[int, float]] = field(default_factory=list)
+    metric: list[tuple[int, float]] = field(default_factory=list)
     best_step: int | None = None
     steps: int = 0
     epochs: int = 0
@@ -61,7 +67,7 @@ class History:
 
 
 def fit(
-    model: Sequential,
+    model: Model,
     batches: Batches,
     optimiser: Optimiser,
     loss: Loss = losses.cross_entropy,
@@ -73,6 +79,7 @@ def fit(
     schedule: Schedule | None = None,
     validation: Iterable[Batch] | None = None,
     validate_every: int | None = None,
+    metric: Metric | None = None,
     patience: int | None = None,
     checkpoint: str | Path | None = None,
     checkpoint_every: int | None = None,
@@ -87,9 +94,10 @@ def fit(
     `optimiser.step`, over and over; each can be used without it.
 
     Args:
-        model: changed in place.
+        model: a Sequential or an EncoderDecoder; changed in place.
         batches: (x, targets), (x, targets, lengths), or mappings with those names and "reset"; or a function of the
-            epoch's number that gives them. To resume a run they must be the same again.
+            epoch's number that gives them. x and lengths are those of a call of the model: of an EncoderDecoder, pairs.
+            To resume a run they must be the same again.
         optimiser: of the model's parameters.
         loss: as of `Sequential.record_loss`.
         epochs, steps: how long; one of the two. With steps the batches begin again as often as it takes.
@@ -97,6 +105,9 @@ def fit(
         clip_norm: bound on the joint norm of all gradients; None for none.
         schedule: what the optimiser's lr at the beginning is multiplied by, as a function of the steps made.
         validation: batches whose mean loss is looked at after every epoch, or every `validate_every` steps.
+        metric: a function of (y, targets) that gives a number, such as `fusedrnn.nn.accuracy`. Its mean over the
+            validation batches is in the bar and in the history; which look is best is for the loss to say. Like the
+            loss it is called with `lengths` and `batch_first` as well where a batch has lengths and y is a sequence.
         patience: end when so many looks in a row were no better than the best; None: never.
         checkpoint: a safetensors file with all that the run depends on, written at every look, at the end, on Ctrl-C,
             and every `checkpoint_every` steps. If it is there, the run goes on from it, with the same bits as if it had
@@ -121,6 +132,7 @@ def fit(
     for name, value, needed, given in (
         ("patience", patience, "validation", validation),
         ("validate_every", validate_every, "validation", validation),
+        ("metric", metric, "validation", validation),
         ("checkpoint_every", checkpoint_every, "checkpoint", checkpoint),
     ):
         if value is not None and given is None:
@@ -131,6 +143,9 @@ def fit(
     run.last_step = None if steps is None else _checks.integer("steps", steps, 1)
     run.validation = None if validation is None else _listed(validation)
     run.validate_every = _checks.optional_count("validate_every", validate_every)
+    if metric is not None and not callable(metric):
+        raise TypeError(f"metric: expected a function of (y, targets), got {_checks.describe(metric)}")
+    run.metric = metric
     run.patience = _checks.optional_count("patience", patience)
     run.checkpoint_every = _checks.optional_count("checkpoint_every", checkpoint_every)
     if checkpoint is not None:
@@ -147,7 +162,7 @@ class _Run:
 
     def __init__(
         self,
-        model: Sequential,
+        model: Model,
         batches: Batches,
         optimiser: Optimiser,
         loss: Loss,
@@ -155,8 +170,9 @@ class _Run:
         schedule: Schedule | None,
         carry_state: bool,
     ) -> None:
-        if not isinstance(model, Sequential):
-            raise TypeError(f"model: expected a Sequential, got {_checks.describe(model)}; Sequential(model) makes one")
+        if not isinstance(model, Model):
+            got = _checks.describe(model)
+            raise TypeError(f"model: expected a Sequential or EncoderDecoder, got {got}; Sequential(model) makes one")
         if not isinstance(optimiser, Optimiser):
             raise TypeError(f"optimiser: expected an optimiser of fusedrnn.optim, got {_checks.describe(optimiser)}")
         for name, function in (("loss", loss), ("schedule", schedule)):
@@ -171,6 +187,7 @@ class _Run:
         self.last_epoch: int | None = None
         self.last_step: int | None = None
         self.validation: list[Batch] | None = None
+        self.metric: Metric | None = None
         self.validate_every = self.patience = self.checkpoint_every = 0
         self.checkpoint: Path | None = None
         self.history = History()
@@ -211,7 +228,7 @@ class _Run:
             self._step(named)
             position.batch += 1
             position.step += 1
-            show(self.history.loss[-1], int(np.prod(np.shape(named["x"])[:2])))
+            show(self.history.loss[-1], self._row_steps(named))
             if self.validate_every and position.step % self.validate_every == 0 and self._look():
                 return "patience"
             if self.checkpoint is not None and self.checkpoint_every and position.step % self.checkpoint_every == 0:
@@ -229,8 +246,10 @@ class _Run:
 
     def _step(self, batch: Mapping[str, Any]) -> None:
         step = self.position.step + 1
-        for name in ("x", "targets"):
-            _require_finite(batch[name], f"step {step}: {name}", batch.get("lengths"), self.model.batch_first)
+        lengths, batch_first = batch.get("lengths"), self.model.batch_first
+        for name, array, its_lengths in self.model.sequences(batch["x"], lengths):
+            _require_finite(array, f"step {step}: {name}", its_lengths, batch_first)
+        _require_finite(batch["targets"], f"step {step}: targets", its_lengths, batch_first)
         options = {name: batch[name] for name in ("lengths", "reset") if batch.get(name) is not None}
         value, state, tape = self.model.record_loss(batch["x"], batch["targets"], self.loss, self.state, **options)
         if not math.isfinite(value):
@@ -242,13 +261,18 @@ class _Run:
             raise FloatingPointError(
                 f"step {step}: NaN or infinity in the gradient of {', '.join(wrong)}; no parameter has been changed"
             )
-        norm = math.sqrt(sum(own * own for own in each.values()))
+        norm = joint(each)
         scale = 1.0 if self.clip_norm is None or norm <= self.clip_norm else self.clip_norm / norm
         if self.schedule is not None:
             self.optimiser.lr = self.position.peak_rate * self.schedule(self.position.step)
         self.optimiser.step(gradients, scale=scale)
         self.state = state if self.carry_state else None
         self.history.loss.append(value)
+
+    def _row_steps(self, batch: Mapping[str, Any]) -> int:
+        """How many steps of how many rows a batch has."""
+        read = self.model.sequences(batch["x"], None)
+        return sum(math.prod(np.shape(array)[:2]) for _, array, _ in read)
 
     # Validation
 
@@ -262,8 +286,10 @@ class _Run:
     def _compare(self) -> None:
         """The validation loss now against the best."""
         position = self.position
-        value = self._validation_loss()
+        value, measured = self._validation_means()
         self.history.validation.append((position.step, value))
+        if measured is not None:
+            self.history.metric.append((position.step, measured))
         if value < position.best_loss:
             position.best_loss, position.best_step, position.waited = value, position.step, 0
             self.best = {name: array.copy() for name, array in self.model.params.items()}
@@ -272,17 +298,34 @@ class _Run:
         if self.checkpoint is not None:
             self._save()
 
-    def _validation_loss(self) -> float:
-        """The mean over all validation batches, each counting as many times as it has targets that count."""
-        total, count, state = 0.0, 0, None
+    def _validation_means(self) -> tuple[float, float | None]:
+        """The loss and the metric, if there is one: means over all validation batches, each counting as many times as
+        it has targets that count."""
+        values, measured, state = _Mean(), _Mean(), None
         for batch in self.validation or ():
             named = _named(batch)
             options = {name: named[name] for name in ("lengths", "reset") if named.get(name) is not None}
-            value, after = self.model.loss(named["x"], named["targets"], self.loss, state, **options)
+            targets = named["targets"]
+            if self.metric is None:
+                value, after = self.model.loss(named["x"], targets, self.loss, state, **options)
+            else:
+                y, after = self.model(named["x"], state, **options)
+                of_loss = self.model.loss_options(named.get("lengths"))
+                value = float(self.loss(y, targets, **of_loss)[0])
+                measured.add(float(self.metric(y, targets, **of_loss)), self._targets_in(named, self.metric))
+            values.add(value, self._targets_in(named, self.loss))
             state = after if self.carry_state else None
-            weight = _targets_in(named, self.loss, self.model.batch_first)
-            total, count = total + value * weight, count + weight
-        return total / max(count, 1)
+        return values.value(), None if self.metric is None else measured.value()
+
+    def _targets_in(self, batch: Mapping[str, Any], function: Loss | Metric) -> int:
+        """How many targets there are, without those beyond lengths and those that the function was told to ignore."""
+        targets = np.asarray(batch["targets"])
+        _, x, lengths = self.model.sequences(batch["x"], batch.get("lengths"))[-1]
+        if targets.shape[:2] != np.shape(x)[:2]:  # not a target for every step
+            lengths = None
+        counts = losses.counted(targets.shape, lengths, self.model.batch_first)
+        ignored = function.keywords.get("ignore") if isinstance(function, partial) else None
+        return int(counts.sum() if ignored is None else (counts & (targets != ignored)).sum())
 
     # Checkpoints
 
@@ -295,16 +338,31 @@ class _Run:
         found = checkpoints.load(path, self.model, self.optimiser)
         self.position, self.state, self.best = found.position, found.state, found.best
         self.history.validation = list(found.position.validation)
+        self.history.metric = list(found.position.metric)
         self._write_history()
 
     def _save(self) -> None:
         assert self.checkpoint is not None
         self.position.validation = list(self.history.validation)
+        self.position.metric = list(self.history.metric)
         checkpoints.save(self.checkpoint, self.model, self.optimiser, self.position, self.state, self.best)
 
     def _write_history(self) -> None:
         position, history = self.position, self.history
         history.steps, history.epochs, history.best_step = position.step, position.epoch, position.best_step
+
+
+class _Mean:
+    """A weighted mean of numbers that come one by one."""
+
+    def __init__(self) -> None:
+        self._total, self._weight = 0.0, 0
+
+    def add(self, value: float, weight: int) -> None:
+        self._total, self._weight = self._total + value * weight, self._weight + weight
+
+    def value(self) -> float:
+        return self._total / max(self._weight, 1)
 
 
 def _repeated(batches: Iterable[Batch]) -> Callable[[int], Iterable[Batch]]:
@@ -340,7 +398,7 @@ def _path(checkpoint: object) -> Path:
     return Path(checkpoint)
 
 
-def _require_params_of(model: Sequential, optimiser: Optimiser) -> None:
+def _require_params_of(model: Model, optimiser: Optimiser) -> None:
     params = model.params
     for name, array in optimiser.params.items():
         if name not in params or params[name] is not array:
@@ -357,16 +415,6 @@ def _named(batch: Batch) -> Mapping[str, Any]:
         got = _checks.describe(batch)
         raise ValueError(f"batches: expected (x, targets), (x, targets, lengths) or a mapping, got {got}")
     return dict(zip(("x", "targets", "lengths"), batch, strict=False))
-
-
-def _targets_in(batch: Mapping[str, Any], loss: Loss, batch_first: bool) -> int:
-    """How many targets there are, without those beyond lengths and those that the loss was told to ignore."""
-    targets, lengths = np.asarray(batch["targets"]), batch.get("lengths")
-    if targets.shape[:2] != np.shape(batch["x"])[:2]:  # not a target for every step
-        lengths = None
-    counts = losses.counted(targets.shape, lengths, batch_first)
-    ignored = loss.keywords.get("ignore") if isinstance(loss, partial) else None
-    return int(counts.sum() if ignored is None else (counts & (targets != ignored)).sum())
 
 
 def _require_finite(value: Any, name: str, lengths: Any, batch_first: bool) -> None:
@@ -413,18 +461,27 @@ def _bar(wanted: bool, run: _Run) -> Iterator[Callable[[float, int], None]]:
         return
     with tqdm(total=run.last_step, initial=run.position.step, unit="step", dynamic_ncols=True) as bar:
         mean, read, began = math.nan, 0, time.perf_counter()
+        measure = _name_of(run.metric)
 
         def show(loss: float, count: int) -> None:
             nonlocal mean, read
             read += count
             mean = loss if math.isnan(mean) else mean + (loss - mean) / 30
-            looked = run.history.validation
-            text = f"loss {mean:.4g}" + (f", validation {looked[-1][1]:.4g}" if looked else "")
-            text += f", {read / (time.perf_counter() - began):,.0f} row-steps/s"
-            bar.set_postfix_str(text, refresh=False)
+            shown = [f"loss {mean:.4g}"]
+            for name, looked in (("validation", run.history.validation), (measure, run.history.metric)):
+                shown += [f"{name} {looked[-1][1]:.4g}"] if looked else []
+            shown.append(f"{read / (time.perf_counter() - began):,.0f} row-steps/s")
+            bar.set_postfix_str(", ".join(shown), refresh=False)
             bar.update(1)
 
         yield show
+
+
+def _name_of(function: Any) -> str:
+    """What the bar calls a metric."""
+    function = function.func if isinstance(function, partial) else function
+    name = getattr(function, "__name__", "metric")
+    return "metric" if name == "<lambda>" else str(name)
 
 
 def _tqdm() -> Any:

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fusedrnn import _checks, reference
 from fusedrnn._checks import Array
+from fusedrnn._options import changed
 from fusedrnn.layers import GRU, LSTM, RNN
 from fusedrnn.nn.linear import Linear
 from fusedrnn.reference.cells import Carry, Cell, SavedLSTM, StepGradient, Weights
@@ -86,7 +87,7 @@ def gradient_flow(
             "output.weight" and "output.bias" too.
 
     Raises:
-        ValueError, TypeError: an argument that the layer or its tape would refuse.
+        ValueError, TypeError: an argument that the layer or its tape would refuse, or a layer with options of cells.
     """
     if not isinstance(layer, (RNN, LSTM, GRU)):
         raise TypeError(f"layer: expected an RNN, LSTM or GRU, got {_checks.describe(layer)}")
@@ -224,6 +225,10 @@ def _through_output(output: Linear, y: Array, dy: Array | None, batch_first: boo
 
 def _reference_of(layer: Any) -> Any:
     """The same layer in NumPy."""
+    own = changed(layer._cell, layer._options())
+    refused = [name for name in own if name != "nonlinearity" or own[name] not in reference.ACTIVATIONS]
+    if refused:
+        raise ValueError(f"layer: expected a plain one, got {layer!r}; its {', '.join(refused)} cannot be followed")
     options = {
         "num_layers": layer.num_layers,
         "bias": layer.bias,

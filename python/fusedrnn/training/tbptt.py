@@ -11,7 +11,8 @@ import numpy as np
 from fusedrnn import _checks
 from fusedrnn._checks import Array
 from fusedrnn.nn import losses
-from fusedrnn.nn.sequential import Loss, Sequential, States
+from fusedrnn.nn.model import Loss, States
+from fusedrnn.nn.sequential import Sequential
 
 __all__ = ["Update", "tbptt"]
 
@@ -50,6 +51,10 @@ def tbptt(
 
     The steps of a window before its last k1 are run again, with the parameters as they are then, from the state before
     them. With k1 = k2 no step is run twice. Memory holds one window and one chunk, whatever the length.
+
+    With dropout and k1 = k2 each step has one mask, and the state goes on as training made it. With k2 > k1 each run of
+    a step draws a mask of its own, and the state before a window is advanced by a call, without dropout: the gradient
+    is exact for the window's own masks and for that state.
 
     Args:
         model: a Sequential whose output is a sequence.
