@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -73,6 +75,18 @@ class Level:
         for names in self.names:
             found.append({name: next(rest) for name, _ in names})
         return found
+
+    def stepper(self, params: list[Array]) -> Callable[..., Any]:
+        """The general cell of the one direction with these parameters: a function of x, h, c and `unchanged`.
+
+        It gives y (T, B, P), h (B, P) and c (B, H), and what a stream does not need.
+        """
+        (own,) = self.by_direction(params)
+        for name in ("initial_h", "initial_c"):
+            own.pop(name, None)
+        zoneout_h, zoneout_c = zoneouts(self.spec)
+        zoneout: dict[str, Any] = {"zoneout_h": zoneout_h, "zoneout_c": zoneout_c if self.spec.has_cell else 0.0}
+        return partial(self.staged[0].forward, own, **zoneout)
 
     def run(
         self,
