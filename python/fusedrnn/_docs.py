@@ -20,7 +20,7 @@ mask: bool, laid out as reset, with any holes: where it is false, x is not read 
     Not with lengths. A reset at a held step is one at the row's next valid step.
 held: y at held steps: "repeat", each direction's last output, zero before its first; or "zero"."""
 RETURN_LAYERS = """\
-return_layers: also return every layer's y, before dropout, as a list."""
+return_layers: also return every layer's y, before dropout, as a list; the last is y."""
 
 OPTIONS = """\
 reverse: the one direction runs from the last step to the first; parameters have the plain names.

@@ -51,7 +51,10 @@ class Call:
         self.hidden, self.inputs = draw(st.integers(4, 20)), draw(st.integers(1, 20))
         self.rng = np.random.default_rng(draw(st.integers(0, 999)))
         layer = StagedLayer(cell, self.inputs, self.hidden, dtype="float64", **options)
-        self.params = {name: self.normal(*shape) * (0.5 if len(shape) == 1 else shape[-1] ** -0.5) for name, shape in layer.param_shapes}
+        self.params = {
+            name: self.normal(*shape) * (0.5 if len(shape) == 1 else shape[-1] ** -0.5)
+            for name, shape in layer.param_shapes
+        }
         self.widths = (layer.output_size, self.hidden) if cell == "lstm" else (layer.output_size,)
         self.call: dict[str, Any] = {"x": self.normal(self.steps, self.rows, self.inputs)}
         for names in (("h0", "c0"), ("initial_h", "initial_c")):

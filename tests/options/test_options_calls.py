@@ -318,3 +318,18 @@ def test_a_frozen_layer_computes_with_what_it_has(variant: str) -> None:
     layer.params["weight_hh_l0"] *= 0.5
     other.params["weight_hh_l0"] *= 0.5
     assert_same(layer(x), other(x))
+
+
+@every_variant
+def test_results_are_the_callers(variant: str) -> None:
+    """A tape does not see what happens to the arrays of its call, nor to the parameters."""
+    x = normal(T, B, I)
+    layer, other = make(variant), make(variant)
+    y, state, layers, tape = layer.record(x, return_layers=True)
+    expected = other.record(x.copy(), return_layers=True)[-1].backward(np.ones_like(y))
+    dy = np.ones_like(y)
+    for array in (x, *layers, y, *arrays_in(state)):
+        array[...] = np.nan
+    for array in layer.params.values():
+        array[...] = np.nan
+    assert_same(tape.backward(dy), expected)
