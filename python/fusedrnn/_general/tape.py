@@ -10,7 +10,8 @@ from fusedrnn import _checks
 from fusedrnn._checks import Array
 from fusedrnn._general.arguments import Arguments
 from fusedrnn._general.connections import Highway
-from fusedrnn._general.level import LevelResult, LevelTape
+from fusedrnn._general.level import LevelResult
+from fusedrnn._general.level_tape import LevelTape
 from fusedrnn._general.spec import Spec
 from fusedrnn._merging import merged_gradient
 
@@ -109,8 +110,8 @@ class GeneralTape:
         names = [f"dlayers[{k}]" for k in range(len(kept.levels))]
         given = self._listed(kept, dlayers)
         found = []
-        shape = (batch.rows, batch.steps) if kept.batch_first else (batch.steps, batch.rows)
-        shape = (*shape, kept.width)
+        sizes = (batch.rows, batch.steps) if kept.batch_first else (batch.steps, batch.rows)
+        shape = (*sizes, kept.width)
         for name, d in zip((*names, "dy"), (*given, dy), strict=True):
             if d is not None:
                 d = _checks.shaped(name, d, shape, kept.spec.dtype)
