@@ -161,7 +161,7 @@ class Layer(Module, Loading, Generic[State]):
     def stream(
         self, batch_size: SupportsIndex = 1, *, embedding: Array | None = None, tokens: bool = False
     ) -> Stream[State]:
-        """This network stepped one time step at a time, with a state of its own that begins at zero.
+        """This network stepped one time step at a time, with a state of its own, at first zero or the learned one.
 
         Args:
             batch_size: B, how many rows are stepped together.

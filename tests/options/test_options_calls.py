@@ -333,3 +333,44 @@ def test_results_are_the_callers(variant: str) -> None:
     for array in layer.params.values():
         array[...] = np.nan
     assert_same(tape.backward(dy), expected)
+
+
+STREAM_CALLS: dict[str, tuple[Any, type[Exception], str]] = {
+    "rows": (lambda stream, x: stream.step(x[0, :2]), ValueError, r"x: expected shape \(3, 5\), got \(2, 5\)"),
+    "width": (
+        lambda stream, x: stream.step(x[0, :, :4]),
+        ValueError,
+        r"x: expected shape \(T, 3, 5\), got \(1, 3, 4\)",
+    ),
+    "dtype": (lambda stream, x: stream.step(x[0].astype(np.float32)), TypeError, "x: expected dtype float64"),
+    "type": (lambda stream, x: stream.step([1.0]), TypeError, "x: expected a numpy.ndarray"),
+    "steps": (lambda stream, x: stream.process(x[0]), ValueError, r"x: expected shape \(T, 3, 5\), got \(3, 5\)"),
+    "out's shape": (lambda stream, x: stream.step(x[0], np.empty((3, 9))), ValueError, "out: expected shape"),
+    "out's dtype": (
+        lambda stream, x: stream.step(x[0], np.empty((3, 6), np.float32)),
+        TypeError,
+        "out: expected dtype",
+    ),
+    "read-only out": (
+        lambda stream, x: stream.step(x[0], np.broadcast_to(0.0, (3, 6))),
+        ValueError,
+        "out: .*read-only",
+    ),
+    "rows to reset": (lambda stream, x: stream.reset([True]), ValueError, r"rows: expected shape \(3,\), got \(1,\)"),
+    "state": (
+        lambda stream, x: setattr(stream, "state", (np.zeros((1, 3, 9)), np.zeros((1, 3, 6)))),
+        ValueError,
+        r"state \(h\): expected shape \(1, 3, 6\)",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", STREAM_CALLS)
+def test_streams_refuse_by_name_and_keep_their_state(case: str) -> None:
+    call, error, message = STREAM_CALLS[case]
+    stream, x = make("lstm peephole").stream(B), normal(T, B, I)
+    stream.process(x)
+    state = stream.state
+    with pytest.raises(error, match=message):
+        call(stream, x)
+    assert_same(stream.state, state)
