@@ -94,6 +94,15 @@ def test_an_output_that_is_a_recurrent_node_s() -> None:
     assert compare(model, {"x": x_of(5, 2, 3)}, 1).report.sessions == 0
 
 
+def test_initialisers_as_inputs_and_as_outputs() -> None:
+    """Old files list every initialiser among the inputs."""
+    given = weights("RNN", 3, 4)
+    inputs = [tensor("x", [None, None, 3]), *(tensor(name, value.shape) for name, value in given.items())]
+    nodes = [rnn("x", "", "y"), helper.make_node("Neg", ["y"], ["z"])]
+    model = made(nodes, inputs, [tensor("z", [None] * 4), tensor("R", [1, 4, 4])], given)
+    compare(model, {"x": x_of(5, 2, 3)}, 1)
+
+
 def test_constants_are_computed_where_they_are_used() -> None:
     """Made by nodes, read by two stages, by a recurrent node, and by the caller."""
     nodes = [
