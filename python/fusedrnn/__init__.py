@@ -60,9 +60,9 @@ if _typing.TYPE_CHECKING:
     from fusedrnn.convert import from_keras as from_keras
     from fusedrnn.convert import from_torch as from_torch
     from fusedrnn.convert import load_keras as load_keras
-    from fusedrnn.training import fit as fit
-    from fusedrnn.training import gradient_flow as gradient_flow
-    from fusedrnn.training import tbptt as tbptt
+    from fusedrnn.training.fit import fit as fit
+    from fusedrnn.training.gradient_flow import gradient_flow as gradient_flow
+    from fusedrnn.training.tbptt import tbptt as tbptt
 
     __version__: str
 

@@ -139,6 +139,7 @@ def test_stub_names_parameters_as_the_module_does() -> None:
 PUBLIC = {
     *("LSTM", "GRU", "RNN", "LSTMCell", "GRUCell", "RNNCell", "Stream", "Tape", "Gradients"),
     *("functional", "streaming", "nn", "onnx", "optim", "plot", "reference", "fit", "gradient_flow", "tbptt"),
+    *("from_flax", "from_keras", "from_torch", "load_keras"),
     *("set_num_threads", "get_num_threads", "threads", "isa", "use_isa", "available_isas", "build_info"),
 }
 
@@ -146,7 +147,7 @@ PUBLIC = {
 def test_public_names() -> None:
     """What the package shows is what it promises and its modules, and every `__all__` names what exists, once."""
     shown = {name for name in dir(fr) if not name.startswith("_")}
-    assert shown - {"cells", "layers", "runtime", "training", "bench"} == PUBLIC
+    assert shown - {"cells", "layers", "runtime", "training", "bench", "convert"} == PUBLIC
     assert {"lstm", "gru", "rnn"} == set(fr.functional.__all__)
     for module in (fr.functional, fr.streaming, fr.reference, fr.nn, fr.onnx, fr.optim, fr.plot):
         assert len(module.__all__) == len(set(module.__all__))
@@ -264,7 +265,8 @@ def test_nonsense_for_openmp_does_not_count(text: str) -> None:
 def readme_programs() -> list[str]:
     readme = ROOT / "README.md"
     assert readme.is_file(), "there is no README.md"
-    return re.findall(r"^```python\n(.*?)^```", readme.read_text(), re.MULTILINE | re.DOTALL)
+    programs = re.findall(r"^(<!-- needs torch -->\n)?```python\n(.*?)^```", readme.read_text(), re.MULTILINE | re.DOTALL)
+    return [program for needs_torch, program in programs if not needs_torch]  # tests/pytorch/test_readme.py runs others
 
 
 def test_readme_programs_run_as_written(tmp_path: Path) -> None:
