@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import fusedrnn as fr
-from fusedrnn.onnx import backend, load, to_onnx
-from onnx_there import onnx, session
+from fusedrnn.onnx import load, to_onnx
+from onnx_there import backend, onnx, session
 from tolerances import check_same_numbers
 
 LAYERS: list[Any] = [
