@@ -72,10 +72,10 @@ def test_an_initialiser_with_too_little_data(read: Any) -> None:
 def test_truncated_files(read: Any, tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     whole = model().SerializeToString()
-    for count in (0, 1, 10, len(whole) // 2, len(whole) - 1):
-        path.write_bytes(whole[:count])
-        with pytest.raises(ValueError, match=r"model\.onnx: expected an ONNX model, got"):
-            read(path)
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match=r"model\.onnx: expected an ONNX model, got"):
+        read(path)
+    for count in range(len(whole)):
         with pytest.raises(ValueError, match=r"^model: expected an ONNX model, got"):
             read(whole[:count])
 
