@@ -118,6 +118,14 @@ def test_constants_are_computed_where_they_are_used() -> None:
     compare(made(nodes, [tensor("x", [None, 2, 3])], outputs, values), {"x": x_of(5, 2, 3)}, 2)
 
 
+def test_a_deep_model() -> None:
+    """Deeper than Python's stack."""
+    deep = [helper.make_node("Neg", [f"x{k}" if k else "x"], [f"x{k + 1}"]) for k in range(3000)]
+    nodes = [*deep, rnn("x3000", "", "y"), helper.make_node("Neg", ["y"], ["z"])]
+    model = made(nodes, [tensor("x", [None, None, 3])], [tensor("z", None)], weights("RNN", 3, 4))
+    compare(model, {"x": x_of(5, 2, 3)}, 1)
+
+
 def test_lengths_and_states_of_the_caller() -> None:
     nodes = [
         helper.make_node("Cast", ["n"], ["lengths"], to=onnx.TensorProto.INT32),

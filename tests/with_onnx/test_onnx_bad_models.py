@@ -144,6 +144,32 @@ def test_weights_that_are_random_or_sparse() -> None:
         load(proto)
 
 
+def test_changed_bytes() -> None:
+    """Whatever is wrong with a file, it is no other error."""
+    whole, rng = model(opset=17).SerializeToString(), np.random.default_rng(0)
+    refused = 0
+    for _ in range(1000):
+        changed = bytearray(whole)
+        for place in rng.integers(len(whole), size=2):
+            changed[place] = rng.integers(256)
+        try:
+            load(bytes(changed))
+        except (ValueError, TypeError):
+            refused += 1
+    assert 200 < refused < 1000
+
+
+def test_a_circle() -> None:
+    nodes = [
+        helper.make_node("Neg", ["W"], ["v"], name="one"),
+        helper.make_node("Neg", ["v"], ["W"], name="other"),
+        helper.make_node("RNN", ["x", "W", "R"], ["y"], name="node", hidden_size=4),
+    ]
+    proto = made(nodes, [tensor("x", [2, 1, 3])], [tensor("y", None)], {"R": np.zeros((1, 4, 4), np.float32)})
+    with pytest.raises(ValueError, match=r"^node 'node': W: .* depends on itself"):
+        load(proto)
+
+
 def test_nothing_was_changed_in_the_model() -> None:
     proto = model()
     before = proto.SerializeToString()

@@ -66,7 +66,7 @@ class Accelerated:
     def __init__(self, model: object, providers: Sequence[Any] | None, sess_options: Any) -> None:
         self._proto = read_model(model)
         self._scope = Scope(self._proto.graph)
-        self._constants = Constants(self._proto)
+        self._constants = Constants(self._proto, self._scope)
         graph = self._proto.graph
         fixed = {each.name for each in graph.initializer}
         self.input_names = [each.name for each in graph.input if each.name not in fixed]
