@@ -177,7 +177,7 @@ class StagedLayer:
         keep: bool = False,
         unchanged: bool = False,
     ) -> tuple[Array, Array, Array | None, Array | None, StagedTape | None]:
-        """y (T, B, P), h_n (B, P), c_n (B, H) and, with `cells`, c of every step (T, B, H) of an LSTM; with `keep` a tape.
+        """y (T, B, P), h_n (B, P); of an LSTM c_n (B, H) and, with `cells`, every c (T, B, H); with `keep` a tape.
 
         unchanged: no parameter has changed since the last call: nobody looks.
         """

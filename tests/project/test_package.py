@@ -265,7 +265,8 @@ def test_nonsense_for_openmp_does_not_count(text: str) -> None:
 def readme_programs() -> list[str]:
     readme = ROOT / "README.md"
     assert readme.is_file(), "there is no README.md"
-    programs = re.findall(r"^(<!-- needs torch -->\n)?```python\n(.*?)^```", readme.read_text(), re.MULTILINE | re.DOTALL)
+    pattern = r"^(<!-- needs torch -->\n)?```python\n(.*?)^```"
+    programs = re.findall(pattern, readme.read_text(), re.MULTILINE | re.DOTALL)
     return [program for needs_torch, program in programs if not needs_torch]  # tests/pytorch/test_readme.py runs others
 
 

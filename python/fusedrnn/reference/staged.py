@@ -79,7 +79,7 @@ class StagedLayer:
         cells: bool = True,
         keep: bool = False,
     ) -> tuple[Array, Array, Array | None, Array | None, StagedTape | None]:
-        """y (T, B, P), h_n (B, P), of an LSTM c_n (B, H) and, with ``cells``, c of every step (T, B, H); ``keep``: the tape.
+        """y (T, B, P), h_n (B, P); of an LSTM c_n (B, H) and, with ``cells``, every c (T, B, H); with ``keep`` a tape.
 
         Args:
             params: arrays by the names of `param_shapes`.
