@@ -119,7 +119,7 @@ def _array(tensor: Any, where: str) -> Array:
         )
     try:
         value: Array = package("onnx.numpy_helper").to_array(tensor)
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, LookupError) as error:
         reason = f"unknown type {error}" if isinstance(error, KeyError) else error
         raise ValueError(f"{where}: initialiser {tensor.name!r} cannot be read: {reason}") from None
     return value

@@ -30,7 +30,7 @@ _ABSENT: Final[dict[str, Any]] = {
 """The options of layers that ONNX's operators lack, and the values at which they do nothing."""
 
 
-def to_onnx(layer: Layer, *, state: bool = False, lengths: bool = False, opset: int = 22, ir_version: int = 10) -> Any:
+def to_onnx(layer: Layer, *, state: bool = False, lengths: bool = False, opset: int = 17, ir_version: int = 8) -> Any:
     """A model that computes what a call of the layer computes.
 
     Args:
