@@ -265,7 +265,9 @@ def test_nonsense_for_openmp_does_not_count(text: str) -> None:
 def readme_programs() -> list[str]:
     readme = ROOT / "README.md"
     assert readme.is_file(), "there is no README.md"
-    return re.findall(r"^```python\n(.*?)^```", readme.read_text(), re.MULTILINE | re.DOTALL)
+    pattern = r"^(<!-- needs torch -->\n)?```python\n(.*?)^```"
+    programs = re.findall(pattern, readme.read_text(), re.MULTILINE | re.DOTALL)
+    return [program for needs_torch, program in programs if not needs_torch]  # tests/pytorch/test_readme.py runs others
 
 
 def test_readme_programs_run_as_written(tmp_path: Path) -> None:

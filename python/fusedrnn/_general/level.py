@@ -107,7 +107,7 @@ class Level:
         if self.plain is not None and not random:
             found = self._run_plain(x, state, batch, keep, cells)
         else:
-            found = self._run_staged(params, x, state, batch, draws, chains, keep, version)
+            found = self._run_staged(params, x, state, batch, draws, chains, cells, keep, version)
         if chains is not None:
             found = self._unfolded(found, chains)
         if found.tape is not None:
@@ -140,6 +140,7 @@ class Level:
         batch: Batch,
         draws: LevelDraws | None,
         chains: Chains | None,
+        cells: bool,
         keep: bool,
         version: int | None,
     ) -> LevelResult:
@@ -164,7 +165,7 @@ class Level:
             begins = [
                 _beginning(part, direction, learned, batch.rows) for part, learned in zip(state, initial, strict=True)
             ]
-            y, h, c, cells, tape = layer.forward(
+            y, h, c, all_c, tape = layer.forward(
                 own,
                 x,
                 *begins,
@@ -176,10 +177,11 @@ class Level:
                 zoneout_c=zoneout[1] if self.spec.has_cell else 0.0,
                 initial_h=initial[0],
                 initial_c=initial[1],
+                cells=cells,
                 keep=keep,
                 unchanged=unchanged and weight is None,
             )
-            results.append((y, h, c, cells))
+            results.append((y, h, c, all_c))
             tapes.append(StagedDirectionTape(tape, weight, self._learned, [part is None for part in state]))
         if version is not None and weight is None:
             self._looked = version
@@ -219,7 +221,7 @@ def _joined(results: list[Any]) -> LevelResult:
         np.concatenate(y, axis=-1),
         np.stack(h),
         np.stack(c) if with_cell else None,
-        np.concatenate(cells, axis=-1) if with_cell else None,
+        None if cells[0] is None else np.concatenate(cells, axis=-1),
         None,
     )
 

@@ -76,9 +76,10 @@ class StagedLayer:
         zoneout_c: Zoneout = 0.0,
         initial_h: Array | None = None,
         initial_c: Array | None = None,
+        cells: bool = True,
         keep: bool = False,
     ) -> tuple[Array, Array, Array | None, Array | None, StagedTape | None]:
-        """y (T, B, P), h_n (B, P), c_n (B, H), cells (T, B, H) and, with ``keep``, the tape. c: LSTM only.
+        """y (T, B, P), h_n (B, P); of an LSTM c_n (B, H) and, with ``cells``, every c (T, B, H); with ``keep`` a tape.
 
         Args:
             params: arrays by the names of `param_shapes`.
@@ -114,8 +115,8 @@ class StagedLayer:
             for out, new in zip(outputs, leaving, strict=True):
                 out[t] = np.where(active, new, 0)  # (S4)
             state = [np.where(active, new, old) for new, old in zip(leaving, state, strict=True)]  # (S1)
-        c_n, cells = (state[1], outputs[1]) if lstm else (None, None)
-        return outputs[0], state[0], c_n, cells, StagedTape(call) if keep else None
+        c_n, every_c = (state[1], outputs[1] if cells else None) if lstm else (None, None)
+        return outputs[0], state[0], c_n, every_c, StagedTape(call) if keep else None
 
 
 class StagedTape:

@@ -77,4 +77,4 @@ def backward(tape: _core.Tape, dy: Any, dh: Any, dc: Any) -> tuple[Any, Any, Any
     """dx, dh0, dc0 and the gradients of the parameters. The tape is used up."""
     take_torch_threads()
     dx, dh0, dc0, params, _ = tape.backward(array_of(dy), array_of(dh), array_of(dc))
-    return *_tensors([dx, dh0, dc0]), _tensors(params)  # type: ignore[return-value]
+    return *_tensors([dx, dh0, dc0]), _tensors(params)

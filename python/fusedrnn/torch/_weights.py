@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import torch
 from torch.utils.weak import WeakIdKeyDictionary
 
 from fusedrnn import _core
@@ -55,6 +54,7 @@ class Weights:
         self.pointers = [tensor.data_ptr() for tensor in tensors]
         self.in_place = all(tensor.is_contiguous() for tensor in tensors)
         self.samples = [a.reshape(-1)[:: max(1, a.size // SAMPLE) | 1] for a in self.arrays]
+        self._squares = [n for n, array in enumerate(self.arrays) if array.shape == array.shape[:1] * 2]
         self._fingerprints: list[int] = []
         self.sampled: list[bytes] = []
         self.versions: list[int] = []
@@ -62,6 +62,10 @@ class Weights:
         self.streams: dict[int, list[_core.Stream]] = {}
         self.returned: tuple[Any, Any, Any, Any] = (None, None, None, None)
         """h_n and c_n of the last step, where they lie, and these as arrays."""
+
+    def turned(self, tensors: Sequence[Any]) -> bool:
+        """Whether a square matrix has been transposed where it lies: another shape would tell of any other."""
+        return any(not tensors[n].is_contiguous() for n in self._squares) if self._squares else False
 
     def forget_versions(self) -> None:
         """Let the next step take fingerprints: the parameters will probably change."""
@@ -115,7 +119,7 @@ _kept: Any = WeakIdKeyDictionary()
 
 def weights_of(kind: Kind, tensors: Sequence[Any]) -> Weights:
     """The weights of these tensors, kept from an earlier call where their memory is still the same."""
-    key = (kind, *(tensor.data_ptr() for tensor in tensors))
+    key = (kind, *((tensor.data_ptr(), tensor.stride()) for tensor in tensors))
     kept = _kept.get(tensors[0])
     if kept is None or key not in kept:
         weights = Weights(kind, tensors)
