@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from torch_there import torch
-
 from interpreter import python
+from torch_there import torch
 
 README = Path(__file__).parents[2] / "README.md"
 
