@@ -81,15 +81,11 @@ class Weights:
         self._fingerprints, self.sampled, self.versions = fingerprints, sampled, versions
         self.steps_left = STEPS_BETWEEN_FINGERPRINTS
 
-    def stream(self, rows: int) -> _core.Stream:
-        """One of this batch size for one thread, which puts it back into `streams` after the step."""
-        found = self.streams.get(rows)
-        if found:
-            return found.pop()
-        if found is None:
-            if len(self.streams) >= POOLED_BATCH_SIZES:
-                self.streams.clear()
-            self.streams[rows] = []
+    def new_stream(self, rows: int) -> _core.Stream:
+        """One of this batch size for one thread, which puts it into `streams` after its step, for the next."""
+        if len(self.streams) >= POOLED_BATCH_SIZES and rows not in self.streams:
+            self.streams.clear()
+        self.streams.setdefault(rows, [])
         return self.network.stream(rows)
 
 
