@@ -147,7 +147,7 @@ PUBLIC = {
 def test_public_names() -> None:
     """What the package shows is what it promises and its modules, and every `__all__` names what exists, once."""
     shown = {name for name in dir(fr) if not name.startswith("_")}
-    assert shown - {"cells", "layers", "runtime", "training", "bench", "convert"} == PUBLIC
+    assert shown - {"cells", "layers", "runtime", "training", "bench", "convert", "torch"} == PUBLIC
     assert {"lstm", "gru", "rnn"} == set(fr.functional.__all__)
     for module in (fr.functional, fr.streaming, fr.reference, fr.nn, fr.onnx, fr.optim, fr.plot):
         assert len(module.__all__) == len(set(module.__all__))
@@ -265,9 +265,9 @@ def test_nonsense_for_openmp_does_not_count(text: str) -> None:
 def readme_programs() -> list[str]:
     readme = ROOT / "README.md"
     assert readme.is_file(), "there is no README.md"
-    pattern = r"^(<!-- needs torch -->\n)?```python\n(.*?)^```"
-    programs = re.findall(pattern, readme.read_text(), re.MULTILINE | re.DOTALL)
-    return [program for needs_torch, program in programs if not needs_torch]  # tests/pytorch/test_readme.py runs others
+    program = re.compile(r"^(<!-- needs torch -->\n)?```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+    # tests/pytorch/test_readme.py runs those that need torch
+    return [code for needs_torch, code in program.findall(readme.read_text()) if not needs_torch]
 
 
 def test_readme_programs_run_as_written(tmp_path: Path) -> None:
