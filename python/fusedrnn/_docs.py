@@ -30,7 +30,7 @@ layer_norm: normalise the products and, of an LSTM, c (Ba et al. 2016). Not with
 learned_state: the initial state is a parameter, used where none is given, after every reset and in streams.
 zoneout: probability with which a unit keeps its old h (Krueger et al. 2016); of an LSTM also a pair, for h and c.
     A call takes the expectation.
-recurrent_dropout: probability with which `record` drops a unit of the h that enters, the same at all steps.
+recurrent_dropout: probability with which `record` drops a unit of the h that W_hh reads, the same at all steps.
 input_dropout: probability with which `record` drops a feature of each layer's x, the same at all steps.
 weight_dropout: probability with which `record` drops an element of W_hh (Merity et al. 2017).
 connection: around every layer but the first: "residual", or "highway" (Srivastava et al. 2015).
