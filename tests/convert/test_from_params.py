@@ -5,6 +5,7 @@ Each test lays the parameters of one of our layers out as another framework woul
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -301,6 +302,26 @@ def test_a_safetensors_file(tmp_path: Path) -> None:
     (tmp_path / "m.safetensors").write_bytes(b"\x80\x05pickle")
     with pytest.raises(ValueError, match="damaged or none"):
         fr.LSTM.from_params(tmp_path / "m.safetensors")
+
+
+def test_a_safetensors_file_with_types_that_numpy_does_not_have(tmp_path: Path) -> None:
+    """The format by hand: the size of a header, a header in JSON, and the values."""
+    pytest.importorskip("safetensors", reason="safetensors is not installed")
+    layer = fr.GRU(3, 4, rng=0)
+    header: dict[str, Any] = {"other": {"dtype": "F8_E4M3", "shape": [2], "data_offsets": [0, 2]}}
+    values = b"ab"
+    for name, value in layer.params.items():
+        upper = (value.view(np.uint32) >> 16).astype(np.uint16)
+        layer.params[name] = (upper.astype(np.uint32) << 16).view(np.float32)
+        place = [len(values), len(values) + upper.nbytes]
+        header[f"rnn.{name}"] = {"dtype": "BF16", "shape": list(value.shape), "data_offsets": place}
+        values += upper.tobytes()
+    text = json.dumps(header).encode()
+    (tmp_path / "m.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + values)
+    same(fr.GRU.from_params(tmp_path / "m.safetensors"), layer)
+    names = {name: f"rnn.{name}" for name in layer.params} | {"weight_ih_l0": "other"}
+    with pytest.raises(TypeError, match="other: expected an array of floats"):
+        fr.GRU.from_params(tmp_path / "m.safetensors", names=names)
 
 
 def test_an_npz_file_is_a_mapping(tmp_path: Path) -> None:

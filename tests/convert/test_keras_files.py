@@ -217,6 +217,25 @@ def test_an_old_gru_says_by_its_bias_where_it_resets(tmp_path: Path) -> None:
         fr.load_keras(tmp_path / "old.h5")
 
 
+def test_paths_of_early_keras_files(tmp_path: Path) -> None:
+    """Keras 2.12 and its like had other names for the groups of a `.keras` file."""
+    path = tmp_path / "m.keras"
+    model = keras.Sequential([keras.Input((None, 3)), keras.layers.LSTM(4, name="rnn")])
+    saved(model, path)
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    (tmp_path / "w.h5").write_bytes(parts["model.weights.h5"])
+    with h5py.File(tmp_path / "w.h5", "r+") as file:
+        del file["layers/lstm/vars"]
+        file.move("layers/lstm", "_layer_checkpoint_dependencies\\lstm")
+    parts["model.weights.h5"] = (tmp_path / "w.h5").read_bytes()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in parts.items():
+            archive.writestr(name, data)
+    (layer,) = fr.load_keras(path).values()
+    assert np.array_equal(layer.params["weight_hh_l0"], fr.from_keras(model.layers[0]).params["weight_hh_l0"])
+
+
 # What is refused
 
 

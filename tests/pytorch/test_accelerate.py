@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from torch_layers import check_close, flat
-from torch_there import torch
 
 import fusedrnn.torch as ours
+from torch_layers import check_close, flat
+from torch_there import torch
 
 KINDS = ("LSTM", "GRU", "RNN", "LSTMCell", "GRUCell", "RNNCell")
 

@@ -6,6 +6,7 @@ import itertools
 from typing import Any
 
 import pytest
+
 from torch_layers import CELLS, INPUTS, check_close, check_pair, dtypes, flat, pair, state_argument, states
 from torch_there import torch
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from torch_layers import CELLS, INPUTS, KINDS, check_close, flat, pair
-from torch_there import torch
 
 import fusedrnn.torch as ours
 from interpreter import python
+from torch_layers import CELLS, INPUTS, KINDS, check_close, flat, pair
+from torch_there import torch
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:LSTM with projections is not supported with oneDNN",

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from torch_layers import check_close
-from torch_there import torch
 
 import fusedrnn.torch as ours
+from torch_layers import check_close
+from torch_there import torch
 
 ROOT = Path(__file__).parents[2]
 

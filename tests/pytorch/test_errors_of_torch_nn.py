@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from torch_layers import CELLS, INPUTS, KINDS, pair, state_argument, states
 from torch_there import torch
 

@@ -6,10 +6,10 @@ import warnings
 from typing import Any
 
 import pytest
-from torch_layers import INPUTS, check_close, flat, pair
-from torch_there import torch
 
 import fusedrnn.torch as ours
+from torch_layers import INPUTS, check_close, flat, pair
+from torch_there import torch
 
 
 @pytest.mark.parametrize(

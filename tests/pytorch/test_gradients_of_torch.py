@@ -6,11 +6,11 @@ import weakref
 from typing import Any
 
 import pytest
-from torch_layers import INPUTS, KINDS, check_close, check_pair, flat, pair, state_argument, states
-from torch_there import torch
 
 import fusedrnn.torch as ours
 from fusedrnn.torch import _kernels
+from torch_layers import INPUTS, KINDS, check_close, check_pair, flat, pair, state_argument, states
+from torch_there import torch
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN"),
@@ -107,7 +107,7 @@ def test_gradients_accumulate_and_hooks_run() -> None:
     for _ in range(2):
         layer(a)[0].sum().backward()
     assert [s for s in seen if isinstance(s, str)] == ["forward", "backward"] * 2
-    check_close("sum", [layer.weight_ih_l0.grad], [2 * [s for s in seen if not isinstance(s, str)][0]])
+    check_close("sum", [layer.weight_ih_l0.grad], [2 * next(s for s in seen if not isinstance(s, str))])
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -170,7 +170,7 @@ def test_the_tape_goes_with_the_graph() -> None:
     assert node() is not None
     del state
     assert node() is None
-    y, state = layer(x())
+    y, _ = layer(x())
     y.sum().backward()
     assert y.grad_fn.tape is None
 

@@ -6,10 +6,10 @@ import itertools
 from typing import Any
 
 import pytest
-from torch_layers import INPUTS, KINDS, check_close, check_pair, dtypes, flat, pair, state_argument, states
-from torch_there import torch
 
 import fusedrnn.torch as ours
+from torch_layers import INPUTS, KINDS, check_close, check_pair, dtypes, flat, pair, state_argument, states
+from torch_there import torch
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN"),
@@ -137,7 +137,7 @@ def test_reset_begins_an_episode(kind: str, layout: str) -> None:
 def test_return_cell() -> None:
     mine = ours.LSTM(INPUTS, 5, 2, bidirectional=True)
     x = torch.randn(6, 4, INPUTS)
-    y, (h, c), cells = mine(x, return_cell=True)
+    y, (_, c), cells = mine(x, return_cell=True)
     assert cells.shape == (6, 4, 10)
     assert not cells.requires_grad
     torch.testing.assert_close(cells[-1, :, :5], c[2])

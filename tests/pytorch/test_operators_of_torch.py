@@ -1,4 +1,4 @@
-"""The custom operators: torch.compile and torch.export trace through them without a break, and they compute the same."""
+"""The custom operators: torch.compile and torch.export trace through without a break, and compute the same."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from torch_layers import INPUTS, KINDS, check_close, flat, pair, state_argument, states
-from torch_there import torch
 
 import fusedrnn.torch as ours
 from fusedrnn.torch import _operators
 from fusedrnn.torch._kernels import Call, Inputs
 from fusedrnn.torch._weights import Kind
+from torch_layers import INPUTS, KINDS, check_close, flat, pair, state_argument, states
+from torch_there import torch
 
 pytestmark = [
     pytest.mark.usefixtures("no_fallback", "allowed"),

@@ -1,15 +1,15 @@
-"""Threads follow PyTorch's; memory stays flat over calls of many shapes; fork, and imports in either order, do no harm."""
+"""Threads follow PyTorch's; memory stays flat over many shapes; fork, and imports in either order, do no harm."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-from torch_there import torch
 
 import fusedrnn as fr
 import fusedrnn.torch as ours
 from interpreter import needs_proc, python
+from torch_there import torch
 
 
 def run(code: str, **environment: str) -> str:

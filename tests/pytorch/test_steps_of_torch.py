@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from torch_layers import CELLS, INPUTS, KINDS, check_close, flat, pair, state_argument, states
-from torch_there import torch
 
 import fusedrnn.torch as ours
 from fusedrnn.torch import _call, _weights
+from torch_layers import CELLS, INPUTS, KINDS, check_close, flat, pair, state_argument, states
+from torch_there import torch
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN"),
@@ -127,6 +127,18 @@ def test_other_ways_of_new_weights() -> None:
         for module in (theirs, mine):
             module.weight_hh_l0.data = module.weight_ih_l0.data.new_ones(5, 20).t()
         check_close("a transposed matrix", flat(mine(x.double())), flat(theirs(x.double())))
+
+
+def test_a_square_matrix_that_is_turned_where_it_lies() -> None:
+    theirs, mine = pair("RNN tanh", inputs=5, hidden=5)
+    with torch.no_grad():
+        for steps in (1, 3):
+            x = torch.randn(steps, 2, 5)
+            mine(x)
+            for module in (theirs, mine):
+                module.weight_hh_l0.data = module.weight_hh_l0.data.t()
+            state = torch.ones(1, 2, 5)
+            check_close("turned", flat(mine(x, state)), flat(theirs(x, state)))
 
 
 def test_a_change_that_no_count_and_no_sample_shows_is_noticed_soon() -> None:

@@ -58,11 +58,12 @@ class Weights:
 
     def _group(self, found: Found) -> Any:
         """The group at the layer's path; a layer that two models share is at only one, and there its name is."""
-        for path in (found.path, found.path.replace("layers/", "_layer_checkpoint_dependencies\\")):
-            group = hdf5.child(self.root, path)
-            if group is not None:
-                return group
-        named = [group for _, group in hdf5.groups(self.root) if _name(group) == found.names[-1]]
+        group = hdf5.child(self.root, found.path)
+        if group is not None:
+            return group
+        every = list(hdf5.groups(self.root))
+        named = [group for path, group in every if _as_keras_3(path) == found.path]
+        named = named or [group for _, group in every if _name(group) == found.names[-1]]
         if len(named) != 1:
             raise ValueError(f"expected weights at {found.path}, got none")
         return named[0]
@@ -75,6 +76,11 @@ def variables(group: Any) -> list[Any]:
         return []
     members = hdf5.children(held)
     return [members[str(k)] for k in range(len(members)) if str(k) in members]
+
+
+def _as_keras_3(path: str) -> str:
+    """The path of a group as Keras 3 writes it; early versions of the format had other names for the same."""
+    return path.replace("\\", "/").replace("_layer_checkpoint_dependencies", "layers")
 
 
 def _name(group: Any) -> str | None:

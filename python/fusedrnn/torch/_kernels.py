@@ -40,12 +40,12 @@ def _tensors(arrays: Sequence[Any]) -> list[Any]:
 
 
 def _options(call: Call, inputs: Inputs) -> dict[str, Any]:
-    return {
-        "lengths": array_of(inputs.lengths),
-        "reset": array_of(inputs.reset),
-        "batch_first": call.batch_first,
-        "return_cell": call.return_cell,
-    }
+    options: dict[str, Any] = {"batch_first": call.batch_first, "return_cell": call.return_cell}
+    if inputs.lengths is not None:
+        options["lengths"] = inputs.lengths.numpy()
+    if inputs.reset is not None:
+        options["reset"] = inputs.reset.numpy()
+    return options
 
 
 def forward(call: Call, inputs: Inputs, params: Sequence[Any]) -> list[Any]:
@@ -77,4 +77,4 @@ def backward(tape: _core.Tape, dy: Any, dh: Any, dc: Any) -> tuple[Any, Any, Any
     """dx, dh0, dc0 and the gradients of the parameters. The tape is used up."""
     take_torch_threads()
     dx, dh0, dc0, params, _ = tape.backward(array_of(dy), array_of(dh), array_of(dc))
-    return *_tensors([dx, dh0, dc0]), _tensors(params)  # type: ignore[return-value]
+    return *_tensors([dx, dh0, dc0]), _tensors(params)

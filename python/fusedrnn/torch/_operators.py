@@ -20,7 +20,6 @@ import numpy as np
 import torch
 
 from fusedrnn import _core
-from fusedrnn._checks import Array
 from fusedrnn.torch import _kernels
 from fusedrnn.torch._autograd import Recorded
 from fusedrnn.torch._kernels import Call, Inputs

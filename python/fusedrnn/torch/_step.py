@@ -32,6 +32,8 @@ def layer(module: Any, x: Any, hx: Any, is_pair: bool) -> Any:
     """y, h_n and c_n of one step of a layer. is_pair: whether its state is (h, c)."""
     if _is_grad_enabled() or type(x) is not _Tensor or _is_dynamo_compiling() or _len_torch_dispatch_stack():
         return None
+    h: Any
+    c: Any = None
     try:
         array = x.numpy()
         batch_first = module.batch_first
@@ -41,25 +43,29 @@ def layer(module: Any, x: Any, hx: Any, is_pair: bool) -> Any:
         if steps != 1 or module.bidirectional or (module.dropout and module.training) or _get_tracing_state():
             return None
         weights = _weights(module, list(module._parameters.values()))
-        stream = weights.stream(rows)
+        idle = weights.streams.get(rows)
+        stream = idle.pop() if idle else weights.new_stream(rows)
         if hx is None:
             stream.reset()
         else:
-            h, c = hx if is_pair else (hx, None)
-            last_h, last_c, places, arrays = weights.returned
+            if is_pair:
+                h, c = hx
+            else:
+                h = hx
+            last_h, last_c, places, last_state = weights.returned
             # A state that the last step returned needs no view of its memory: that step had it.
             if h is last_h and c is last_c and places == (h.data_ptr(), c.data_ptr() if is_pair else 0):
-                stream.set_state(*arrays)
+                stream.set_state(*last_state)
             else:
                 stream.set_state(h.numpy(), c.numpy() if is_pair else None)
         y = stream.process(array)
-        arrays = stream.get_state()
+        state = stream.get_state()
         weights.streams[rows].append(stream)
     except _ERRORS:
         return None
-    h = _from_numpy(arrays[0])
-    c = _from_numpy(arrays[1]) if is_pair else None
-    weights.returned = h, c, (h.data_ptr(), c.data_ptr() if is_pair else 0), arrays
+    h = _from_numpy(state[0])
+    c = _from_numpy(state[1]) if is_pair else None
+    weights.returned = h, c, (h.data_ptr(), c.data_ptr() if is_pair else 0), state
     return _from_numpy(y.reshape(rows, 1, -1) if batch_first else y), h, c
 
 
@@ -67,6 +73,8 @@ def cell(module: Any, x: Any, hx: Any, is_pair: bool) -> Any:
     """h and c after one step of a cell. is_pair: whether its state is (h, c)."""
     if _is_grad_enabled() or type(x) is not _Tensor or _is_dynamo_compiling() or _len_torch_dispatch_stack():
         return None
+    h: Any
+    c: Any
     try:
         array = x.numpy()
         rows, _ = array.shape
@@ -74,7 +82,8 @@ def cell(module: Any, x: Any, hx: Any, is_pair: bool) -> Any:
             return None
         params = list(module._parameters.values())
         weights = _weights(module, params if module.bias else params[:2])
-        stream = weights.stream(rows)
+        idle = weights.streams.get(rows)
+        stream = idle.pop() if idle else weights.new_stream(rows)
         if hx is None:
             stream.reset()
         elif is_pair:
@@ -93,7 +102,7 @@ def cell(module: Any, x: Any, hx: Any, is_pair: bool) -> Any:
 def _weights(module: Any, params: list[Any]) -> Weights:
     """The weights of a module as they are now. `params`: what are its parameters unless something stands for them."""
     weights: Weights | None = module._bound
-    if weights is None or list(map(_data_ptr, params)) != weights.pointers:
+    if weights is None or list(map(_data_ptr, params)) != weights.pointers or weights.turned(params):
         params = module._params()
         weights = module._bound_to(params)
         if not weights.in_place:

@@ -35,20 +35,23 @@ class _Cell(Module):
         if reason:
             _fallback.tell(self, reason)
             return None
-        lead = (1,) if x.dim() == 2 else (1, 1)
-        h0, c0 = (*(state.reshape(*lead, -1) if x.dim() == 1 else state.unsqueeze(0) for state in states), None, None)[:2]
-        x = x.unsqueeze(0) if x.dim() == 2 else x.reshape(1, 1, -1)
+        axes = (0,) if x.dim() == 2 else (0, 0)
+        x, *states = (_with_axes(tensor, axes) for tensor in (x, *states))
+        h0, c0 = (*states, None, None)[:2]
         _, h, c, _ = _call.run(Call(self._kind()), Inputs(x, h0, c0, None, None, ()), params)
-        has_cell = self._kind().cell == "lstm"
-        if len(lead) == 2:
-            return h[0, 0], c[0, 0] if has_cell else None
-        return h[0], c[0] if has_cell else None
+        return h[axes], c[axes] if self._kind().cell == "lstm" else None
 
     def _fits(self, x: Any, states: Sequence[Any]) -> bool:
         """Whether input and state are shaped as torch.nn wants them."""
         if x.dim() not in (1, 2) or x.shape[-1] != self.input_size:
             return False
         return all(tuple(state.shape) == (*x.shape[:-1], self.hidden_size) for state in states)
+
+
+def _with_axes(tensor: Any, axes: tuple[int, ...]) -> Any:
+    for axis in axes:
+        tensor = tensor.unsqueeze(axis)
+    return tensor
 
 
 class LSTMCell(_Cell, torch.nn.LSTMCell):

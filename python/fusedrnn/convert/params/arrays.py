@@ -11,7 +11,7 @@ import numpy as np
 
 from fusedrnn import _checks
 from fusedrnn._checks import Array
-from fusedrnn._saving import load_arrays
+from fusedrnn._saving import raw_tensors
 
 
 def named(mapping: object) -> Mapping[str, object]:
@@ -19,7 +19,7 @@ def named(mapping: object) -> Mapping[str, object]:
 
     Raises:
         TypeError: it is neither a mapping nor a path.
-        ImportError, OSError, ValueError: as `fusedrnn._saving.load_arrays` has them.
+        ImportError, OSError, ValueError: as `fusedrnn._saving.raw_tensors` has them.
     """
     if isinstance(mapping, Mapping):
         return mapping
@@ -27,11 +27,28 @@ def named(mapping: object) -> Mapping[str, object]:
         path = Path(mapping)
         if path.suffix == ".npz":
             raise ValueError(f"mapping: {path} is no safetensors file; numpy.load(path) gives a mapping of its arrays")
-        return load_arrays(path)[0]
+        return _of_safetensors(path)
     raise TypeError(
         f"mapping: expected a mapping of names to arrays or the path of a safetensors file, "
         f"got {_checks.describe(mapping)}"
     )
+
+
+FLOATS = {"F64": np.float64, "F32": np.float32, "F16": np.float16}
+
+
+def _of_safetensors(path: Path) -> dict[str, object]:
+    """The floats of a file as arrays, bfloat16 as float32; of what else is in it only the name of its type."""
+    found: dict[str, object] = {}
+    for name, dtype, shape, data in raw_tensors(path):
+        if dtype in FLOATS:
+            found[name] = np.frombuffer(data, FLOATS[dtype]).reshape(shape)
+        elif dtype == "BF16":  # the upper half of a float32
+            bits = np.frombuffer(data, np.uint16).astype(np.uint32) << np.uint32(16)
+            found[name] = bits.view(np.float32).reshape(shape)
+        else:
+            found[name] = dtype
+    return found
 
 
 def as_floats(name: str, value: object) -> Array:
