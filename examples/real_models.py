@@ -126,7 +126,8 @@ def show(names: list[str], cache: Path) -> list[str]:
             continue
         rows += [cells_of(name, row) for row in found]
         says += [f"{name} says: {said(row)}" for row in found if row.says[0]]
-    print("\n".join([*table(rows), "", *says, *(f"{name}: {reason}" for name, reason in without.items())]))
+    shown = [*table(rows), ""] if len(rows) > 1 else []
+    print("\n".join([*shown, *says, *(f"{name}: {reason}" for name, reason in without.items())]))
     return list(without)
 
 
