@@ -1,18 +1,17 @@
 """Train a PyTorch model on several processes, its LSTM on fusedrnn: DistributedDataParallel over gloo.
 
-    torchrun --nproc-per-node 2 examples/torch_ddp.py [--steps N] [--batch B] [--seed N] [--torch-layers]
+    python examples/torch_ddp.py [--steps N] [--batch B] [--seed N] [--torch-layers]
+    torchrun --nproc-per-node 2 examples/torch_ddp.py
 
 The model reads sequences of bits and says at every step whether there were more ones than zeros in the last eight. Each
 process draws its share of the same batch, so that any number of processes computes the same losses to rounding. The
-only line about fusedrnn is the one with `accelerate`; --torch-layers leaves it out, to compare. Started as
-`python examples/torch_ddp.py` it is one process.
+only line about fusedrnn is the one with `accelerate`; --torch-layers leaves it out, to compare.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import time
 from typing import Any
 
 import torch
@@ -83,12 +82,9 @@ def main(argv: list[str] | None = None) -> None:
         dist.init_process_group("gloo")
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // processes))
         model = DistributedDataParallel(model)
-    began = time.perf_counter()
     losses = train(model, options.steps, options.batch, options.seed, rank, processes)
     if rank == 0:
-        seconds = time.perf_counter() - began
-        sequences = options.steps * options.batch / seconds
-        print(f"{processes} processes: loss {losses[0]:.6f} to {losses[-1]:.6f}, {sequences:.0f} sequences a second")
+        print(f"{processes} processes: loss {losses[0]:.6f} to {losses[-1]:.6f}")
     if processes > 1:
         dist.destroy_process_group()
 

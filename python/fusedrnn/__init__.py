@@ -19,7 +19,7 @@ gradients    Tape and Gradients, of layer.record() and tape.backward(); gradient
 models       nn: Sequential, Embedding, Linear, losses, initial values
 weights      from_torch, from_keras, load_keras, from_flax; LSTM.from_params
 training     fit, tbptt; optim: optimisers, clipping, schedules
-files        onnx: operators and models of ONNX
+files        save and load: whole modules; onnx: operators and models of ONNX
 pictures     plot
 equations    reference
 settings     set_num_threads, get_num_threads, threads, isa, use_isa, available_isas, build_info
@@ -60,6 +60,8 @@ if _typing.TYPE_CHECKING:
     from fusedrnn.convert import from_keras as from_keras
     from fusedrnn.convert import from_torch as from_torch
     from fusedrnn.convert import load_keras as load_keras
+    from fusedrnn.files import load as load
+    from fusedrnn.files import save as save
     from fusedrnn.training.fit import fit as fit
     from fusedrnn.training.gradient_flow import gradient_flow as gradient_flow
     from fusedrnn.training.tbptt import tbptt as tbptt
@@ -69,6 +71,7 @@ if _typing.TYPE_CHECKING:
 _MODULES = {
     **dict.fromkeys(("fit", "gradient_flow", "tbptt"), "training"),
     **dict.fromkeys(("from_flax", "from_keras", "from_torch", "load_keras"), "convert"),
+    **dict.fromkeys(("load", "save"), "files"),
 }
 _LATER = {"nn", "onnx", "optim", "plot", "reference", "__version__", *_MODULES}
 """What no network needs to run is found when it is first asked for."""

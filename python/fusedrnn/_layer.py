@@ -161,7 +161,7 @@ class Layer(Module, Loading, Generic[State]):
     def stream(
         self, batch_size: SupportsIndex = 1, *, embedding: Array | None = None, tokens: bool = False
     ) -> Stream[State]:
-        """This network stepped one time step at a time, with a state of its own that begins at zero.
+        """This network stepped one time step at a time, with a state of its own, at first zero or the learned one.
 
         Args:
             batch_size: B, how many rows are stepped together.
@@ -461,13 +461,12 @@ class Layer(Module, Loading, Generic[State]):
             add = self._add_batch_to_tokens if folded else self._add_batch
             x, h0, c0, reset = add(x, h0, c0, lengths, reset)
         batch_first = self.batch_first and not unbatched
-        options: dict[str, Any] = {"rng": self.rng} if self._random else {}
-        before = self.rng.bit_generator.state if options or self._drops else None
-        network: _core.Network = self._network
-        if more is not None:
-            network, options = self._by_layers(), {**options, **more}
+        drops, record = self._drops, self._network.record
+        if more is not None or self._random:
+            record = self._record_with(more)
+        before = self.rng.bit_generator.state if drops or self._random else None
         try:
-            y, h, c, cells, tape = network.record(
+            y, h, c, cells, tape = record(
                 x,
                 h0,
                 c0,
@@ -475,10 +474,9 @@ class Layer(Module, Loading, Generic[State]):
                 reset=None if reset is None else _checks.mask_array("reset", reset),
                 batch_first=batch_first,
                 return_cell=return_cell,
-                dropout_masks=self._dropout_masks_for(x, batch_first) if self._drops else None,
+                dropout_masks=self._dropout_masks_for(x, batch_first) if drops else None,
                 checkpoint=every,
                 table=embedding,
-                **options,
             )
         except BaseException:
             if before:  # a call that failed has drawn nothing
@@ -487,6 +485,12 @@ class Layer(Module, Loading, Generic[State]):
         if unbatched:
             y, h, c, cells = _without_batch((y, h, c, cells), more)
         return y, h, c, cells, Tape(tape, tuple(self._params), y, h, c, BATCH if unbatched else None)
+
+    def _record_with(self, more: More | None) -> Any:
+        """The `record` of a network that takes more than a plain one, with that given."""
+        network = self._network if more is None else self._by_layers()
+        random: More = {"rng": self.rng} if self._random else {}
+        return partial(network.record, **random, **(more or {}))
 
     @property
     def _drops(self) -> bool:

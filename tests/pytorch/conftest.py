@@ -1,4 +1,4 @@
-"""Fixtures: threads put back, which the layers take from PyTorch for all of fusedrnn; no call that falls back."""
+"""Fixtures: every test begins with the same settings and puts threads back; no call that falls back."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ import fusedrnn as fr
 
 @pytest.fixture(autouse=True)
 def _threads_put_back() -> Iterator[None]:
+    """The layers take PyTorch's number of threads for all of fusedrnn."""
+    from fusedrnn.torch import warn_of_fallback
+
+    warn_of_fallback(False)  # a page of the docs may have asked for it
     before = fr.get_num_threads()
     yield
     fr.set_num_threads(before)

@@ -15,7 +15,7 @@ from fusedrnn._general.draws import draw
 from fusedrnn._general.level import Level
 from fusedrnn._general.spec import Spec
 from fusedrnn._general.stream import GeneralStream
-from fusedrnn._general.tape import GeneralTape, Kept
+from fusedrnn._general.tape import GeneralTape, Kept, KeptHighway
 from fusedrnn._merging import merged
 
 
@@ -195,10 +195,13 @@ class GeneralNetwork:
             states.append(found)
             outputs.append(y if merge else found.y)
             if kept is not None:
-                kept.add(found, x, inner, self._highways[level.index], gate, around)
+                highway = self._highways[level.index]
+                own = [array.copy() for array in around]
+                kept.add(found, None if highway is None or gate is None else KeptHighway(highway, own, gate, x, inner))
         lay = _laid_out(batch_first)
         if layers is not None:
-            layers[:] = [lay(one) for one in outputs]
+            shared = kept is not None and spec.options["connection"] == "highway"  # its tape keeps the y below it
+            layers[:] = [lay(one.copy() if shared else one) for one in outputs]
         h = np.concatenate([found.h for found in states])
         c = np.concatenate([found.c for found in states if found.c is not None]) if spec.has_cell else None
         cells = states[-1].cells if return_cell else None

@@ -85,7 +85,7 @@ class StagedLayer:
             params: arrays by the names of `param_shapes`.
             h0, c0: the state that enters first, (B, P) and (B, H); zeros if None.
             lengths, reset, reverse: as section 6 has them.
-            h_mask: (B, P), multiplies the h that enters every step (O1).
+            h_mask: (B, P), multiplies the h that the products of every step read (O1).
             zoneout_h, zoneout_c: the share of the old h and c that stays (O9): a number, or (T, B, P) and (T, B, H).
             initial_h, initial_c: (P,) and (H,), the state after a reset; zeros if None.
         """
@@ -201,13 +201,11 @@ class _Call:
 
     def step(self, t: int, entering: list[Array]) -> list[Array]:
         """What leaves step t, given what enters it."""
-        before = entering[0] if self.h_mask is None else entering[0] * self.h_mask  # (O1)
         saved: dict[str, Any] = {}
-        leaving = self.cell.forward(np.where(self.active(t), self.x[t], 0), before, entering, saved)
+        leaving = self.cell.forward(np.where(self.active(t), self.x[t], 0), self.h_mask, entering, saved)
         for k, part in enumerate(leaving):  # (O9)
             kept = self._kept(k, t)
-            old = before if k == 0 else entering[1]
-            leaving[k] = part if kept is None else kept * old + (1 - kept) * part
+            leaving[k] = part if kept is None else kept * entering[k] + (1 - kept) * part
         self.saved[t] = saved
         return leaving
 
@@ -227,6 +225,4 @@ class _Call:
                 dentering[k] = dentering[k] + kept * d
                 dnew[k] = (1 - kept) * d
         dx = self.cell.backward(self.saved[t], dnew, dentering, grads)
-        if self.h_mask is not None:
-            dentering[0] = dentering[0] * self.h_mask
         return np.where(self.active(t), dx, 0), dentering

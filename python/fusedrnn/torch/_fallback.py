@@ -10,6 +10,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensor
 
 from fusedrnn import _checks
+from fusedrnn.torch._weights import PLAIN
 
 
 class FallbackWarning(UserWarning):
@@ -69,7 +70,7 @@ def reason_of_moment() -> str | None:
     """Why fusedrnn does not compute now, or None."""
     if torch.compiler.is_compiling():
         return None
-    if torch.jit.is_tracing():
+    if torch._C._get_tracing_state():
         return "torch.jit.trace and ONNX export take PyTorch's own operators"
     if torch._C._are_functorch_transforms_active():
         return "torch.func's transforms (vmap, grad, jvp) go through PyTorch's own operators"
@@ -78,11 +79,13 @@ def reason_of_moment() -> str | None:
 
 def reason_of_input(x: Any, params: Sequence[Any]) -> str | None:
     """Why fusedrnn does not take this input or state, or None."""
+    if type(x) is torch.Tensor and x.is_cpu and x.dtype == params[0].dtype and x.layout == torch.strided:
+        return None if torch.compiler.is_compiling() or not x.is_neg() else "the input is a negated view"  # usual first
     if not isinstance(x, torch.Tensor):
         return f"the input is of type {type(x).__name__}"
     if x.device.type != "cpu":
         return f"the input is on {x.device}, fusedrnn computes on a CPU"
-    if x.layout != torch.strided or (not torch.compiler.is_compiling() and x.is_neg()):
+    if x.layout != torch.strided:
         return "the input is not laid out as a plain array"
     if x.dtype != params[0].dtype:
         return f"the input is {_name(x.dtype)} and the parameters are {_name(params[0].dtype)}"
@@ -90,12 +93,9 @@ def reason_of_input(x: Any, params: Sequence[Any]) -> str | None:
 
 
 def _reason_of_type(tensor: Any) -> str | None:
-    if torch.compiler.is_compiling() or type(tensor) in _PLAIN or isinstance(tensor, FakeTensor):
+    if torch.compiler.is_compiling() or type(tensor) in PLAIN or isinstance(tensor, FakeTensor):
         return None
     return f"it has to do with a {type(tensor).__name__}, a subclass of Tensor with ways of its own"
-
-
-_PLAIN = {torch.Tensor, torch.nn.Parameter}
 
 
 def _name(dtype: Any) -> str:

@@ -40,12 +40,12 @@ def _tensors(arrays: Sequence[Any]) -> list[Any]:
 
 
 def _options(call: Call, inputs: Inputs) -> dict[str, Any]:
-    return {
-        "lengths": array_of(inputs.lengths),
-        "reset": array_of(inputs.reset),
-        "batch_first": call.batch_first,
-        "return_cell": call.return_cell,
-    }
+    options: dict[str, Any] = {"batch_first": call.batch_first, "return_cell": call.return_cell}
+    if inputs.lengths is not None:
+        options["lengths"] = inputs.lengths.numpy()
+    if inputs.reset is not None:
+        options["reset"] = inputs.reset.numpy()
+    return options
 
 
 def forward(call: Call, inputs: Inputs, params: Sequence[Any]) -> list[Any]:

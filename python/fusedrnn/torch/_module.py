@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import torch
 
 from fusedrnn.torch import _fallback
+from fusedrnn.torch._call import traced
 from fusedrnn.torch._weights import Kind, Weights, weights_of
 
 NOT_KEPT = ("_bound", "_told")
@@ -25,7 +26,7 @@ class Module:
     _names: ClassVar[Sequence[str]] = ()
 
     _bound: Weights | None = None
-    """The weights of the last step without gradients."""
+    """The weights of the last call."""
 
     _accelerated = False
     """Whether `accelerate` made it what it is: then it is pickled as torch.nn's."""
@@ -45,7 +46,11 @@ class Module:
 
     def _reason(self, x: Any, states: Sequence[Any], params: Sequence[Any]) -> str | None:
         """Why a call with this input and state does not run on fusedrnn, or None."""
-        reason = _fallback.reason_of_moment() or _fallback.reason_of_parameters(params)
+        reason = _fallback.reason_of_moment()
+        if reason is None and not self._is_bound_to(params):
+            reason = _fallback.reason_of_parameters(params)
+            if reason is None and not traced(x):
+                self._bound_to(params)
         for tensor in (x, *states):
             reason = reason or _fallback.reason_of_input(tensor, params)
         return reason
@@ -65,8 +70,13 @@ class Module:
         x = input.data if isinstance(input, torch.nn.utils.rnn.PackedSequence) else input
         return self._reason(autocast_to(params[0], x)[0] if isinstance(x, torch.Tensor) else x, (), params)
 
+    def _is_bound_to(self, params: Sequence[Any]) -> bool:
+        """Whether these are the parameters of the last call, where they were."""
+        bound = None if torch.compiler.is_compiling() else self._bound
+        return bound is not None and bound.is_of(params)
+
     def _bound_to(self, params: Sequence[Any]) -> Weights:
-        """The weights of these parameters, kept for the next step."""
+        """The weights of these parameters, kept for the next call."""
         bound = weights_of(self._kind(), params)
         self.__dict__["_bound"] = bound if bound.in_place else None
         return bound

@@ -43,7 +43,8 @@ def layer(module: Any, x: Any, hx: Any, is_pair: bool) -> Any:
         if steps != 1 or module.bidirectional or (module.dropout and module.training) or _get_tracing_state():
             return None
         weights = _weights(module, list(module._parameters.values()))
-        stream = weights.stream(rows)
+        idle = weights.streams.get(rows)
+        stream = idle.pop() if idle else weights.new_stream(rows)
         if hx is None:
             stream.reset()
         else:
@@ -81,7 +82,8 @@ def cell(module: Any, x: Any, hx: Any, is_pair: bool) -> Any:
             return None
         params = list(module._parameters.values())
         weights = _weights(module, params if module.bias else params[:2])
-        stream = weights.stream(rows)
+        idle = weights.streams.get(rows)
+        stream = idle.pop() if idle else weights.new_stream(rows)
         if hx is None:
             stream.reset()
         elif is_pair:

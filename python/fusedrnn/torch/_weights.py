@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import torch
 from torch.utils.weak import WeakIdKeyDictionary
 
 from fusedrnn import _core
@@ -15,6 +16,9 @@ SAMPLE = 16
 
 STEPS_BETWEEN_FINGERPRINTS = 64
 """After so many steps the fingerprints of all parameters are taken, whatever the versions and the samples say."""
+
+PLAIN = (torch.Tensor, torch.nn.Parameter)
+"""The types of tensors that are memory and nothing else."""
 
 POOLED_BATCH_SIZES = 16
 """For how many batch sizes streams are kept."""
@@ -38,6 +42,11 @@ def array_of(tensor: Any) -> Any:
     return None if tensor is None else tensor.detach().numpy()
 
 
+def _pointers(tensors: Sequence[Any]) -> list[int]:
+    """Where they lie; 0 for a tensor without memory."""
+    return [tensor.data_ptr() if type(tensor) in PLAIN else 0 for tensor in tensors]
+
+
 class Weights:
     """A network bound to the memory of some tensors, its packed weights, and streams for its single steps.
 
@@ -51,7 +60,7 @@ class Weights:
         self.arrays: list[Array] = [array_of(tensor.contiguous()) for tensor in tensors]
         self.network = _network(kind, self.arrays)
         self.network.bind(self.arrays)
-        self.pointers = [tensor.data_ptr() for tensor in tensors]
+        self.pointers = _pointers(tensors)
         self.in_place = all(tensor.is_contiguous() for tensor in tensors)
         self.samples = [a.reshape(-1)[:: max(1, a.size // SAMPLE) | 1] for a in self.arrays]
         self._squares = [n for n, array in enumerate(self.arrays) if array.shape == array.shape[:1] * 2]
@@ -62,6 +71,10 @@ class Weights:
         self.streams: dict[int, list[_core.Stream]] = {}
         self.returned: tuple[Any, Any, Any, Any] = (None, None, None, None)
         """h_n and c_n of the last step, where they lie, and these as arrays."""
+
+    def is_of(self, tensors: Sequence[Any]) -> bool:
+        """Whether these tensors are the parameters, where they were."""
+        return _pointers(tensors) == self.pointers and not self.turned(tensors)
 
     def turned(self, tensors: Sequence[Any]) -> bool:
         """Whether a square matrix has been transposed where it lies: another shape would tell of any other."""
@@ -81,15 +94,11 @@ class Weights:
         self._fingerprints, self.sampled, self.versions = fingerprints, sampled, versions
         self.steps_left = STEPS_BETWEEN_FINGERPRINTS
 
-    def stream(self, rows: int) -> _core.Stream:
-        """One of this batch size for one thread, which puts it back into `streams` after the step."""
-        found = self.streams.get(rows)
-        if found:
-            return found.pop()
-        if found is None:
-            if len(self.streams) >= POOLED_BATCH_SIZES:
-                self.streams.clear()
-            self.streams[rows] = []
+    def new_stream(self, rows: int) -> _core.Stream:
+        """One of this batch size for one thread, which puts it into `streams` after its step, for the next."""
+        if len(self.streams) >= POOLED_BATCH_SIZES and rows not in self.streams:
+            self.streams.clear()
+        self.streams.setdefault(rows, [])
         return self.network.stream(rows)
 
 
@@ -114,17 +123,16 @@ def _network(kind: Kind, arrays: Sequence[Array]) -> _core.Network:
 
 
 _kept: Any = WeakIdKeyDictionary()
-"""By the first tensor, as long as that lives: the weights of every list of tensors that begins with it."""
+"""By the first tensor, as long as that lives: the kind and the weights of the last list that began with it."""
 
 
 def weights_of(kind: Kind, tensors: Sequence[Any]) -> Weights:
     """The weights of these tensors, kept from an earlier call where their memory is still the same."""
-    key = (kind, *((tensor.data_ptr(), tensor.stride()) for tensor in tensors))
     kept = _kept.get(tensors[0])
-    if kept is None or key not in kept:
-        weights = Weights(kind, tensors)
-        if not weights.in_place:  # it has copies of some parameters, which no later call may use
-            return weights
-        kept = _kept[tensors[0]] = {key: weights}  # of one list: weights that moved are let go
-    found: Weights = kept[key]
-    return found
+    if kept is not None and kept[0] == kind and kept[1].is_of(tensors):
+        found: Weights = kept[1]
+        return found
+    weights = Weights(kind, tensors)
+    if weights.in_place:  # else it has copies of some parameters, which no later call may use
+        _kept[tensors[0]] = kind, weights
+    return weights

