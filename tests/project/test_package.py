@@ -139,7 +139,7 @@ def test_stub_names_parameters_as_the_module_does() -> None:
 PUBLIC = {
     *("LSTM", "GRU", "RNN", "LSTMCell", "GRUCell", "RNNCell", "Stream", "Tape", "Gradients"),
     *("functional", "streaming", "nn", "onnx", "optim", "plot", "reference", "fit", "gradient_flow", "tbptt"),
-    *("from_flax", "from_keras", "from_torch", "load_keras"),
+    *("from_flax", "from_keras", "from_torch", "load_keras", "save", "load"),
     *("set_num_threads", "get_num_threads", "threads", "isa", "use_isa", "available_isas", "build_info"),
 }
 
