@@ -258,9 +258,12 @@ PyObject* record(PyObject* self, PyObject* const* values, Py_ssize_t positional,
 
 PyObject* backward(PyObject* self, PyObject* const* values, Py_ssize_t positional, PyObject* keywords) {
     return as_result([&] {
-        static constexpr Signature<4> signature = {"backward", {"dy", "dh_n", "dc_n", "truncate"}, 0, 3};
-        const auto [dy, dh_n, dc_n, truncate] = arguments_by_name(signature, values, positional, keywords);
-        return owned<PyTape>(self).backward(or_none(dy), or_none(dh_n), or_none(dc_n), or_zero(truncate));
+        static constexpr Signature<6> signature = {
+            "backward", {"dy", "dh_n", "dc_n", "truncate", "wants_x", "wants"}, 0, 3};
+        const auto [dy, dh_n, dc_n, truncate, wants_x, wants] =
+            arguments_by_name(signature, values, positional, keywords);
+        return owned<PyTape>(self).backward(or_none(dy), or_none(dh_n), or_none(dc_n), or_zero(truncate),
+                                            !wants_x || or_false(wants_x), or_none(wants));
     });
 }
 
@@ -271,7 +274,7 @@ void register_network(py::module_& module) {
     static PyMethodDef backward_method = vectorcall_method(
         "backward", backward,
         "backward(self: fusedrnn._core.Tape, dy: object = None, dh_n: object = None, dc_n: object = None, *, "
-        "truncate: int = 0) -> tuple\n");
+        "truncate: int = 0, wants_x: bool = True, wants: object = None) -> tuple\n");
     py::class_<Owned<PyTape>> tape(module, "Tape", py::is_final());
     tape.def_property_readonly("nbytes", [](const Owned<PyTape>& self) { return self.object->bytes(); });
     add_method(tape, backward_method);

@@ -18,8 +18,9 @@ class PyTape {
 public:
     virtual ~PyTape() = default;
     virtual std::size_t bytes() const = 0;
-    virtual py::tuple backward(const py::object& dy, const py::object& dh_n, const py::object& dc_n,
-                               Index truncate) = 0;
+    // wants_x, wants: whether dx is wanted, and the gradient of each parameter; None: all.
+    virtual py::tuple backward(const py::object& dy, const py::object& dh_n, const py::object& dc_n, Index truncate,
+                               bool wants_x, const py::object& wants) = 0;
 };
 
 template <class T>
@@ -34,7 +35,8 @@ public:
 
     std::size_t bytes() const override { return tape_ ? tape_->bytes() : 0; }
 
-    py::tuple backward(const py::object& dy, const py::object& dh_n, const py::object& dc_n, Index truncate) override {
+    py::tuple backward(const py::object& dy, const py::object& dh_n, const py::object& dc_n, Index truncate,
+                       bool wants_x, const py::object& wants) override {
         if (!tape_) used_up();
         if (truncate < 0) throw py::value_error("truncate: expected at least 1, got " + std::to_string(truncate));
         Arguments<T> arguments;
@@ -50,7 +52,7 @@ public:
         in.dh_n = state_argument(arguments, dh_n, "dstate (h)", {layers, rows_, spec_.recurrent_size()});
         if (!spec_.traits().has_cell_state && !dc_n.is_none()) no_cell_state("dstate (c)", "None", spec_);
         in.dc_n = state_argument(arguments, dc_n, "dstate (c)", {layers, rows_, spec_.hidden_size});
-        return run(in);
+        return run(in, wants_x, wanted(wants));
     }
 
 private:
@@ -62,10 +64,28 @@ private:
         return batch_first_ ? std::vector<Index>{rows_, steps_, width} : std::vector<Index>{steps_, rows_, width};
     }
 
-    py::tuple run(const BackwardInputs<T>& in) {
+    // Of each parameter whether its gradient is computed: with one of a layer's direction all of them are.
+    std::vector<bool> wanted(const py::object& wants) const {
+        std::vector<bool> all(parameters_->size(), true);
+        if (wants.is_none()) return all;
+        const py::list given(wants);
+        if (given.size() != all.size())
+            throw py::value_error("wants: expected " + std::to_string(all.size()) + " values, got " +
+                                  std::to_string(given.size()));
+        if (!has_dx_) return all;  // with tokens
+        const std::size_t together = all.size() / static_cast<std::size_t>(spec_.layers * spec_.directions());
+        for (std::size_t first = 0; first < all.size(); first += together) {
+            bool any = false;
+            for (std::size_t i = 0; i < together; ++i) any = any || py::bool_(given[first + i]);
+            std::fill_n(all.begin() + static_cast<std::ptrdiff_t>(first), together, any);
+        }
+        return all;
+    }
+
+    py::tuple run(const BackwardInputs<T>& in, bool wants_x, const std::vector<bool>& wants) {
         BackwardOutputs<T> out;
         py::object dx = py::none(), dtable = py::none();
-        if (has_dx_) {
+        if (has_dx_ && wants_x) {
             const std::vector<Index> x_shape = sequence_shape(spec_.input_size);
             py::array_t<T> array = empty<T>({x_shape[0], x_shape[1], x_shape[2]});
             out.dx = mutable_view_of<T>(array, batch_first_);
@@ -86,10 +106,13 @@ private:
             dc0 = array;
         }
         py::list params;
-        for (const Parameter& parameter : *parameters_) {
-            auto gradient = zeros<T>(parameter.shape());
-            out.params.push_back(gradient.mutable_data());
-            params.append(gradient);
+        for (std::size_t i = 0; i < wants.size(); ++i) {
+            out.params.push_back(nullptr);
+            params.append(py::none());
+            if (!wants[i]) continue;
+            auto gradient = zeros<T>((*parameters_)[i].shape());
+            out.params[i] = gradient.mutable_data();
+            params[i] = gradient;
         }
         std::unique_ptr<Tape<T>> tape = std::move(tape_);  // from here on it is used
         if (!tape) used_up();                              // by another thread, while the arguments were looked at

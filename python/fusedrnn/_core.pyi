@@ -107,10 +107,13 @@ class Tape:
         dc_n: Array | None = None,
         *,
         truncate: int = 0,
-    ) -> tuple[Array, Array, Array | None, list[Array], Array | None]:
+        wants_x: bool = True,
+        wants: Sequence[bool] | None = None,
+    ) -> tuple[Any, Array, Array | None, list[Any], Array | None]:
         """dx (None with tokens), dh0, dc0 (LSTM), the gradients in `param_shapes` order, and that of the table.
 
-        truncate = 0: full BPTT.
+        truncate = 0: full BPTT. wants_x, wants: without them all; dx, or all gradients of a layer's direction, that
+        nobody wants are None and cost nothing.
         """
 
 @final

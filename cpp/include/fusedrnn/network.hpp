@@ -128,10 +128,13 @@ struct BackwardInputs {
 
 template <class T>
 struct BackwardOutputs {
-    View<T> dx;        // (steps, rows, input size): all of it is written, zeros past a row's length; null with tokens
+    // (steps, rows, input size): all of it is written, zeros past a row's length. Null where it is not wanted, and with
+    // tokens.
+    View<T> dx;
     T* dh0 = nullptr;  // (layers * directions, rows, recurrent size): all of it is written
     T* dc0 = nullptr;  // LSTM: (layers * directions, rows, hidden size): all of it is written; else null
-    // An array for every parameter, in their order and of their shapes. What is in it is added to.
+    // An array for every parameter, in their order and of their shapes. What is in it is added to. All of one layer's
+    // direction may be null, but with tokens: nobody wants them.
     std::vector<T*> params;
     T* dtable = nullptr;  // of tokens with a table: (count, input size), added to
 };

@@ -30,6 +30,7 @@ template <class T>
 void WeightGradient<T>::run() {
     if (ready_.count() == 0) return;
     const LayerGradients<T>& out = d_.call.gradients[d_.direction];
+    if (!out.w_hh) return;  // nobody wants them
     if (d_.call.tokens)
         sum_by_token();
     else
