@@ -3,7 +3,8 @@
     python examples/run_all.py [NAME …] [--threads N]
 
 An example is a file of this folder with a function `run`, which returns at least "metric", "value" and "baseline".
-Whether more or less of it is better, the name of the metric says.
+Whether more or less of it is better, the name of the metric says. `real_models.py` is none of these: it trains nothing,
+and downloads what it runs.
 """
 
 from __future__ import annotations

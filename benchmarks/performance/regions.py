@@ -12,12 +12,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from performance import growth, runs, stages, summaries
+from performance import growth, jobs, runs, stages, summaries
 
 __all__ = ["KINDS", "fill", "prose"]
 
 KINDS: dict[str, Callable[..., list[str]]] = {
     "run": runs.run,
+    "job": jobs.job,
     "speed": summaries.speed,
     "sentence": summaries.sentence,
     "ranges": summaries.ranges,

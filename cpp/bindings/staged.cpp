@@ -85,7 +85,7 @@ private:
 
 struct StagedCallOptions {
     py::object lengths, reset, h_mask, zoneout_h, zoneout_c, initial_h, initial_c;
-    bool reverse, keep, unchanged;
+    bool reverse, cells, keep, unchanged;
 };
 
 class PyStagedLayer {
@@ -117,10 +117,14 @@ public:
         out.h_n = h_n.mutable_data();
         py::object c_n = py::none(), cells = py::none(), tape = py::none();
         if (has_c) {
-            auto c = empty<T>({rows, hidden}), all = empty<T>({steps, rows, hidden});
+            auto c = empty<T>({rows, hidden});
             out.c_n = c.mutable_data();
+            c_n = c;
+        }
+        if (has_c && options.cells) {
+            auto all = empty<T>({steps, rows, hidden});
             out.cell_states = mutable_view_of<T>(all, false);
-            c_n = c, cells = all;
+            cells = all;
         }
         const double work = staged_work(spec, steps, rows) + parameter_work(parameters_);
         if (options.keep) {
@@ -294,15 +298,15 @@ void register_staged(py::module_& module) {
             [](Self& self, const py::object& params, const py::object& x, const py::object& h0, const py::object& c0,
                const py::object& lengths, const py::object& reset, bool reverse, const py::object& h_mask,
                const py::object& zoneout_h, const py::object& zoneout_c, const py::object& initial_h,
-               const py::object& initial_c, bool keep, bool unchanged) {
-                return self.object->forward(
-                    params, x, h0, c0,
-                    {lengths, reset, h_mask, zoneout_h, zoneout_c, initial_h, initial_c, reverse, keep, unchanged});
+               const py::object& initial_c, bool cells, bool keep, bool unchanged) {
+                return self.object->forward(params, x, h0, c0,
+                                            {lengths, reset, h_mask, zoneout_h, zoneout_c, initial_h, initial_c,
+                                             reverse, cells, keep, unchanged});
             },
             arg("params"), arg("x"), arg("h0") = py::none(), arg("c0") = py::none(), py::kw_only(),
             arg("lengths") = py::none(), arg("reset") = py::none(), arg("reverse") = false, arg("h_mask") = py::none(),
             arg("zoneout_h") = 0.0, arg("zoneout_c") = 0.0, arg("initial_h") = py::none(),
-            arg("initial_c") = py::none(), arg("keep") = false, arg("unchanged") = false);
+            arg("initial_c") = py::none(), arg("cells") = true, arg("keep") = false, arg("unchanged") = false);
     static newfunc inherited = reinterpret_cast<PyTypeObject*>(layer.ptr())->tp_new;
     seal(layer, [](PyTypeObject* type, PyObject* args, PyObject* kwargs) { return inherited(type, args, kwargs); });
 }

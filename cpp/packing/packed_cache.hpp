@@ -60,6 +60,12 @@ public:
         return kept->packed;
     }
 
+    // The next call looks at the parameters, and packs them.
+    void forget() {
+        const typename ForkSafe<Kept>::Locked kept(kept_);
+        kept->fingerprints.clear();
+    }
+
 private:
     // Empty in a child that forked while another thread packed: what was half-packed is packed again.
     struct Kept {

@@ -17,8 +17,9 @@ one step     LSTMCell, GRUCell, RNNCell; Stream, which layer.stream() makes (str
 functions    functional.lstm, functional.gru, functional.rnn
 gradients    Tape and Gradients, of layer.record() and tape.backward(); gradient_flow
 models       nn: Sequential, Embedding, Linear, losses, initial values
+weights      from_torch, from_keras, load_keras, from_flax; LSTM.from_params
 training     fit, tbptt; optim: optimisers, clipping, schedules
-files        onnx: operators and models of ONNX
+files        save and load: whole modules; onnx: operators and models of ONNX
 pictures     plot
 equations    reference
 settings     set_num_threads, get_num_threads, threads, isa, use_isa, available_isas, build_info
@@ -55,13 +56,24 @@ if _typing.TYPE_CHECKING:
     from fusedrnn import optim as optim
     from fusedrnn import plot as plot
     from fusedrnn import reference as reference
-    from fusedrnn.training import fit as fit
-    from fusedrnn.training import gradient_flow as gradient_flow
-    from fusedrnn.training import tbptt as tbptt
+    from fusedrnn.convert import from_flax as from_flax
+    from fusedrnn.convert import from_keras as from_keras
+    from fusedrnn.convert import from_torch as from_torch
+    from fusedrnn.convert import load_keras as load_keras
+    from fusedrnn.files import load as load
+    from fusedrnn.files import save as save
+    from fusedrnn.training.fit import fit as fit
+    from fusedrnn.training.gradient_flow import gradient_flow as gradient_flow
+    from fusedrnn.training.tbptt import tbptt as tbptt
 
     __version__: str
 
-_LATER = {"nn", "onnx", "optim", "plot", "reference", "fit", "gradient_flow", "tbptt", "__version__"}
+_MODULES = {
+    **dict.fromkeys(("fit", "gradient_flow", "tbptt"), "training"),
+    **dict.fromkeys(("from_flax", "from_keras", "from_torch", "load_keras"), "convert"),
+    **dict.fromkeys(("load", "save"), "files"),
+}
+_LATER = {"nn", "onnx", "optim", "plot", "reference", "__version__", *_MODULES}
 """What no network needs to run is found when it is first asked for."""
 
 
@@ -72,8 +84,8 @@ if not _typing.TYPE_CHECKING:  # a type checker that saw it would accept any nam
 
         if name in ("nn", "onnx", "optim", "plot", "reference"):
             return importlib.import_module(f"fusedrnn.{name}")
-        if name in ("fit", "gradient_flow", "tbptt"):
-            return getattr(importlib.import_module("fusedrnn.training"), name)
+        if name in _MODULES:
+            return getattr(importlib.import_module(f"fusedrnn.{_MODULES[name]}"), name)
         if name == "__version__":
             from importlib import metadata
 

@@ -173,10 +173,11 @@ class StagedLayer:
         zoneout_c: float | Array = 0.0,
         initial_h: Array | None = None,
         initial_c: Array | None = None,
+        cells: bool = True,
         keep: bool = False,
         unchanged: bool = False,
     ) -> tuple[Array, Array, Array | None, Array | None, StagedTape | None]:
-        """y (T, B, P), h_n (B, P), c_n (B, H) and cells (T, B, H) of an LSTM, and with `keep` a tape.
+        """y (T, B, P), h_n (B, P); of an LSTM c_n (B, H) and, with `cells`, every c (T, B, H); with `keep` a tape.
 
         unchanged: no parameter has changed since the last call: nobody looks.
         """

@@ -20,9 +20,37 @@ mask: bool, laid out as reset, with any holes: where it is false, x is not read 
     Not with lengths. A reset at a held step is one at the row's next valid step.
 held: y at held steps: "repeat", each direction's last output, zero before its first; or "zero"."""
 RETURN_LAYERS = """\
-return_layers: also return every layer's y, before dropout, as a list."""
+return_layers: also return every layer's y, before dropout, as a list; the last is y."""
 
-TEXTS = {"{lengths and reset}": LENGTHS_AND_RESET, "{mask}": MASK, "{return_layers}": RETURN_LAYERS}
+OPTIONS = """\
+reverse: the one direction runs from the last step to the first; parameters have the plain names.
+merge: "concat", "sum", "mul" or "ave" of two directions, after every layer; y is (T, B, P) but with "concat".
+clip: a bound on every pre-activation (ONNX); None for none.
+layer_norm: normalise the products and, of an LSTM, c (Ba et al. 2016). Not with an RNN.
+learned_state: the initial state is a parameter, used where none is given, after every reset and in streams.
+zoneout: probability with which a unit keeps its old h (Krueger et al. 2016); of an LSTM also a pair, for h and c.
+    A call takes the expectation.
+recurrent_dropout: probability with which `record` drops a unit of the h that W_hh reads, the same at all steps.
+input_dropout: probability with which `record` drops a feature of each layer's x, the same at all steps.
+weight_dropout: probability with which `record` drops an element of W_hh (Merity et al. 2017).
+connection: around every layer but the first: "residual", or "highway" (Srivastava et al. 2015).
+dilation: d, or one for each layer: the state at t comes from t - d (Chang et al. 2017). With d > 1 there is no
+    `state`, no truncation and no stream."""
+ACTIVATIONS = """\
+sigmoid, tanh, relu, leaky_relu, identity, affine, thresholded_relu, scaled_tanh, hard_sigmoid, elu, softsign
+or softplus; or (name, alpha) or (name, alpha, beta) with constants of its own."""
+NEW_PARAMETERS = """\
+`initial_h_l{k}` (P,) and, of an LSTM, `initial_c_l{k}` (H,), with learned_state; after a layer's directions
+`weight_highway_l{k}`, `bias_highway_l{k}`, with a highway."""
+
+TEXTS = {
+    "{lengths and reset}": LENGTHS_AND_RESET,
+    "{mask}": MASK,
+    "{return_layers}": RETURN_LAYERS,
+    "{options}": OPTIONS,
+    "{activations}": ACTIVATIONS,
+    "{new parameters}": NEW_PARAMETERS,
+}
 """What stands in a docstring, and what it becomes."""
 
 

@@ -14,6 +14,7 @@ from fusedrnn import _checks, _core
 from fusedrnn._batch import BATCH, batch_of_one
 from fusedrnn._checks import Array
 from fusedrnn._held import HeldCall, HeldTape, Layout, ValidSteps
+from fusedrnn._loading import Loading
 from fusedrnn._module import Module
 from fusedrnn._options import OPTIONS, RANDOM, Stack, checked, is_plain, options_of
 from fusedrnn._tape import State, Tape
@@ -27,7 +28,7 @@ More = dict[str, Any]
 """Arguments of a network that runs layer by layer: `layers`, which every layer's y is put into, and `merged`."""
 
 
-class Layer(Module, Generic[State]):
+class Layer(Module, Loading, Generic[State]):
     """A stack of layers in one or both directions: everything that does not depend on what the state is.
 
     Attributes beside those of every module:
@@ -160,7 +161,7 @@ class Layer(Module, Generic[State]):
     def stream(
         self, batch_size: SupportsIndex = 1, *, embedding: Array | None = None, tokens: bool = False
     ) -> Stream[State]:
-        """This network stepped one time step at a time, with a state of its own that begins at zero.
+        """This network stepped one time step at a time, with a state of its own, at first zero or the learned one.
 
         Args:
             batch_size: B, how many rows are stepped together.
@@ -460,13 +461,12 @@ class Layer(Module, Generic[State]):
             add = self._add_batch_to_tokens if folded else self._add_batch
             x, h0, c0, reset = add(x, h0, c0, lengths, reset)
         batch_first = self.batch_first and not unbatched
-        options: dict[str, Any] = {"rng": self.rng} if self._random else {}
-        before = self.rng.bit_generator.state if options or self._drops else None
-        network: _core.Network = self._network
-        if more is not None:
-            network, options = self._by_layers(), {**options, **more}
+        drops, record = self._drops, self._network.record
+        if more is not None or self._random:
+            record = self._record_with(more)
+        before = self.rng.bit_generator.state if drops or self._random else None
         try:
-            y, h, c, cells, tape = network.record(
+            y, h, c, cells, tape = record(
                 x,
                 h0,
                 c0,
@@ -474,10 +474,9 @@ class Layer(Module, Generic[State]):
                 reset=None if reset is None else _checks.mask_array("reset", reset),
                 batch_first=batch_first,
                 return_cell=return_cell,
-                dropout_masks=self._dropout_masks_for(x, batch_first) if self._drops else None,
+                dropout_masks=self._dropout_masks_for(x, batch_first) if drops else None,
                 checkpoint=every,
                 table=embedding,
-                **options,
             )
         except BaseException:
             if before:  # a call that failed has drawn nothing
@@ -486,6 +485,12 @@ class Layer(Module, Generic[State]):
         if unbatched:
             y, h, c, cells = _without_batch((y, h, c, cells), more)
         return y, h, c, cells, Tape(tape, tuple(self._params), y, h, c, BATCH if unbatched else None)
+
+    def _record_with(self, more: More | None) -> Any:
+        """The `record` of a network that takes more than a plain one, with that given."""
+        network = self._network if more is None else self._by_layers()
+        random: More = {"rng": self.rng} if self._random else {}
+        return partial(network.record, **random, **(more or {}))
 
     @property
     def _drops(self) -> bool:

@@ -23,11 +23,12 @@ def merged(how: str, y: Array) -> Array:
     return total if how == "sum" else total * y.dtype.type(0.5)
 
 
-def merged_gradient(how: str, y: Array, d: Array) -> Array:
-    """The gradient of the directions side by side, given that of `merged`."""
+def merged_gradient(how: str, y: Array | None, d: Array) -> Array:
+    """The gradient of the directions side by side, y, given that of `merged`. Only "mul" needs y."""
     if how == "concat":
         return d
     if how == "mul":
+        assert y is not None
         forward, reverse = _halves(y)
         return np.concatenate((d * reverse, d * forward), axis=-1)
     if how == "ave":

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cache, partial
 from typing import Any, Final, NamedTuple
 
 from fusedrnn import _checks
@@ -98,7 +98,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
         ("rnn",),
         _activation,
         "cell",
-        "the function of the output, with its constants",
+        "the function of the output, with its constants; the first five of the list below are plain kernels",
         "ONNX operator RNN",
     ),
     Option(
@@ -173,7 +173,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
         ALL,
         _checks.boolean,
         "cell",
-        "the products, and c of an LSTM, are normalised (O2), (O8)",
+        "the products, and c of an LSTM, are normalised; an RNN refuses it (O2), (O8)",
         "Ba et al. 2016",
     ),
     Option(
@@ -243,7 +243,8 @@ OPTIONS: Final[tuple[Option, ...]] = (
 )
 
 
-def options_of(cell: str) -> dict[str, Option]:
+@cache
+def options_of(cell: str) -> Mapping[str, Option]:
     """The options of a cell by name."""
     return {option.name: option for option in OPTIONS if cell in option.cells}
 
@@ -270,7 +271,10 @@ def checked(cell: str, given: Mapping[str, object], stack: Stack) -> dict[str, A
         ValueError: a value out of range, or options that do not go together; names both.
         TypeError: a value of the wrong type.
     """
-    values = {name: option.check(name, given[name]) for name, option in options_of(cell).items()}
+    values = {
+        name: option.default if _is_default(given[name], option.default) else option.check(name, given[name])
+        for name, option in options_of(cell).items()
+    }
     _check_directions(values, stack)
     _check_combinations(cell, values)
     if isinstance(given["zoneout"], (tuple, list)) and cell != "lstm":
@@ -282,6 +286,13 @@ def checked(cell: str, given: Mapping[str, object], stack: Stack) -> dict[str, A
         if len(set(values["dilation"])) == 1:
             values["dilation"] = values["dilation"][0]
     return values
+
+
+def _is_default(value: object, default: object) -> bool:
+    """Whether a value need not be checked: the checks would take most of the time that a plain layer takes to make."""
+    if type(value) is not type(default) or (isinstance(value, tuple) and not all(type(one) is str for one in value)):
+        return False
+    return bool(value == default)
 
 
 def _check_directions(values: Mapping[str, Any], stack: Stack) -> None:
@@ -321,8 +332,10 @@ def changed(cell: str, values: Mapping[str, Any]) -> dict[str, Any]:
 
 def is_plain_cell(cell: str, values: Mapping[str, Any], nonlinearities: list[str]) -> bool:
     """Whether the core's plain cells compute it; `nonlinearities` are those of the plain RNN."""
-    own = options_of(cell)
-    others = {name for name in changed(cell, values) if own[name].changes == "cell"}
+    own, different = options_of(cell), changed(cell, values)
+    if not different:
+        return True
+    others = {name for name in different if own[name].changes == "cell"}
     others -= {"activations", "reverse_activations", "nonlinearity", "reverse_nonlinearity"}
     chosen = [choices_of(cell, values, direction) for direction in (0, 1)]
     if cell == "rnn":

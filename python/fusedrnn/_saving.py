@@ -13,7 +13,7 @@ from fusedrnn._checks import Array
 if TYPE_CHECKING:  # what only files need would double the time of `import fusedrnn`
     from pathlib import Path
 
-__all__ = ["load_arrays", "require_saving", "save_arrays"]
+__all__ = ["load_arrays", "raw_tensors", "require_saving", "save_arrays"]
 
 
 def save_arrays(path: Path, arrays: Mapping[str, Array], metadata: Mapping[str, str] | None = None) -> None:
@@ -57,6 +57,22 @@ def load_arrays(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
         raise ValueError(f"{path}: expected a safetensors file, this one is damaged or none: {error}") from None
     except (TypeError, AttributeError, KeyError) as error:  # bfloat16 and others that NumPy does not have
         raise ValueError(f"{path}: expected arrays of types that NumPy has: {error}") from None
+
+
+def raw_tensors(path: Path) -> list[tuple[str, str, list[int], bytes]]:
+    """Name, type, shape and bytes of every tensor of a safetensors file, also of types that NumPy does not have.
+
+    Raises:
+        ImportError: safetensors is not installed.
+        OSError: the file cannot be read.
+        ValueError: it is damaged, or no safetensors file.
+    """
+    package = _safetensors("safetensors")
+    try:
+        tensors = package.deserialize(path.read_bytes())
+    except package.SafetensorError as error:
+        raise ValueError(f"{path}: expected a safetensors file, this one is damaged or none: {error}") from None
+    return [(name, one["dtype"], one["shape"], one["data"]) for name, one in tensors]
 
 
 class Saved:

@@ -8,7 +8,8 @@ P = proj_size or, without projection, H.
     h       (L*D, B, P) whatever batch_first is; unbatched (L*D, P)
     c       (L*D, B, H); unbatched (L*D, H)
 
-The equations are those of docs/design/cells.md, which `fusedrnn.reference` follows line by line.
+The equations are those of docs/design/cells.md, which `fusedrnn.reference` follows line by line. Where `merge` is not
+"concat", y has P features and so has the x of the layers after the first.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ Pair = tuple[Array, Array]
 """An LSTM's state (h, c)."""
 
 
+@with_shared_text
 class LSTM(Layer[Pair]):
     """Long short-term memory (Hochreiter and Schmidhuber 1997, with forget gates: Gers et al. 2000).
 
@@ -49,13 +51,24 @@ class LSTM(Layer[Pair]):
         proj_size: P, width h is projected to, less than hidden_size; 0 for no projection.
         dtype: float32 or float64.
         rng: None, an int seed or a numpy.random.Generator, for the initial parameters and the dropout masks.
+        activations: of the gates, the candidate and the output. Each is
+            {activations}
+        reverse_activations: those of the reverse direction; None for the same.
+        cell_clip: a bound on c; None for none.
+        peephole: the gates see c (Gers et al. 2002).
+        coupled: f = 1 - i, and the gates are i, g, o (CIFG, Greff et al. 2017).
+        {options}
 
     Parameters, for layer k, with suffix `_reverse` for the reverse direction:
         weight_ih_l{k} (4H, I) or, for k > 0, (4H, D*P); weight_hh_l{k} (4H, P); bias_ih_l{k}, bias_hh_l{k} (4H,);
-        weight_hr_l{k} (P, H), with proj_size.
+        weight_hr_l{k} (P, H), with proj_size; weight_ch_l{k} (3H,), with peepholes of i, f and o;
+        gain_ih_l{k}, gain_hh_l{k} (4H,), gain_c_l{k}, shift_c_l{k} (H,), with layer_norm.
+        Coupled gates have 3H for 4H, and 2H peepholes.
+        {new parameters}
 
     Raises:
-        ValueError: a size, dropout or proj_size out of range.
+        ValueError: a size, probability or proj_size out of range, an unknown activation, or options that do not go
+            together; names both.
         TypeError: an argument of the wrong type.
 
     Warns:
@@ -452,6 +465,7 @@ class _SingleStateLayer(Layer[Array]):
         return (y, h, tape) if layers is None else (y, h, layers, tape)
 
 
+@with_shared_text
 class GRU(_SingleStateLayer):
     """Gated recurrent unit (Cho et al. 2014), the reset gate applied after the recurrent product, as torch has it.
 
@@ -467,12 +481,21 @@ class GRU(_SingleStateLayer):
         bidirectional: a second direction runs in reverse, from the last step to the first; its output is concatenated.
         dtype: float32 or float64.
         rng: None, an int seed or a numpy.random.Generator, for the initial parameters and the dropout masks.
+        activations: of the gates and the candidate. Each is
+            {activations}
+        reverse_activations: those of the reverse direction; None for the same.
+        reset_after: False for the reset gate applied to h before the product, as in the paper and ONNX's default.
+        minimal: one gate in place of r and z; the gates are f, n (MGU, Zhou et al. 2016).
+        {options}
 
     Parameters, for layer k, with suffix `_reverse` for the reverse direction:
-        weight_ih_l{k} (3H, I) or, for k > 0, (3H, D*H); weight_hh_l{k} (3H, H); bias_ih_l{k}, bias_hh_l{k} (3H,).
+        weight_ih_l{k} (3H, I) or, for k > 0, (3H, D*H); weight_hh_l{k} (3H, H); bias_ih_l{k}, bias_hh_l{k} (3H,);
+        gain_ih_l{k}, gain_hh_l{k} (3H,), with layer_norm. A minimal one has 2H for 3H.
+        {new parameters}
 
     Raises:
-        ValueError: a size or dropout out of range.
+        ValueError: a size or probability out of range, an unknown activation, or options that do not go
+            together; names both.
         TypeError: an argument of the wrong type.
 
     Warns:
@@ -538,6 +561,7 @@ class GRU(_SingleStateLayer):
         super().__init__(*sizes, dtype, rng, options)
 
 
+@with_shared_text
 class RNN(_SingleStateLayer):
     """Simple recurrent network (Elman 1990): h' = φ(W_ih·x + b_ih + W_hh·h + b_hh).
 
@@ -545,19 +569,26 @@ class RNN(_SingleStateLayer):
         input_size: I, features of x.
         hidden_size: H, units of each direction of each layer.
         num_layers: L; layer k > 0 reads the output of layer k-1.
-        nonlinearity: φ: "tanh", "relu", "sigmoid", "leaky_relu" or "identity".
+        nonlinearity: φ, one of
+            {activations}
         bias: whether there are bias_ih and bias_hh.
         batch_first: x and y are (B, T, ·) instead of (T, B, ·). States are (L*D, B, ·) either way.
         dropout: probability with which `record` zeroes an output of every layer but the last. A call never drops.
         bidirectional: a second direction runs in reverse, from the last step to the first; its output is concatenated.
         dtype: float32 or float64.
         rng: None, an int seed or a numpy.random.Generator, for the initial parameters and the dropout masks.
+        reverse_nonlinearity: that of the reverse direction; None for the same.
+        independent: W_hh is a diagonal, (H,) (IndRNN, Li et al. 2018).
+        {options}
 
     Parameters, for layer k, with suffix `_reverse` for the reverse direction:
-        weight_ih_l{k} (H, I) or, for k > 0, (H, D*H); weight_hh_l{k} (H, H); bias_ih_l{k}, bias_hh_l{k} (H,).
+        weight_ih_l{k} (H, I) or, for k > 0, (H, D*H); weight_hh_l{k} (H, H), independent (H,); bias_ih_l{k},
+        bias_hh_l{k} (H,).
+        {new parameters}
 
     Raises:
-        ValueError: a size or dropout out of range, or an unknown nonlinearity.
+        ValueError: a size or probability out of range, an unknown nonlinearity, or options that do not go
+            together; names both.
         TypeError: an argument of the wrong type.
 
     Warns:

@@ -74,10 +74,10 @@ class Stream(Generic[State]):
         self._core.refresh()
 
     def reset(self, rows: ArrayLike | None = None) -> None:
-        """Zero the state.
+        """Back to the state that a call begins with: zeros, or the learned state.
 
         Args:
-            rows: the rows to zero: bool (B,), or their numbers; None for all.
+            rows: the rows to reset: bool (B,), or their numbers; None for all.
 
         Raises:
             ValueError: rows of the wrong shape, or a number out of range.

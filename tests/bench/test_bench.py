@@ -368,8 +368,8 @@ def test_durations_have_three_digits(seconds: float | None, text: str) -> None:
 
 def test_defaults() -> None:
     options = cli.parser().parse_args([])
-    assert (options.cells, options.threads, options.rounds, options.dtype) == (list(CELLS), [1], 7, "float32")
-    assert options.against is options.shapes is options.modes is options.json is options.plot is None
+    assert (options.cells, options.rounds, options.dtype) == (list(CELLS), 7, "float32")
+    assert options.threads is options.against is options.shapes is options.modes is options.json is options.plot is None
 
 
 def test_everything_can_be_given() -> None:

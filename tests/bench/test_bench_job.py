@@ -26,6 +26,13 @@ def test_the_table_and_its_data(tmp_path: Path, capsys: pytest.CaptureFixture[st
             assert 0 < one["recurrent"] < 1
 
 
+def test_threads_are_those_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--job", "char-lm", "--rounds", "1", "--milliseconds", "20", "--cells", "gru", "--threads", "2"]
+    assert main(arguments) == 0
+    (row,) = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("gru")]
+    assert row[1] == "2"
+
+
 @pytest.mark.parametrize("cell", char_lm.CELLS)
 def test_the_job_learns_its_text(cell: str) -> None:
     job = char_lm.Fused(cell)

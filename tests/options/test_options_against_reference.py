@@ -43,6 +43,13 @@ def test_a_call_is_the_composition(variant: str, masked: bool, given: bool) -> N
 
 
 @every_variant
+def test_every_instruction_set_computes_it(variant: str, isa: str) -> None:
+    layer, call = problem(variant)
+    expected = composed(layer, **call)
+    assert_close(layer(**call), (expected["y"], expected["state"]))
+
+
+@every_variant
 def test_float32_is_as_near_as_numpy(variant: str) -> None:
     layer, call = problem(variant, np.float32)
     exact_layer = make(variant, np.float64)

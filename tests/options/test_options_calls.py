@@ -286,3 +286,90 @@ def test_return_cell(variant: str) -> None:
     recorded = layer.record(x, return_cell=True, return_layers=True)
     assert len(recorded) == 5
     assert recorded[2].shape == cells.shape
+
+
+@every_variant
+def test_a_frozen_layer_computes_with_what_it_has(variant: str) -> None:
+    """Whatever was computed before with other weights, by a call, a recording or a stream."""
+    layer, x = make(variant), normal(T, B, I)
+    layer(x)
+    layer.record(x)
+    streams = runs_forward_only(variant) and not is_dilated(variant)
+    if streams:
+        layer.stream(B).process(x)
+    for array in layer.params.values():
+        array *= 0.5
+    layer.freeze()
+    drawn = layer.rng.bit_generator.state
+    expected = layer(x), layer.record(x)[0]
+    other = make(variant)
+    other.load_params(dict(layer.params))
+    other.rng.bit_generator.state = drawn
+    assert_same(expected, (other(x), other.record(x)[0]))
+    layer.rng.bit_generator.state = drawn
+    assert_same((layer(x), layer.record(x)[0]), expected)
+    if streams:
+        stream = layer.stream(B)
+        assert_same(np.stack([stream.step(one) for one in x]), expected[0][0])
+    with pytest.raises(ValueError, match="frozen"):
+        layer.load_params(dict(layer.params))
+    layer.unfreeze()
+    layer.params["weight_hh_l0"] *= 0.5
+    other.params["weight_hh_l0"] *= 0.5
+    assert_same(layer(x), other(x))
+
+
+@every_variant
+def test_results_are_the_callers(variant: str) -> None:
+    """A tape does not see what happens to the arrays of its call, nor to the parameters."""
+    x = normal(T, B, I)
+    layer, other = make(variant), make(variant)
+    y, state, layers, tape = layer.record(x, return_layers=True)
+    expected = other.record(x.copy(), return_layers=True)[-1].backward(np.ones_like(y))
+    dy = np.ones_like(y)
+    for array in (x, *layers, y, *arrays_in(state)):
+        array[...] = np.nan
+    for array in layer.params.values():
+        array[...] = np.nan
+    assert_same(tape.backward(dy), expected)
+
+
+STREAM_CALLS: dict[str, tuple[Any, type[Exception], str]] = {
+    "rows": (lambda stream, x: stream.step(x[0, :2]), ValueError, r"x: expected shape \(3, 5\), got \(2, 5\)"),
+    "width": (
+        lambda stream, x: stream.step(x[0, :, :4]),
+        ValueError,
+        r"x: expected shape \(T, 3, 5\), got \(1, 3, 4\)",
+    ),
+    "dtype": (lambda stream, x: stream.step(x[0].astype(np.float32)), TypeError, "x: expected dtype float64"),
+    "type": (lambda stream, x: stream.step([1.0]), TypeError, "x: expected a numpy.ndarray"),
+    "steps": (lambda stream, x: stream.process(x[0]), ValueError, r"x: expected shape \(T, 3, 5\), got \(3, 5\)"),
+    "out's shape": (lambda stream, x: stream.step(x[0], np.empty((3, 9))), ValueError, "out: expected shape"),
+    "out's dtype": (
+        lambda stream, x: stream.step(x[0], np.empty((3, 6), np.float32)),
+        TypeError,
+        "out: expected dtype",
+    ),
+    "read-only out": (
+        lambda stream, x: stream.step(x[0], np.broadcast_to(0.0, (3, 6))),
+        ValueError,
+        "out: .*read-only",
+    ),
+    "rows to reset": (lambda stream, x: stream.reset([True]), ValueError, r"rows: expected shape \(3,\), got \(1,\)"),
+    "state": (
+        lambda stream, x: setattr(stream, "state", (np.zeros((1, 3, 9)), np.zeros((1, 3, 6)))),
+        ValueError,
+        r"state \(h\): expected shape \(1, 3, 6\)",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", STREAM_CALLS)
+def test_streams_refuse_by_name_and_keep_their_state(case: str) -> None:
+    call, error, message = STREAM_CALLS[case]
+    stream, x = make("lstm peephole").stream(B), normal(T, B, I)
+    stream.process(x)
+    state = stream.state
+    with pytest.raises(error, match=message):
+        call(stream, x)
+    assert_same(stream.state, state)

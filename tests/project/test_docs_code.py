@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import io
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ PAGES = sorted(path for name in ("index.md", "guide/*.md", "howto/*.md") for pat
 BLOCK = re.compile(
     r"(?:<!-- needs (\w+) -->\n+)?```python\n(.*?)^```\n(?:```text\n(.*?)^```\n)?", re.MULTILINE | re.DOTALL
 )
+NEEDED = {"keras": ("keras", "torch", "h5py")}
+"""What a package needs beside itself: Keras a backend, and h5py for its files."""
 WITH_CODE = [page for page in PAGES if "```python" in page.read_text(encoding="utf-8")]
 
 
@@ -35,6 +38,7 @@ def words(text: str) -> list[list[str]]:
     return [line.split() for line in text.splitlines()]
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras on PyTorch, as it saves
 @pytest.mark.parametrize("page", WITH_CODE, ids=lambda page: f"{page.parent.name}/{page.stem}")
 def test_the_code_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # what it saves goes there
@@ -43,9 +47,10 @@ def test_the_code_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest
 
 
 def run_page(page: Path) -> None:
+    os.environ.setdefault("KERAS_BACKEND", "torch")
     names: dict[str, Any] = {"__name__": page.stem}
     for line, package, code, expected in blocks(page):
-        if package and importlib.util.find_spec(package) is None:
+        if package and any(importlib.util.find_spec(needed) is None for needed in NEEDED.get(package, (package,))):
             continue
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
@@ -61,4 +66,4 @@ def test_most_pages_have_code() -> None:
 
 def test_only_these_may_be_missing() -> None:
     needed = {package for page in WITH_CODE for _, package, _, _ in blocks(page)}
-    assert needed <= {None, "torch", "matplotlib", "onnxruntime"}
+    assert needed <= {None, "torch", "matplotlib", "keras", "onnxruntime"}

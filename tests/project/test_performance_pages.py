@@ -170,6 +170,23 @@ def test_a_run_of_the_benchmark_is_added_and_shown(tmp_path: Path, monkeypatch: 
     assert (record.ratio, record.peer, record.hidden, record.complete) == (1.5, "torch", 16, False)
 
 
+def test_a_run_of_a_job_is_added_and_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its ratios are those of rounds: medians, and the least and the greatest."""
+    rounds = {
+        "fusedrnn": [{"speed": speed, "recurrent": share} for speed, share in ((30.0, 0.8), (60.0, 0.7), (20.0, 0.9))],
+        "torch": [{"speed": 20.0, "recurrent": 0.5} for _ in range(3)],
+    }
+    rows = [{"cell": "gru", "threads": "1", "rounds": each} for each in (rounds, {"fusedrnn": rounds["fusedrnn"]})]
+    run = {"format": "fusedrnn bench job 1", "machine": run_of_bench()["machine"], "rows": rows}
+    (tmp_path / "job.json").write_text(json.dumps(run), encoding="utf-8")
+    monkeypatch.setattr(documents, "DATA", tmp_path)
+    assert pages.main(["--add", str(tmp_path / "job.json"), "new"]) == 0
+    assert documents.load("new")["rows"] == rows
+    shown = regions.fill("<!-- begin job new -->\n<!-- end -->\n").split("\n")
+    assert any(line.startswith("* load before: ") for line in shown)
+    assert table_rows(shown) == [["gru", "1", "1.50", "1.00–3.00", "80%"], ["gru", "1", "-", "-", "80%"]]
+
+
 @pytest.fixture
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder in place of the data."""
@@ -184,7 +201,8 @@ def test_a_machine_with_one_run_is_summed_up(data: Path, monkeypatch: pytest.Mon
     for name in ("records", "summaries", "growth", "stages", "chart"):
         monkeypatch.setattr(f"performance.{name}.MACHINES", {"new": ("new",)})
     for kind, render in regions.KINDS.items():
-        assert render(*{"run": ["new"], "lost": ["new"]}.get(kind, []))
+        if kind != "job":  # a file of its own form
+            assert render(*{"run": ["new"], "lost": ["new"]}.get(kind, []))
     assert table_rows(growth.growth()) == [["1×100×16×16", "0.02", "7"]]
     assert ["one sequence, H below 64", "1.50×", "–"] in table_rows(summaries.speed())
 

@@ -24,11 +24,17 @@ CONSTANTS = {
 }
 """Which activations there are, and whether they have an alpha (a) and a beta (b)."""
 
+BOUNDED = ["ScaledTanh", "HardSigmoid", "Tanh", "Sigmoid", "Softsign"]
+"""Those under which a long network does not explode."""
+
 INPUTS = {
     "RNN": ("X", "W", "R", "B", "sequence_lens", "initial_h"),
     "GRU": ("X", "W", "R", "B", "sequence_lens", "initial_h"),
     "LSTM": ("X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P"),
 }
+SMALL, LARGE = (8, 6, 9, 20), (20, 20, 40, 70)
+"""Bounds of T, B, I and H."""
+
 WEIGHTS = ("W", "R", "B", "P")
 
 
@@ -60,7 +66,8 @@ def random_case(rng: np.random.Generator, dtype: Any = np.float32) -> Case:
         return happens(rng, chance)
 
     op_type = str(rng.choice(list(GATES)))
-    T, B, features, H = (int(rng.integers(low, high)) for low, high in ((1, 8), (1, 6), (1, 9), (1, 20)))
+    large = sometimes(0.05)
+    T, B, features, H = (int(size) for size in rng.integers(1, LARGE if large else SMALL))
     attributes: dict[str, Any] = {"direction": str(rng.choice(["forward", "reverse", "bidirectional"]))}
     D = 2 if attributes["direction"] == "bidirectional" else 1
     if sometimes(0.85):
@@ -70,7 +77,7 @@ def random_case(rng: np.random.Generator, dtype: Any = np.float32) -> Case:
     if sometimes(0.3):
         attributes["clip"] = float(np.float32(rng.uniform(0.2, 2)))
     if sometimes():
-        attributes.update(random_activations(rng, ACTIVATIONS[op_type] * D))
+        attributes.update(random_activations(rng, BOUNDED if large else list(CONSTANTS), ACTIVATIONS[op_type] * D))
     own = {"GRU": "linear_before_reset", "LSTM": "input_forget"}.get(op_type)
     if own and sometimes():
         attributes[own] = 1
@@ -97,9 +104,9 @@ def random_case(rng: np.random.Generator, dtype: Any = np.float32) -> Case:
     return Case(op_type, inputs, attributes)
 
 
-def random_activations(rng: np.random.Generator, count: int) -> dict[str, Any]:
-    """Names, and as many constants as they need, or fewer, or none."""
-    names = [str(name) for name in rng.choice(list(CONSTANTS), count)]
+def random_activations(rng: np.random.Generator, known: list[str], count: int) -> dict[str, Any]:
+    """Names of those known, and as many constants as they need, or fewer, or none."""
+    names = [str(name) for name in rng.choice(known, count)]
     found: dict[str, Any] = {"activations": names}
     for attribute, letter in (("activation_alpha", "a"), ("activation_beta", "b")):
         most = sum(letter in CONSTANTS[name] for name in names)

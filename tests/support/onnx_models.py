@@ -29,5 +29,3 @@ def made(nodes: list[Any], inputs: list[Any], outputs: list[Any], values: dict[s
 
 def tensor(name: str, shape: Any, element: int = FLOAT) -> Any:
     return helper.make_tensor_value_info(name, element, shape)
-
-

@@ -16,9 +16,11 @@ else:
         "onnxruntime", reason="onnxruntime is not installed: no model is compared with it"
     )
 
+from fusedrnn.onnx import backend
+
 onnxruntime.set_default_logger_severity(4)  # what it refuses is asserted, not printed
 
-__all__ = ["onnx", "onnxruntime", "session"]
+__all__ = ["backend", "onnx", "onnxruntime", "session"]
 
 
 def session(model: Any) -> Any:

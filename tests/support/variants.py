@@ -26,6 +26,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "proj_size": 3,
     },
     "gru activations": {"activations": ("hard_sigmoid", ("leaky_relu", 0.2))},
+    "gru identity": {"activations": ("sigmoid", "identity")},
     "lstm reverse_activations": {**BOTH, "reverse_activations": ("sigmoid", "softsign", "relu")},
     "gru reverse_activations": {**BOTH, "reverse_activations": ("hard_sigmoid", "tanh")},
     "rnn reverse_nonlinearity": {**BOTH, "reverse_nonlinearity": "softsign"},

@@ -98,6 +98,19 @@ def test_other_losses() -> None:
     assert history.loss[-1] < 0.1
 
 
+def test_a_residual_alone_is_a_model_too() -> None:
+    ours, theirs = (fr.nn.Residual(fr.GRU(2, 2, rng=0)) for _ in range(2))
+    x = np.random.default_rng(0).standard_normal((9, 4, 2)).astype(np.float32)
+    history = fr.fit(ours, [(x, x[::-1].copy())], fr.optim.SGD(ours.params, lr=0.1), fr.nn.mse, steps=3)
+    optimiser = fr.optim.SGD(theirs.params, lr=0.1)
+    for loss in history.loss:
+        y, _, tape = theirs.record(x)
+        value, dy = fr.nn.mse(y, x[::-1])
+        assert value == loss
+        optimiser.step(tape.backward(dy))
+    check_same_bits(dict(ours.params), dict(theirs.params))
+
+
 def trained(values: list[float], **options: Any) -> tuple[Any, Any]:
     """A run of one weight that is each value in turn, validated by its distance from 0."""
     model = fr.nn.Sequential(fr.nn.Linear(1, 1, bias=False, dtype=np.float64))

@@ -94,6 +94,15 @@ def test_an_output_that_is_a_recurrent_node_s() -> None:
     assert compare(model, {"x": x_of(5, 2, 3)}, 1).report.sessions == 0
 
 
+def test_initialisers_as_inputs_and_as_outputs() -> None:
+    """Old files list every initialiser among the inputs."""
+    given = weights("RNN", 3, 4)
+    inputs = [tensor("x", [None, None, 3]), *(tensor(name, value.shape) for name, value in given.items())]
+    nodes = [rnn("x", "", "y"), helper.make_node("Neg", ["y"], ["z"])]
+    model = made(nodes, inputs, [tensor("z", [None] * 4), tensor("R", [1, 4, 4])], given)
+    compare(model, {"x": x_of(5, 2, 3)}, 1)
+
+
 def test_constants_are_computed_where_they_are_used() -> None:
     """Made by nodes, read by two stages, by a recurrent node, and by the caller."""
     nodes = [
@@ -107,6 +116,14 @@ def test_constants_are_computed_where_they_are_used() -> None:
     values = {"k": np.float32(2), "states": -np.ones((1, 2, 4), np.float32), **renamed(weights("RNN", 3, 4), "1")}
     outputs = [tensor(name, None) for name in ("y", "minus_k", "z")]
     compare(made(nodes, [tensor("x", [None, 2, 3])], outputs, values), {"x": x_of(5, 2, 3)}, 2)
+
+
+def test_a_deep_model() -> None:
+    """Deeper than Python's stack."""
+    deep = [helper.make_node("Neg", [f"x{k}" if k else "x"], [f"x{k + 1}"]) for k in range(3000)]
+    nodes = [*deep, rnn("x3000", "", "y"), helper.make_node("Neg", ["y"], ["z"])]
+    model = made(nodes, [tensor("x", [None, None, 3])], [tensor("z", None)], weights("RNN", 3, 4))
+    compare(model, {"x": x_of(5, 2, 3)}, 1)
 
 
 def test_lengths_and_states_of_the_caller() -> None:

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fusedrnn.onnx import backend, gru
+from fusedrnn.onnx import gru
 from fusedrnn.onnx._operator import Operator
 from onnx_cases import model_of, random_case
-from onnx_there import onnx
+from onnx_there import backend, onnx
 
 RECURRENT = re.compile(r"rnn|gru|lstm", re.IGNORECASE)
 

@@ -99,12 +99,13 @@ def test_onnxruntime(first: int) -> None:
                 check_same_numbers(f"seed {seed}: {name}", mine, other)
     assert sum(asked.values()) == BLOCK
     assert asked["compared"] >= BLOCK // 4
-    assert set(asked) == {"compared", *REASONS}
+    assert set(asked) <= {"compared", *REASONS}
 
 
 def test_every_kind_of_case_is_among_them() -> None:
     """Of every operator, in every direction: each attribute and input with and without, every activation."""
     cases = [case_of(seed) for seed in range(CASES)]
+    assert set(map(not_for_onnxruntime, cases)) == {None, *REASONS}
     seen = Counter((case.op_type, case.attributes["direction"]) for case in cases)
     assert len(seen) == 9
     assert min(seen.values()) >= CASES // 30

@@ -177,7 +177,7 @@ public:
     // contents have changed since the last call.
     void forward(const std::vector<const T*>& params, const ForwardInputs<T>& in, const ForwardOutputs<T>& out);
 
-    // While it is frozen the parameters must not change: calls use what they packed last, and do not look at them.
+    // While it is frozen the parameters must not change: the first call looks at them, the others do not.
     void freeze(bool frozen);
 
     // forward(), and a tape for the backward pass.

@@ -31,6 +31,7 @@ struct StagedCell {
 template <class T>
 struct StagedRow {
     const T* h_prev;     // (recurrent_size), read by a GRU
+    const T* h_seen;     // (recurrent_size): h' as the products see it, read by a GRU that resets before
     const T* c_prev;     // (hidden_size), LSTM
     const T* recurrent;  // (gates * hidden_size): the recurrent products, read
     T* a;                // the same: the input products, read; the pre-activations, written
@@ -53,12 +54,13 @@ struct StagedForwardArgs {
 // The same step backward.
 template <class T>
 struct StagedBackwardRow {
-    const T *h_prev, *c_prev, *q, *c, *normal_c, *deviation_c;  // as the step forward had and left them
-    T* a;                                                       // the pre-activations, read; their gradients, written
+    const T *h_prev, *h_seen, *c_prev, *q, *c, *normal_c, *deviation_c;  // as the step forward had and left them
+    T* a;          // the pre-activations, read; their gradients, written
     T* recurrent;  // (gates * hidden_size), written: the gradients of the recurrent products; null where they are a's
     T* dm;         // (hidden_size): the gradient of m, read, and spoiled
     T* dc;         // (hidden_size): the gradient of c, read; that of c', written
-    T* dh;         // (recurrent_size), written by a GRU: the gradient of h' beside the product
+    T* dh;         // (recurrent_size), written by a GRU: the gradient of h' beside the products
+    T* dh_seen;    // (recurrent_size), written by the second stage: that of h_seen by k. May be dh, which is added to
     T* dk;         // (hidden_size): the gradient of k, read by the second stage
     T* dnormal_c;  // (hidden_size), written with layer norm: the gradient of gain_c * normal_c + shift_c
 };

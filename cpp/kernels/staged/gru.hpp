@@ -66,7 +66,7 @@ struct StagedGru {
             add_recurrent(row, n_of(cell));
             activate(cell.gates, cell.clip, row.a, p.scratch, cell.hidden_size);
             for_each_lane<T>(cell.hidden_size, [&](Index i, Index lanes) FUSEDRNN_LAMBDA {
-                store_lanes(load_lanes<V>(p.scratch + i, lanes) * load_lanes<V>(row.h_prev + i, lanes), row.k + i,
+                store_lanes(load_lanes<V>(p.scratch + i, lanes) * load_lanes<V>(row.h_seen + i, lanes), row.k + i,
                             lanes);  // (B1)
             });
         }
@@ -158,9 +158,9 @@ struct StagedGru {
             activate(cell.gates, cell.clip, row.a, gate, hidden);
             for_each_lane<T>(hidden, [&](Index i, Index lanes) FUSEDRNN_LAMBDA {
                 const V dk = load_lanes<V>(row.dk + i, lanes), dshare = load_lanes<V>(row.dm + i, lanes);
-                const V dr = dk * load_lanes<V>(row.h_prev + i, lanes);  // (B4)
-                store_lanes(fma(dk, load_lanes<V>(gate + i, lanes), load_lanes<V>(row.dh + i, lanes)), row.dh + i,
-                            lanes);  // (B5)
+                const V dr = dk * load_lanes<V>(row.h_seen + i, lanes);  // (B4)
+                const V others = row.dh_seen == row.dh ? load_lanes<V>(row.dh + i, lanes) : V::zero();
+                store_lanes(fma(dk, load_lanes<V>(gate + i, lanes), others), row.dh_seen + i, lanes);  // (B5)
                 store_lanes(cell.minimal ? dr - dshare : dr, gate + i, lanes);
             });
             multiply_by_derivative(cell.gates, cell.clip, row.a, gate, row.a, hidden);

@@ -101,8 +101,11 @@ struct StagedLstm {
         for_each_lane<T>(hidden, [&](Index i, Index lanes) FUSEDRNN_LAMBDA {
             store_lanes(load_lanes<V>(row.c + i, lanes), row.normal_c + i, lanes);
         });
-        *row.deviation_c = normalise_row(row.normal_c, hidden, cell.epsilon);
-        scale_and_shift(cell, row.normal_c, out);
+        const auto emit = [&](Index i, Index lanes, V normal) FUSEDRNN_LAMBDA {
+            store_lanes(fma(normal, load_lanes<V>(cell.gain_c + i, lanes), load_lanes<V>(cell.shift_c + i, lanes)),
+                        out + i, lanes);
+        };
+        *row.deviation_c = normalise_row(row.normal_c, hidden, cell.epsilon, emit);
     }
 
     static void scale_and_shift(const StagedCell<T>& cell, const T* normal_c, T* out) {

@@ -7,45 +7,54 @@
 namespace fusedrnn::FUSEDRNN_ISA {
 namespace {
 
-// The sum over a row of term(first, lanes). Partial sums are as many on every instruction set, and added in order.
-template <class T, class Term>
-FUSEDRNN_INLINE T sum_of_row(Index n, Term term) {
+// Sums over a row: visit(first, lanes, sums) adds a vector's terms to `count` sums. Partial sums are as many on every
+// instruction set, and added in order.
+template <class T, int count>
+struct SumsOfRow {
     using V = Vec<T>;
-    constexpr Index lanes = unit_block<T>;
-    constexpr int vectors = static_cast<int>(lanes / V::width);
-    V sum[vectors];
-    for (int j = 0; j < vectors; ++j) sum[j] = V::zero();
-    for (Index i = 0; i < n; i += lanes)
-        for (int j = 0; j < vectors; ++j) {
-            const Index first = i + j * V::width;
-            if (first < n) sum[j] = sum[j] + term(first, n - first);
-        }
-    alignas(cache_line) T lane[lanes];
-    for (int j = 0; j < vectors; ++j) sum[j].store(lane + j * V::width);
-    T all = 0;
-    for (Index k = 0; k < lanes; ++k) all += lane[k];
-    return all;
-}
+    static constexpr Index lanes = unit_block<T>;
+    static constexpr int vectors = static_cast<int>(lanes / V::width);
+    T sum[count];
 
-// x becomes (x - mean) / deviation; returns the deviation. (O2)
-template <class T>
-FUSEDRNN_INLINE T normalise_row(T* x, Index n, T epsilon) {
+    template <class Visit>
+    FUSEDRNN_INLINE SumsOfRow(Index n, Visit visit) {
+        V sums[vectors][count];
+        for (int j = 0; j < vectors; ++j)
+            for (int k = 0; k < count; ++k) sums[j][k] = V::zero();
+        for (Index i = 0; i < n; i += lanes)
+            for (int j = 0; j < vectors; ++j) {
+                const Index first = i + j * V::width;
+                if (first < n) visit(first, n - first, sums[j]);
+            }
+        for (int k = 0; k < count; ++k) {
+            alignas(cache_line) T lane[lanes];
+            for (int j = 0; j < vectors; ++j) sums[j][k].store(lane + j * V::width);
+            sum[k] = 0;
+            for (Index l = 0; l < lanes; ++l) sum[k] += lane[l];
+        }
+    }
+};
+
+// x becomes (x - mean) / deviation, and emit(first, lanes, vector) takes it; returns the deviation. (O2)
+template <class T, class Emit>
+FUSEDRNN_INLINE T normalise_row(T* x, Index n, T epsilon, Emit emit) {
     using V = Vec<T>;
     const T count = static_cast<T>(n);
-    const T mean =
-        sum_of_row<T>(n, [&](Index i, Index lanes) FUSEDRNN_LAMBDA { return load_lanes<V>(x + i, lanes); }) / count;
-    for_each_lane<T>(n, [&](Index i, Index lanes) FUSEDRNN_LAMBDA {
-        store_lanes(load_lanes<V>(x + i, lanes) - V::broadcast(mean), x + i, lanes);
+    const SumsOfRow<T, 1> all(
+        n, [&](Index i, Index lanes, V* sums) FUSEDRNN_LAMBDA { sums[0] = sums[0] + load_lanes<V>(x + i, lanes); });
+    const V mean = V::broadcast(all.sum[0] / count);
+    const SumsOfRow<T, 1> squares(n, [&](Index i, Index lanes, V* sums) FUSEDRNN_LAMBDA {
+        V centred = load_lanes<V>(x + i, lanes) - mean;
+        store_lanes(centred, x + i, lanes);
+        if (lanes < V::width) centred = load_lanes<V>(x + i, lanes);  // zeros beyond the row
+        sums[0] = fma(centred, centred, sums[0]);
     });
-    const T variance = sum_of_row<T>(n,
-                                     [&](Index i, Index lanes) FUSEDRNN_LAMBDA {
-                                         const V centred = load_lanes<V>(x + i, lanes);
-                                         return centred * centred;
-                                     }) /
-                       count;
-    const T deviation = square_root(variance + epsilon);
+    const T deviation = square_root(squares.sum[0] / count + epsilon);
+    const V inverse = V::broadcast(T(1) / deviation);
     for_each_lane<T>(n, [&](Index i, Index lanes) FUSEDRNN_LAMBDA {
-        store_lanes(load_lanes<V>(x + i, lanes) / V::broadcast(deviation), x + i, lanes);
+        const V normal = load_lanes<V>(x + i, lanes) * inverse;
+        store_lanes(normal, x + i, lanes);
+        emit(i, lanes, normal);
     });
     return deviation;
 }
@@ -56,32 +65,31 @@ FUSEDRNN_INLINE void normalise_row_backward(const T* d, const T* gain, const T* 
     using V = Vec<T>;
     const auto dnormal = [&](Index i, Index lanes)
                              FUSEDRNN_LAMBDA { return load_lanes<V>(d + i, lanes) * load_lanes<V>(gain + i, lanes); };
-    const V count = V::broadcast(static_cast<T>(n));
-    const V mean = V::broadcast(sum_of_row<T>(n, dnormal)) / count;
-    const V along = V::broadcast(sum_of_row<T>(
-                        n, [&](Index i, Index lanes)
-                               FUSEDRNN_LAMBDA { return dnormal(i, lanes) * load_lanes<V>(normal + i, lanes); })) /
-                    count;
+    const SumsOfRow<T, 2> all(n, [&](Index i, Index lanes, V* sums) FUSEDRNN_LAMBDA {
+        const V at = dnormal(i, lanes);
+        sums[0] = sums[0] + at;
+        sums[1] = fma(at, load_lanes<V>(normal + i, lanes), sums[1]);
+    });
+    const T count = static_cast<T>(n);
+    const V mean = V::broadcast(all.sum[0] / count), along = V::broadcast(all.sum[1] / count);
+    const V inverse = V::broadcast(T(1) / deviation);
     for_each_lane<T>(n, [&](Index i, Index lanes) FUSEDRNN_LAMBDA {
         const V rest = fnma(load_lanes<V>(normal + i, lanes), along, dnormal(i, lanes) - mean);
-        store_lanes(rest / V::broadcast(deviation), out + i, lanes);
+        store_lanes(rest * inverse, out + i, lanes);
     });
 }
 
 template <class T>
 void normalise(const NormaliseArgs<T>& p) {
     using V = Vec<T>;
-    const Index width = p.group_ends[p.groups - 1];
-    for (Index r = 0; r < p.rows; ++r) {
-        T* const normal = p.normal[r];
-        for (Index group = 0, first = 0; group < p.groups; first = p.group_ends[group++])
-            p.deviation[r][group] = normalise_row(normal + first, p.group_ends[group] - first, p.epsilon);
-        for_each_lane<T>(width, [&](Index i, Index lanes) FUSEDRNN_LAMBDA {
-            const V shift = p.shift ? load_lanes<V>(p.shift + i, lanes) : V::zero();
-            store_lanes(fma(load_lanes<V>(normal + i, lanes), load_lanes<V>(p.gain + i, lanes), shift), p.out[r] + i,
-                        lanes);
-        });
-    }
+    for (Index r = 0; r < p.rows; ++r)
+        for (Index group = 0, first = 0; group < p.groups; first = p.group_ends[group++]) {
+            const auto emit = [&](Index i, Index lanes, V normal) FUSEDRNN_LAMBDA {
+                const V shift = p.shift ? load_lanes<V>(p.shift + first + i, lanes) : V::zero();
+                store_lanes(fma(normal, load_lanes<V>(p.gain + first + i, lanes), shift), p.out[r] + first + i, lanes);
+            };
+            p.deviation[r][group] = normalise_row(p.normal[r] + first, p.group_ends[group] - first, p.epsilon, emit);
+        }
 }
 
 template <class T>

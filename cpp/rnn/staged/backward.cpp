@@ -45,6 +45,7 @@ public:
         dm_.make(count, hidden, 1);
         dk_.make(count, hidden, 1);
         dnew_.make(count, call.spec.recurrent_size(), 1);
+        if (call.in.h_mask) dseen_.make(count, call.spec.recurrent_size(), 1);
         dold_.make(count, call.spec.recurrent_size(), 1);
         dc_old_.make(count, hidden, 1);
     }
@@ -113,6 +114,8 @@ private:
 
     T* dh(Index i) const { return fields_.dh.at(0, row(i)); }
     T* dc(Index i) const { return fields_.dc.at(0, row(i)); }
+    // The gradient of h' as the products see it.
+    T* seen(Index i) const { return dseen_ ? dseen_.at(0, i) : dnew_.at(0, i); }
 
     // (T1)
     void add_dy(Index step) {
@@ -160,13 +163,15 @@ private:
         for (Index i = 0; i < active_; ++i) {
             const Index r = row(i);
             StagedBackwardRow<T> at = {};
-            at.h_prev = call_.masked_h(step, r);
+            at.h_prev = call_.entering_h(step, r);
+            at.h_seen = call_.masked_h(step, r);
             if (kept.q) at.q = kept.q.at(step, r);
             at.a = kept.a.at(step, r);
             if (fields_.dv) at.recurrent = fields_.dv.at(step, r);
             at.dm = dm_.at(0, i);
             at.dk = dk_.at(0, i);
             at.dh = dnew_.at(0, i);
+            at.dh_seen = seen(i);
             if (kept.c) {
                 at.c_prev = call_.entering_c(step, r);
                 at.c = call_.cell_c(step, r);
@@ -187,7 +192,7 @@ private:
         Sources d = sources([&](Index i) -> const T* {
             return fields_.dv ? fields_.dv.at(step, row(i)) : call_.fields.a.at(step, row(i));
         });
-        const Pointers out = gather([&](Index i) { return dnew_.at(0, i); });
+        const Pointers out = gather([&](Index i) { return seen(i); });
         if (call_.spec.independent) {
             MultiplyArgs<T> args = {};
             args.rows = active_, args.width = call_.spec.hidden_size;
@@ -208,7 +213,7 @@ private:
                                               .gain = w.gain_hh.data()});
             d.assign(products.begin(), products.end());
         }
-        const bool adds = call_.spec.cell == CellKind::gru;
+        const bool adds = dseen_ ? call_.spec.resets_before() : call_.spec.cell == CellKind::gru;
         StagedProduct<T>{w.w_hh_backward.data(), nullptr, call_.first_rows(), call_.spec.recurrent_size(), true, adds}
             .run(call_.kernels, d, out);
     }
@@ -219,16 +224,21 @@ private:
         for (Index i = 0; i < active_; ++i) {
             const Index r = row(i);
             T* const d = dnew_.at(0, i);
+            if (dseen_) unmask(i, d);
             if (call_.in.zoneout_h.acts())
                 for (Index j = 0; j < out; ++j) d[j] += dold_.at(0, i)[j];
-            if (call_.in.h_mask)
-                for (Index j = 0; j < out; ++j) d[j] *= call_.mask(r)[j];
             carry(step, r, d, dh(i), fields_.dh_after_reset.at(0, r), out);
             if (!fields_.dc) continue;
             if (call_.fields.new_c)
                 for (Index j = 0; j < hidden; ++j) dc(i)[j] += dc_old_.at(0, i)[j];
             carry(step, r, dc(i), dc(i), fields_.dc_after_reset.at(0, r), hidden);
         }
+    }
+    // (O1)
+    void unmask(Index i, T* d) {
+        const bool has_direct = call_.spec.cell == CellKind::gru;
+        const T *const mask = call_.mask(row(i)), *const masked = dseen_.at(0, i);
+        for (Index j = 0; j < call_.spec.recurrent_size(); ++j) d[j] = (has_direct ? d[j] : T(0)) + masked[j] * mask[j];
     }
     void carry(Index step, Index r, const T* d, T* to, T* after_reset, Index width) {
         if (call_.schedule.cut(step, r)) {
@@ -248,7 +258,7 @@ private:
     std::vector<Index> rows_;
     Index active_ = 0;
     Buffer<T> scratch_;
-    Field<T> dm_, dk_, dnew_, dold_, dc_old_;
+    Field<T> dm_, dk_, dnew_, dseen_, dold_, dc_old_;
     std::vector<StagedBackwardRow<T>> cells_;
 };
 

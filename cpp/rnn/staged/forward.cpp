@@ -105,6 +105,7 @@ private:
     void mask_state(Index step, Index active) {
         h_prev_.clear();
         for_rows(active, [&](Index row) { h_prev_.push_back(call_.entering_h(step, row)); });
+        h_seen_ = h_prev_;
         if (!call_.fields.before) return;
         Sources masks;
         for_rows(active, [&](Index row) { masks.push_back(call_.mask(row)); });
@@ -114,7 +115,7 @@ private:
         args.rows = active, args.width = call_.spec.recurrent_size();
         args.a = h_prev_.data(), args.b = masks.data(), args.out = before.data();
         call_.kernels.multiply(args);
-        h_prev_.assign(before.begin(), before.end());
+        h_seen_.assign(before.begin(), before.end());
     }
 
     // The recurrent products: v of (O2), (O11).
@@ -124,17 +125,17 @@ private:
         if (call_.spec.independent) {
             MultiplyArgs<T> args = {};
             args.rows = active, args.width = call_.spec.hidden_size;
-            args.a = h_prev_.data(), args.same_b = w.w_hh.data(), args.c = w.b_hh.data(), args.out = recurrent_.data();
+            args.a = h_seen_.data(), args.same_b = w.w_hh.data(), args.c = w.b_hh.data(), args.out = recurrent_.data();
             return call_.kernels.multiply(args);
         }
         const Index out = call_.spec.recurrent_size();
         if (!call_.spec.layer_norm)
-            return StagedProduct<T>{w.w_hh.data(), w.b_hh.data(), out, call_.first_rows()}.run(call_.kernels, h_prev_,
+            return StagedProduct<T>{w.w_hh.data(), w.b_hh.data(), out, call_.first_rows()}.run(call_.kernels, h_seen_,
                                                                                                recurrent_);
         Pointers normal, deviation;
         gather(call_.fields.normal_hh, step, active, normal);
         gather(call_.fields.deviation_hh, step, active, deviation);
-        StagedProduct<T>{w.w_hh.data(), nullptr, out, call_.gate_rows()}.run(call_.kernels, h_prev_, normal);
+        StagedProduct<T>{w.w_hh.data(), nullptr, out, call_.gate_rows()}.run(call_.kernels, h_seen_, normal);
         normalise(normal, deviation, recurrent_, w.gain_hh.data(), w.b_hh.data());
     }
 
@@ -145,6 +146,7 @@ private:
         for_rows(active, [&](Index row) {
             StagedRow<T> at = {};
             at.h_prev = h_prev_[static_cast<std::size_t>(i)];
+            at.h_seen = h_seen_[static_cast<std::size_t>(i)];
             at.recurrent = recurrent_[static_cast<std::size_t>(i)];
             at.a = fields.a.at(step, row);
             if (fields.q) at.q = fields.q.at(step, row);
@@ -251,7 +253,7 @@ private:
     const Team& team_;
     std::vector<Index> rows_;
     Buffer<T> scratch_;
-    Sources h_prev_;
+    Sources h_prev_, h_seen_;  // as it is, and as the products see it
     Pointers recurrent_;
     std::vector<StagedRow<T>> cells_;
 };

@@ -28,8 +28,11 @@ public:
         });
     }
 
-    // Frozen parameters are taken to be what they were at the last call: nobody looks at them.
-    void freeze(bool frozen) { frozen_.store(frozen, std::memory_order_relaxed); }
+    // Frozen parameters are looked at by the next call, and not again.
+    void freeze(bool frozen) {
+        cache_.forget();
+        frozen_.store(frozen, std::memory_order_relaxed);
+    }
 
 private:
     const NetworkSpec spec_;

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +13,7 @@ from fusedrnn import _core
 from fusedrnn._checks import Array
 from fusedrnn._general.dilation import Chains
 from fusedrnn._general.draws import LevelDraws, zoneouts
+from fusedrnn._general.level_tape import LevelTape, PlainTape, StagedDirectionTape, StagedTape
 from fusedrnn._general.spec import Spec
 from fusedrnn._options import ENGINE, choices_of
 
@@ -41,6 +44,7 @@ class Level:
         self.spec, self.index, self.width = spec, index, spec.width(index)
         self.plain = spec.plain(self.width, 1) if spec.plain_cell else None
         self.staged = [_staged(spec, self.width, direction) for direction in range(spec.directions)]
+        self._looked: int | None = None  # the version of the parameters that the general cells have packed
         initial = list(zip(("initial_h", "initial_c"), ((width,) for width in spec.widths), strict=False))
         self.names = [
             [*((name, tuple(shape)) for name, shape in one.param_shapes), *(initial if self._learned else [])]
@@ -73,6 +77,18 @@ class Level:
             found.append({name: next(rest) for name, _ in names})
         return found
 
+    def stepper(self, params: list[Array]) -> Callable[..., Any]:
+        """The general cell of the one direction with these parameters: a function of x, h, c and `unchanged`.
+
+        It gives y (T, B, P), h (B, P) and c (B, H), and what a stream does not need.
+        """
+        (own,) = self.by_direction(params)
+        for name in ("initial_h", "initial_c"):
+            own.pop(name, None)
+        zoneout_h, zoneout_c = zoneouts(self.spec)
+        zoneout: dict[str, Any] = {"zoneout_h": zoneout_h, "zoneout_c": zoneout_c if self.spec.has_cell else 0.0}
+        return partial(self.staged[0].forward, own, **zoneout)
+
     def run(
         self,
         params: list[Array],
@@ -83,7 +99,7 @@ class Level:
         *,
         keep: bool = False,
         cells: bool = False,
-        unchanged: bool = False,
+        version: int | None = None,
     ) -> LevelResult:
         """Run the layer.
 
@@ -94,7 +110,7 @@ class Level:
             draws: the masks of a recorded call; None in another.
             keep: whether to keep a tape.
             cells: whether c of every step is wanted.
-            unchanged: the parameters have not changed since the last call, and need not be looked at.
+            version: a number that is another one where the parameters may have changed; None to look whether they have.
         """
         if draws is not None and draws.x is not None:
             x = x * draws.x
@@ -106,7 +122,7 @@ class Level:
         if self.plain is not None and not random:
             found = self._run_plain(x, state, batch, keep, cells)
         else:
-            found = self._run_staged(params, x, state, batch, draws, chains, keep, unchanged)
+            found = self._run_staged(params, x, state, batch, draws, chains, cells, keep, version)
         if chains is not None:
             found = self._unfolded(found, chains)
         if found.tape is not None:
@@ -139,11 +155,13 @@ class Level:
         batch: Batch,
         draws: LevelDraws | None,
         chains: Chains | None,
+        cells: bool,
         keep: bool,
-        unchanged: bool,
+        version: int | None,
     ) -> LevelResult:
         x = np.ascontiguousarray(x)
         results, tapes = [], []
+        unchanged = version is not None and version == self._looked
         for direction, (layer, own) in enumerate(zip(self.staged, self.by_direction(params), strict=True)):
             zoneout: tuple[Any, ...] = zoneouts(self.spec)
             weight = h_mask = None
@@ -162,7 +180,7 @@ class Level:
             begins = [
                 _beginning(part, direction, learned, batch.rows) for part, learned in zip(state, initial, strict=True)
             ]
-            y, h, c, cells, tape = layer.forward(
+            y, h, c, all_c, tape = layer.forward(
                 own,
                 x,
                 *begins,
@@ -174,11 +192,14 @@ class Level:
                 zoneout_c=zoneout[1] if self.spec.has_cell else 0.0,
                 initial_h=initial[0],
                 initial_c=initial[1],
+                cells=cells,
                 keep=keep,
                 unchanged=unchanged and weight is None,
             )
-            results.append((y, h, c, cells))
+            results.append((y, h, c, all_c))
             tapes.append(StagedDirectionTape(tape, weight, self._learned, [part is None for part in state]))
+        if version is not None and weight is None:
+            self._looked = version
         return _joined(results)._replace(tape=StagedTape(self.spec, tapes) if keep else None)
 
 
@@ -215,116 +236,6 @@ def _joined(results: list[Any]) -> LevelResult:
         np.concatenate(y, axis=-1),
         np.stack(h),
         np.stack(c) if with_cell else None,
-        np.concatenate(cells, axis=-1) if with_cell else None,
+        None if cells[0] is None else np.concatenate(cells, axis=-1),
         None,
     )
-
-
-class LevelTape:
-    """What one layer kept. `chains` and `x_mask` are set by `Level.run`."""
-
-    def __init__(self, spec: Spec) -> None:
-        self.spec = spec
-        self.chains: Chains | None = None
-        self.x_mask: Array | None = None
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of memory the tape holds."""
-        raise NotImplementedError
-
-    def _backward(
-        self, dy: Array, dh: Array | None, dc: Array | None, truncate: int
-    ) -> tuple[Array, Array, Array | None, list[Array]]:
-        raise NotImplementedError
-
-    def backward(
-        self, dy: Array, dh: Array | None, dc: Array | None, truncate: int
-    ) -> tuple[Array, Array, Array | None, list[Array]]:
-        """dx, dh0, dc0 and the parameters' gradients in order, given those of y (T, B, D·P), h_n and c_n."""
-        chains = self.chains
-        if chains is not None:
-            dy = chains.fold(dy)
-            dh, dc = self._folded(chains, dh), self._folded(chains, dc)
-        dx, dh0, dc0, params = self._backward(dy, dh, dc, truncate)
-        if chains is not None:
-            dx, dh0 = chains.unfold(dx), np.stack([chains.sum(part) for part in dh0])
-            dc0 = None if dc0 is None else np.stack([chains.sum(part) for part in dc0])
-        return (dx if self.x_mask is None else dx * self.x_mask), dh0, dc0, params
-
-    def _folded(self, chains: Chains, dstate: Array | None) -> Array | None:
-        if dstate is None:
-            return None
-        return np.stack([chains.final_gradient(d, self.spec.reverse(k)) for k, d in enumerate(dstate)])
-
-
-class PlainTape(LevelTape):
-    """Of a layer that the core's plain network ran."""
-
-    def __init__(self, spec: Spec, tape: Any) -> None:
-        super().__init__(spec)
-        self._tape = tape
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of memory the tape holds."""
-        return int(self._tape.nbytes)
-
-    def _backward(
-        self, dy: Array, dh: Array | None, dc: Array | None, truncate: int
-    ) -> tuple[Array, Array, Array | None, list[Array]]:
-        dx, dh0, dc0, params, _ = self._tape.backward(dy, dh, dc, truncate=truncate)
-        return dx, dh0, dc0, params
-
-
-class StagedDirectionTape(NamedTuple):
-    """Of one direction that the core's general cell ran."""
-
-    tape: Any
-    weight: Array | None  # the mask of weight_hh, the second parameter
-    learned: bool
-    began: list[bool]  # of h and c: whether the state was the learned one
-
-    def backward(
-        self, dy: Array, dh: Array | None, dc: Array | None, truncate: int
-    ) -> tuple[Array, Array, Array | None, list[Array]]:
-        """As `LevelTape.backward`, of one direction."""
-        dx, dh0, dc0, grads, *dinitial = self.tape.backward(dy, dh, dc, truncate=truncate)
-        grads = list(grads)
-        if self.weight is not None:
-            grads[1] = grads[1] * self.weight
-        if self.learned:
-            for began, d, first in zip(self.began, dinitial, (dh0, dc0), strict=True):
-                if d is not None:
-                    grads.append(d + first.sum(axis=0) if began else d)
-        return dx, dh0, dc0, grads
-
-
-class StagedTape(LevelTape):
-    """Of a layer whose directions the core's general cell ran."""
-
-    def __init__(self, spec: Spec, tapes: list[StagedDirectionTape]) -> None:
-        super().__init__(spec)
-        self._tapes = tapes
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of memory the tape holds."""
-        return sum(int(one.tape.nbytes) for one in self._tapes)
-
-    def _backward(
-        self, dy: Array, dh: Array | None, dc: Array | None, truncate: int
-    ) -> tuple[Array, Array, Array | None, list[Array]]:
-        width = self.spec.output_size
-        found = [
-            one.backward(
-                np.ascontiguousarray(dy[..., k * width : (k + 1) * width]),
-                None if dh is None else np.ascontiguousarray(dh[k]),
-                None if dc is None else np.ascontiguousarray(dc[k]),
-                truncate,
-            )
-            for k, one in enumerate(self._tapes)
-        ]
-        dx = found[0][0] if len(found) == 1 else found[0][0] + found[1][0]  # (D4)
-        dc0 = np.stack([one[2] for one in found if one[2] is not None]) if self.spec.has_cell else None
-        return dx, np.stack([one[1] for one in found]), dc0, [d for one in found for d in one[3]]

@@ -15,7 +15,7 @@ from fusedrnn._general.draws import draw
 from fusedrnn._general.level import Level
 from fusedrnn._general.spec import Spec
 from fusedrnn._general.stream import GeneralStream
-from fusedrnn._general.tape import GeneralTape, Kept
+from fusedrnn._general.tape import GeneralTape, Kept, KeptHighway
 from fusedrnn._merging import merged
 
 
@@ -36,7 +36,7 @@ class GeneralNetwork:
         self._whole = spec.plain(spec.input_size, spec.num_layers) if spec.plain_call else None
         self._params: list[Array] = []
         self.version = 0  # counts what streams must take notice of
-        self._frozen = self._packed = False
+        self._frozen = False
 
     @property
     def param_shapes(self) -> list[tuple[str, tuple[int, ...]]]:
@@ -63,7 +63,7 @@ class GeneralNetwork:
                 level.plain.bind(own[: len(level.plain.param_shapes)])
         self._params = held
         self.version += 1
-        self._frozen = self._packed = False
+        self._frozen = False
 
     def bind_one(self, index: int, param: Array) -> None:
         """Use another array for one parameter; all others stay."""
@@ -81,7 +81,8 @@ class GeneralNetwork:
         """While frozen, calls do not look whether the parameters have changed. `bind` and `bind_one` end it."""
         for plain in self._plain():
             plain.freeze(frozen)
-        self._frozen, self._packed = frozen, False
+        self.version += 1
+        self._frozen = frozen
 
     @property
     def frozen(self) -> bool:
@@ -165,7 +166,7 @@ class GeneralNetwork:
         spec, batch = self.spec, arguments.batch
         x, y, states, outputs = arguments.x, arguments.x, [], []
         levels = self.levels()
-        unchanged = self._frozen and self._packed
+        version = self.version if self._frozen else None
         draws = (
             [draw(rng, spec, level.index, level.recurrent_shape, batch.steps, batch.rows) for level, _, _ in levels]
             if kept is not None and rng is not None
@@ -187,18 +188,20 @@ class GeneralNetwork:
                 drawn,
                 keep=kept is not None,
                 cells=wants_cells,
-                unchanged=unchanged,
+                version=version,
             )
             inner = merged(spec.options["merge"], found.y)
             y, gate = self.connected(level.index, around, x, inner)
             states.append(found)
             outputs.append(y if merge else found.y)
             if kept is not None:
-                kept.add(found, x, inner, self._highways[level.index], gate, around)
-        self._packed = True
+                highway = self._highways[level.index]
+                own = [array.copy() for array in around]
+                kept.add(found, None if highway is None or gate is None else KeptHighway(highway, own, gate, x, inner))
         lay = _laid_out(batch_first)
         if layers is not None:
-            layers[:] = [lay(one) for one in outputs]
+            shared = kept is not None and spec.options["connection"] == "highway"  # its tape keeps the y below it
+            layers[:] = [lay(one.copy() if shared else one) for one in outputs]
         h = np.concatenate([found.h for found in states])
         c = np.concatenate([found.c for found in states if found.c is not None]) if spec.has_cell else None
         cells = states[-1].cells if return_cell else None

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from fusedrnn import _checks
 from fusedrnn._checks import Array
-from fusedrnn._general.level import Batch
 from fusedrnn._tokens import Tokens
 
 if TYPE_CHECKING:
@@ -24,8 +23,10 @@ class GeneralStream:
         self._plain = [
             None if level.plain is None else level.plain.stream(batch_size) for level, _, _ in network.levels()
         ]
-        self._h, self._c = network.first_state(batch_size)
-        self._seen = -1  # the network's version whose parameters the last step took
+        self._states: list[tuple[Array, Array | None] | None] = [None] * len(self._plain)  # of those that are not plain
+        self._levels: list[tuple[Any, list[Array]]] = []  # what runs each layer, and its connection's parameters
+        self._seen = -1  # the network's version whose parameters these are
+        self.set_state(*network.first_state(batch_size))
 
     def step(self, x: Array, out: Array | None = None) -> Array:
         """One step of x (B, I), or (I,) of one row; of tokens (B,)."""
@@ -65,21 +66,22 @@ class GeneralStream:
 
     def _run(self, x: Array) -> Array:
         network, version = self._network, self._network.version
-        batch = Batch(x.shape[0], self.batch_size, None, None)
-        h, c = self._h.copy(), None if self._c is None else self._c.copy()
-        for k, (level, params, around) in enumerate(network.levels()):
-            stream = self._plain[k]
-            if stream is None:
-                state = h[k : k + 1], None if c is None else c[k : k + 1]
-                found = level.run(params, x, state, batch, None, unchanged=self._seen == version)
-                h[k] = found.h[0]
-                if c is not None and found.c is not None:
-                    c[k] = found.c[0]
-                inner = found.y
+        same = self._seen == version
+        if not same:
+            self._levels = [
+                (level.stepper(params) if stream is None else stream.process, around)
+                for (level, params, around), stream in zip(network.levels(), self._plain, strict=True)
+            ]
+        states = list(self._states)
+        for k, (run, around) in enumerate(self._levels):
+            state = states[k]
+            if state is None:
+                inner = run(x)
             else:
-                inner = stream.process(x)
+                inner, h, c, _, _ = run(x, *state, unchanged=same)
+                states[k] = h, c
             x, _ = network.connected(k, around, x, inner)
-        self._h, self._c, self._seen = h, c, version
+        self._states, self._seen = states, version
         return x
 
     def refresh(self) -> None:
@@ -94,32 +96,34 @@ class GeneralStream:
         chosen = np.ones(self.batch_size, np.bool_) if rows is None else rows
         chosen = _checks.shaped("rows", chosen, (self.batch_size,), np.dtype(np.bool_))
         first: Any = self._network.first_state(self.batch_size)
-        now: Any = self.get_state()
-        h, c = (
-            None if new is None else np.where(chosen[:, np.newaxis], new, old)
-            for new, old in zip(first, now, strict=True)
-        )
-        assert h is not None
-        self.set_state(h, c)
+        for new, old in zip(first, self.get_state(), strict=True):
+            if new is not None and old is not None:
+                new[:, ~chosen] = old[:, ~chosen]
+        self.set_state(*first)
 
     def get_state(self) -> tuple[Array, Array | None]:
         """A copy of h and c."""
-        h, c = self._h.copy(), None if self._c is None else self._c.copy()
-        for k, stream in enumerate(self._plain):
-            if stream is not None:
-                own_h, own_c = stream.get_state()
-                h[k] = own_h[0]
-                if c is not None and own_c is not None:
-                    c[k] = own_c[0]
-        return h, c
+        parts = [
+            state if stream is None else _of_one_layer(stream.get_state())
+            for stream, state in zip(self._plain, self._states, strict=True)
+        ]
+        h = np.stack([part[0] for part in parts if part is not None])
+        c = [part[1] for part in parts if part is not None and part[1] is not None]
+        return h, np.stack(c) if c else None
 
     def set_state(self, h: Array, c: Array | None = None) -> None:
         """Copy h and c in."""
-        h = _checks.shaped("state (h)", h, self._h.shape, self._h.dtype).copy()
-        if self._c is not None:
-            c = _checks.shaped("state (c)", c, self._c.shape, self._c.dtype).copy()
-            self._c = c
-        self._h = h
+        spec = self._network.spec
+        h = _checks.shaped("state (h)", h, (spec.num_layers, self.batch_size, spec.output_size), spec.dtype)
+        if spec.has_cell:
+            c = _checks.shaped("state (c)", c, (spec.num_layers, self.batch_size, spec.hidden_size), spec.dtype)
         for k, stream in enumerate(self._plain):
             if stream is not None:
                 stream.set_state(h[k : k + 1], None if c is None else c[k : k + 1])
+            else:
+                self._states[k] = h[k].copy(), None if c is None else c[k].copy()
+
+
+def _of_one_layer(state: tuple[Array, Array | None]) -> tuple[Array, Array | None]:
+    h, c = state
+    return h[0], None if c is None else c[0]

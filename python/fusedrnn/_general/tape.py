@@ -10,7 +10,8 @@ from fusedrnn import _checks
 from fusedrnn._checks import Array
 from fusedrnn._general.arguments import Arguments
 from fusedrnn._general.connections import Highway
-from fusedrnn._general.level import LevelResult, LevelTape
+from fusedrnn._general.level import LevelResult
+from fusedrnn._general.level_tape import LevelTape
 from fusedrnn._general.spec import Spec
 from fusedrnn._merging import merged_gradient
 
@@ -19,12 +20,18 @@ class KeptLevel(NamedTuple):
     """What one layer's backward pass needs beside its tape."""
 
     tape: LevelTape
-    directions: Array  # y of the directions side by side
-    x: Array  # what entered the layer and its connection
-    inner: Array  # y within the connection
-    highway: Highway | None
-    gate: Array | None  # of the highway
-    around: list[Array]  # the highway's parameters
+    directions: Array | None  # y of the directions side by side, where they are multiplied
+    around: KeptHighway | None
+
+
+class KeptHighway(NamedTuple):
+    """What the backward pass of a highway needs. The arrays are the tape's own."""
+
+    highway: Highway
+    params: list[Array]
+    gate: Array
+    x: Array
+    inner: Array  # the layer's output within it
 
 
 class Kept:
@@ -37,18 +44,16 @@ class Kept:
         self.batch_first, self.merged, self.layers = batch_first, merged, layers
         self.levels: list[KeptLevel] = []
 
-    def add(
-        self,
-        found: LevelResult,
-        x: Array,
-        inner: Array,
-        highway: Highway | None,
-        gate: Array | None,
-        around: list[Array],
-    ) -> None:
+    def add(self, found: LevelResult, around: KeptHighway | None) -> None:
         """Keep what one layer's backward pass needs."""
         assert found.tape is not None
-        self.levels.append(KeptLevel(found.tape, found.y, x, inner, highway, gate, around))
+        directions = found.y if self.spec.options["merge"] == "mul" else None
+        self.levels.append(KeptLevel(found.tape, directions, around))
+
+    @property
+    def width(self) -> int:
+        """Of the y that the call gave."""
+        return self.spec.features if self.merged else self.spec.directions * self.spec.output_size
 
 
 class GeneralTape:
@@ -62,14 +67,12 @@ class GeneralTape:
         """Bytes of memory the tape holds."""
         if self._kept is None:
             return 0
-        arrays = [
-            array
-            for level in self._kept.levels
-            for array in (level.directions, level.x, level.inner, level.gate)
-            if array is not None
-        ]
-        own = {id(array): array.nbytes for array in (*arrays, *self._kept.dropout)}
-        return sum(own.values()) + sum(level.tape.nbytes for level in self._kept.levels)
+        levels = self._kept.levels
+        arrays = [*self._kept.dropout, *(level.directions for level in levels if level.directions is not None)]
+        for level in levels:
+            if level.around is not None:
+                arrays += [level.around.gate, level.around.x, level.around.inner]
+        return sum(array.nbytes for array in arrays) + sum(level.tape.nbytes for level in levels)
 
     def backward(
         self,
@@ -107,9 +110,9 @@ class GeneralTape:
         names = [f"dlayers[{k}]" for k in range(len(kept.levels))]
         given = self._listed(kept, dlayers)
         found = []
-        for name, d, level in zip((*names, "dy"), (*given, dy), (*kept.levels, kept.levels[-1]), strict=True):
-            width = (level.inner if kept.merged else level.directions).shape[-1]
-            shape = (batch.rows, batch.steps, width) if kept.batch_first else (batch.steps, batch.rows, width)
+        sizes = (batch.rows, batch.steps) if kept.batch_first else (batch.steps, batch.rows)
+        shape = (*sizes, kept.width)
+        for name, d in zip((*names, "dy"), (*given, dy), strict=True):
             if d is not None:
                 d = _checks.shaped(name, d, shape, kept.spec.dtype)
                 d = d.swapaxes(0, 1) if kept.batch_first else d
@@ -144,21 +147,21 @@ def _through_layers(
     grads: list[Array] = []
     how = spec.options["merge"]
     for index in reversed(range(spec.num_layers)):
-        level, own = kept.levels[index], given[index]
+        level, given_here = kept.levels[index], given[index]
         at = slice(index * spec.directions, (index + 1) * spec.directions)
-        dlevel = _sum(dbelow, own if kept.merged else None)
+        dlevel = _sum(dbelow, given_here if kept.merged else None)
         if dlevel is None:
             dlevel = np.zeros((batch.steps, batch.rows, spec.features), spec.dtype)
         daround: Array | None = None
         around: list[Array] = []
-        if level.highway is not None:
-            assert level.gate is not None
-            dlevel, daround, around = level.highway.backward(level.around, level.gate, level.x, level.inner, dlevel)
+        if level.around is not None:
+            highway, own, gate, x, inner = level.around
+            dlevel, daround, around = highway.backward(own, gate, x, inner, dlevel)
         elif index and spec.options["connection"] == "residual":
             daround = dlevel
         dsides = merged_gradient(how, level.directions, dlevel)
-        if not kept.merged and own is not None:
-            dsides = dsides + own
+        if not kept.merged and given_here is not None:
+            dsides = dsides + given_here
         dx, dh0, dc0, params = level.tape.backward(
             dsides, None if dh is None else dh[at], None if dc is None else dc[at], truncate
         )

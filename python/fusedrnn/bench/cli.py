@@ -101,7 +101,9 @@ def parser() -> argparse.ArgumentParser:
     add("--forward", dest="modes", action="append_const", const="forward", help="time the forward pass (the default)")
     add("--train", dest="modes", action="append_const", const="train", help="time forward and backward")
     add("--step", dest="modes", action="append_const", const="step", help="time one streaming step, called from Python")
-    add("--threads", type=_counts, default=[1], metavar="N,…", help="thread counts, in the same rounds; 1")
+    add(
+        "--threads", type=_counts, metavar="N,…",
+        help="thread counts, in the same rounds; 1, with --job 1 and the libraries' defaults")  # fmt: skip
     add("--dtype", choices=DTYPES, default="float32", help="float32 unless given")
     add("--isa", metavar="NAME", help="fusedrnn's instruction set: " + ", ".join(fusedrnn.available_isas()))
     add("--beside", type=_names("situation", [*SITUATIONS, ALL]), metavar="NAMES",
@@ -169,7 +171,7 @@ def _plan(command: argparse.ArgumentParser, options: argparse.Namespace) -> Plan
     if not todo:
         command.error("--step: these shapes have two directions; a stream has one")
     seconds = (MILLISECONDS if options.milliseconds is None else options.milliseconds) / 1e3
-    plan = Plan(todo, against, options.threads, options.rounds, seconds, options.isa, options.pin)
+    plan = Plan(todo, against, options.threads or [1], options.rounds, seconds, options.isa, options.pin)
     allowed = machine.affinity()
     if allowed is not None and max(plan.threads) > len(allowed):
         print(f"fusedrnn bench: {max(plan.threads)} threads on {len(allowed)} CPUs: not pinned", file=sys.stderr)

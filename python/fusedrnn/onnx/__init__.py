@@ -6,10 +6,9 @@
     model = fonnx.accelerate("model.onnx")             # the whole model: fusedrnn beside ONNX Runtime
     y, = model.run(None, {"x": x})
 
-functions   lstm, gru, rnn: the operators with their own names of arguments and attributes
-            Operator: the same with weights that are converted once
-models      load, accelerate, Accelerated, to_onnx
-backend     the module `backend`: ONNX's interface for its own tests
+`lstm`, `gru` and `rnn` are the operators with their own names of arguments and attributes, `Operator` is the same with
+weights that are converted once. `load`, `accelerate` and `to_onnx` are for models. The module `backend` is ONNX's
+interface for its own tests.
 
 The functions and `Operator` need NumPy only, the rest the package onnx, and `accelerate` onnxruntime:
 `pip install 'fusedrnn[onnx]'`.

@@ -66,12 +66,17 @@ class Accelerated:
     def __init__(self, model: object, providers: Sequence[Any] | None, sess_options: Any) -> None:
         self._proto = read_model(model)
         self._scope = Scope(self._proto.graph)
-        self._constants = Constants(self._proto)
+        self._constants = Constants(self._proto, self._scope)
         graph = self._proto.graph
         fixed = {each.name for each in graph.initializer}
         self.input_names = [each.name for each in graph.input if each.name not in fixed]
         self.output_names = [each.name for each in graph.output]
         left: dict[str, str] = {}
+        self._known = {
+            name: self._constants.value(self._scope, name, f"output {name!r}")
+            for name in self.output_names
+            if name in fixed
+        }
         self._taken = self._take_over(left)
         self._stages = cut(
             self._scope, self._constants, {k: list(node.inputs.values()) for k, (_, node) in self._taken.items()}
@@ -106,7 +111,7 @@ class Accelerated:
         missing = [name for name in self.input_names if name not in input_feed]
         if missing:
             raise ValueError(f"input_feed: expected {', '.join(self.input_names)}, missing: {', '.join(missing)}")
-        values = dict(input_feed)
+        values = {**self._known, **input_feed}
         for stage, session in zip(self._stages, self._sessions, strict=True):
             if session is not None:
                 results = session.run(stage.outputs, {name: values[name] for name in stage.inputs}, run_options)
@@ -153,6 +158,7 @@ class Accelerated:
 
     def _made(self, name: str, node: Any) -> _Taken:
         operator = operator_of(name, self._scope, node, self._constants)
+        operator.layer.freeze()
         inputs: dict[str, str] = {}
         constants: dict[str, Any] = {}
         for key, source in inputs_of(node).items():

@@ -22,15 +22,19 @@ class Constants:
     are run by ONNX's own reference evaluator.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, scope: Scope) -> None:
         self._model = model
         self._reasons: dict[tuple[Scope, str], str | None] = {}
         self._values: dict[tuple[Scope, str], Any] = {}
+        for inside, node in scope.walk():  # in this order none asks for more than a step back, however deep the model
+            for name in filter(None, node.output):
+                self.reason(inside, name)
 
     def reason(self, scope: Scope, name: str) -> str | None:
         """None of a constant; of anything else, why its value is not known before the model runs."""
         key = (scope, name)
         if key not in self._reasons:
+            self._reasons[key] = f"{name!r} depends on itself"  # until it is known
             self._reasons[key] = self._found_reason(scope, name)
         return self._reasons[key]
 
@@ -115,6 +119,7 @@ def _array(tensor: Any, where: str) -> Array:
         )
     try:
         value: Array = package("onnx.numpy_helper").to_array(tensor)
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{where}: initialiser {tensor.name!r} cannot be read: {error}") from None
+    except (ValueError, TypeError, LookupError) as error:
+        reason = f"unknown type {error}" if isinstance(error, KeyError) else error
+        raise ValueError(f"{where}: initialiser {tensor.name!r} cannot be read: {reason}") from None
     return value

@@ -14,7 +14,7 @@ from fusedrnn.onnx._layer import Layer
 from fusedrnn.onnx._packages import package
 from fusedrnn.onnx._weights import SUFFIXES, arrays
 
-OPSETS: Final = (14, 26)
+OPSETS: Final = (14, 28)
 """Of those between, the nodes written here mean the same."""
 
 _ABSENT: Final[dict[str, Any]] = {
@@ -30,7 +30,7 @@ _ABSENT: Final[dict[str, Any]] = {
 """The options of layers that ONNX's operators lack, and the values at which they do nothing."""
 
 
-def to_onnx(layer: Layer, *, state: bool = False, lengths: bool = False, opset: int = 22, ir_version: int = 10) -> Any:
+def to_onnx(layer: Layer, *, state: bool = False, lengths: bool = False, opset: int = 17, ir_version: int = 8) -> Any:
     """A model that computes what a call of the layer computes.
 
     Args:
@@ -38,7 +38,7 @@ def to_onnx(layer: Layer, *, state: bool = False, lengths: bool = False, opset: 
         state: whether the model has inputs for the initial state, h_0 and, of an LSTM, c_0, shaped as those of a call.
             Without them it begins at zero, or at the state that the layer has learned.
         lengths: whether it has an input lengths, int32 (B,).
-        opset: from 14 to 26.
+        opset: from 14 to 28.
         ir_version: that of the file's format; ONNX Runtime refuses those that are newer than itself.
 
     Returns:

@@ -36,6 +36,8 @@ def read_model(model: object) -> Any:
     if proto.functions:
         proto = package("onnx.inliner").inline_local_functions(proto)
     version = opset(proto)
+    if version == 0:
+        raise ValueError(f"{_named(model)}: expected an ONNX model, got one without ONNX's opset, or a part of one")
     if version < OLDEST_OPSET:
         raise ValueError(
             f"{_named(model)}: expected opset {OLDEST_OPSET} or later, got {version}; "
@@ -49,10 +51,8 @@ def _named(model: object) -> str:
 
 
 def opset(proto: Any) -> int:
-    """The version of ONNX's own operators that a model uses; the oldest if it says none."""
-    return max(
-        (int(each.version) for each in proto.opset_import if each.domain in ("", "ai.onnx")), default=OLDEST_OPSET
-    )
+    """The version of ONNX's own operators that a model uses; 0 if it says none."""
+    return max((int(each.version) for each in proto.opset_import if each.domain in ("", "ai.onnx")), default=0)
 
 
 def _read_file(path: str | bytes) -> Any:

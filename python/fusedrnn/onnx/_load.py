@@ -49,7 +49,7 @@ def load(model: object, nodes: Iterable[str] | None = None) -> dict[str, Layer]:
     chosen = list(found) if nodes is None else _chosen(nodes, list(found))
     if nodes is None:
         _refuse_others(scope, found)
-    constants = Constants(proto)
+    constants = Constants(proto, scope)
     return {name: _layer_of(name, *found[name], constants) for name in chosen}
 
 

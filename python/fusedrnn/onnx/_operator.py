@@ -22,6 +22,7 @@ class Operator:
         R: (D, G*H, H).
         B: (D, 2*G*H), Wb and Rb of each direction; None for zeros.
         P: (D, 3*H), the peepholes i, o, f of an LSTM; None for none.
+        where: the beginning of every message.
         **attributes: the node's attributes by name; None for one that is not there.
 
     Weights are float32, float64, float16 or bfloat16, all the same. Of the last two a layer computes in float32, and
@@ -77,7 +78,8 @@ class Operator:
             TypeError: a wrong type or dtype.
         """
         own, layer = self._attributes, self.layer
-        x = self._input("X", X, 3)
+        x = self._input("X", X)
+        self._check_width(x)
         h0 = self._state("initial_h", initial_h, x)
         c0 = self._state("initial_c", initial_c, x)
         if c0 is not None and not isinstance(layer, LSTM):
@@ -108,26 +110,26 @@ class Operator:
     def _rows(self, x: Array) -> int:
         return int(x.shape[0 if self._attributes.layout else 1])
 
-    def _input(self, name: str, value: Array, rank: int) -> Array:
-        """`value` in the dtype that the layer computes in."""
+    def _input(self, name: str, value: Array) -> Array:
+        """`value`, which must have three axes, in the dtype that the layer computes in."""
         array = _checks.array(f"{self._where}{name}", value)
         if array.dtype != self.dtype:
             raise TypeError(f"{self._where}{name}: expected dtype {self.dtype}, that of W, got {array.dtype}")
-        if array.ndim != rank:
-            raise ValueError(f"{self._where}{name}: expected {rank} axes, got shape {array.shape}")
-        if name == "X" and array.shape[2] != self.layer.input_size:
-            expected = "(B, T, I)" if self._attributes.layout else "(T, B, I)"
-            raise ValueError(
-                f"{self._where}X: expected shape {expected} with I = {self.layer.input_size} as W has it, "
-                f"got {array.shape}"
-            )
+        if array.ndim != 3:
+            raise ValueError(f"{self._where}{name}: expected 3 axes, got shape {array.shape}")
         return array.astype(self.layer.dtype, copy=False)
+
+    def _check_width(self, x: Array) -> None:
+        expected = self.layer.input_size
+        if x.shape[2] != expected:
+            axes = "(B, T, I)" if self._attributes.layout else "(T, B, I)"
+            raise ValueError(f"{self._where}X: expected shape {axes} with I = {expected} as W has it, got {x.shape}")
 
     def _state(self, name: str, value: Array | None, x: Array) -> Array | None:
         """A state as (D, B, H)."""
         if value is None:
             return None
-        state = self._input(name, value, 3)
+        state = self._input(name, value)
         own = self._attributes
         batch = self._rows(x)
         expected = (own.directions, batch, self.layer.hidden_size)

@@ -61,9 +61,12 @@ class OpenCell:
     options: Options
     w: dict[str, Array]
 
-    def forward(self, x: Array, before: Array, entering: list[Array], saved: dict[str, Any]) -> list[Array]:
-        """What leaves a step: h, or h and c. `before` is the h that enters the products; backward reads `saved`."""
-        saved.update(before=before, x=x)
+    def forward(
+        self, x: Array, mask: Array | None, entering: list[Array], saved: dict[str, Any]
+    ) -> list[Array]:
+        """What leaves a step: h, or h and c. `mask` is on the h that the products read; backward reads `saved`."""
+        before = entering[0] if mask is None else entering[0] * mask  # (O1)
+        saved.update(before=before, entering=entering[0], mask=1.0 if mask is None else mask, x=x)
         u = self._affine("ih", x @ self.w["weight_ih"].T, saved)
         step = {"lstm": self._lstm, "gru": self._gru, "rnn": self._rnn}[self.kind]
         return step(self.options, self.w, u, before, entering, saved)
@@ -131,7 +134,7 @@ class OpenCell:
             a_n = u[:, 2 * hidden :] + r * q
             n = self._value(1, a_n)
             saved.update(a_r=a_r, a_z=a_z, a_n=a_n, r=r, z=z, n=n, q=q)
-            return [(1 - z) * n + z * before]
+            return [(1 - z) * n + z * entering[0]]
         rows = (self.gates - 1) * hidden
         b = w["bias_hh"] if self.bias else np.zeros(rows + hidden, self.dtype)
         a = u[:, :rows] + (before @ w["weight_hh"][:rows].T + b[:rows])
@@ -141,7 +144,7 @@ class OpenCell:
         a_n = u[:, rows:] + (k @ w["weight_hh"][rows:].T + b[rows:])
         n = self._value(1, a_n)
         saved.update(a=a, a_n=a_n, r=r, z=z, n=n, k=k)
-        return [(1 - z) * n + z * before]
+        return [(1 - z) * n + z * entering[0]]
 
     def _lstm(
         self, o: Options, w: dict[str, Array], u: Array, before: Array, entering: list[Array], saved: dict[str, Any]
@@ -202,7 +205,7 @@ class OpenCell:
         return out
 
     def _recurrent_backward(self, dv: Array, saved: dict[str, Any], grads: dict[str, Array]) -> Array:
-        """The gradient at the h that entered."""
+        """The gradient at the h that the products read."""
         dproduct, w = self._affine_backward("hh", dv, saved, grads), self.w["weight_hh"]
         if w.ndim == 1:
             grads["weight_hh"] += (dproduct * saved["before"]).sum(axis=0)
@@ -214,7 +217,7 @@ class OpenCell:
         self, saved: dict[str, Any], dnew: list[Array], dentering: list[Array], grads: dict[str, Array]
     ) -> Array:
         delta = dnew[0] * self._slope(0, saved["a"])
-        dentering[0] = dentering[0] + self._recurrent_backward(delta, saved, grads)
+        dentering[0] = dentering[0] + self._recurrent_backward(delta, saved, grads) * saved["mask"]
         return delta
 
     def _gru_backward(
@@ -223,13 +226,13 @@ class OpenCell:
         o, w, hidden, dh = self.options, self.w, self.hidden_size, dnew[0]
         before, r, z, n = saved["before"], saved["r"], saved["z"], saved["n"]
         delta_n = dh * (1 - z) * self._slope(1, saved["a_n"])
-        dz = dh * (before - n)
+        dz = dh * (saved["entering"] - n)
         dbefore = dh * z
         if not o.minimal and o.reset_after:
             delta_r = delta_n * saved["q"] * self._slope(0, saved["a_r"])
             delta_z = dz * self._slope(0, saved["a_z"])
             dv = np.concatenate((delta_r, delta_z, delta_n * r), axis=1)
-            dentering[0] = dentering[0] + dbefore + self._recurrent_backward(dv, saved, grads)
+            dentering[0] = dentering[0] + dbefore + self._recurrent_backward(dv, saved, grads) * saved["mask"]
             return np.concatenate((delta_r, delta_z, delta_n), axis=1)
         rows = (self.gates - 1) * hidden
         dk = delta_n @ w["weight_hh"][rows:]
@@ -243,7 +246,7 @@ class OpenCell:
         du = np.concatenate((delta, delta_n), axis=1)
         if self.bias:
             grads["bias_hh"] += du.sum(axis=0)
-        dentering[0] = dentering[0] + dbefore + dk * r + delta @ w["weight_hh"][:rows]
+        dentering[0] = dentering[0] + dbefore + (dk * r + delta @ w["weight_hh"][:rows]) * saved["mask"]
         return du
 
     def _lstm_backward(
@@ -279,7 +282,7 @@ class OpenCell:
         if o.peephole:
             grads["weight_ch"] += np.concatenate([s.sum(axis=0) for s in sums])
         delta = np.concatenate(deltas, axis=1)
-        dentering[0] = dentering[0] + self._recurrent_backward(delta, saved, grads)
+        dentering[0] = dentering[0] + self._recurrent_backward(delta, saved, grads) * saved["mask"]
         dentering[1] = dentering[1] + dc_before
         return delta
 

@@ -1,4 +1,4 @@
-"""One direction of a layer whose cell has options: docs/design/cells.md, section 12.
+"""One direction of a layer whose cell has options: docs/design/cells.md, sections 6, 8 and 12.
 
 `StagedLayer` has the arguments and results of the compiled class of the same name, so that either can stand in for the
 other. Arrays are time-major: x (T, B, I), y (T, B, P), with P = proj_size or hidden_size.
@@ -76,15 +76,16 @@ class StagedLayer:
         zoneout_c: Zoneout = 0.0,
         initial_h: Array | None = None,
         initial_c: Array | None = None,
+        cells: bool = True,
         keep: bool = False,
     ) -> tuple[Array, Array, Array | None, Array | None, StagedTape | None]:
-        """y (T, B, P), h_n (B, P), c_n (B, H), cells (T, B, H) and, with ``keep``, the tape. c: LSTM only.
+        """y (T, B, P), h_n (B, P); of an LSTM c_n (B, H) and, with ``cells``, every c (T, B, H); with ``keep`` a tape.
 
         Args:
             params: arrays by the names of `param_shapes`.
             h0, c0: the state that enters first, (B, P) and (B, H); zeros if None.
             lengths, reset, reverse: as section 6 has them.
-            h_mask: (B, P), multiplies the h that enters every step (O1).
+            h_mask: (B, P), multiplies the h that the products of every step read (O1).
             zoneout_h, zoneout_c: the share of the old h and c that stays (O9): a number, or (T, B, P) and (T, B, H).
             initial_h, initial_c: (P,) and (H,), the state after a reset; zeros if None.
         """
@@ -114,8 +115,8 @@ class StagedLayer:
             for out, new in zip(outputs, leaving, strict=True):
                 out[t] = np.where(active, new, 0)  # (S4)
             state = [np.where(active, new, old) for new, old in zip(leaving, state, strict=True)]  # (S1)
-        c_n, cells = (state[1], outputs[1]) if lstm else (None, None)
-        return outputs[0], state[0], c_n, cells, StagedTape(call) if keep else None
+        c_n, every_c = (state[1], outputs[1] if cells else None) if lstm else (None, None)
+        return outputs[0], state[0], c_n, every_c, StagedTape(call) if keep else None
 
 
 class StagedTape:
@@ -200,13 +201,11 @@ class _Call:
 
     def step(self, t: int, entering: list[Array]) -> list[Array]:
         """What leaves step t, given what enters it."""
-        before = entering[0] if self.h_mask is None else entering[0] * self.h_mask  # (O1)
         saved: dict[str, Any] = {}
-        leaving = self.cell.forward(np.where(self.active(t), self.x[t], 0), before, entering, saved)
+        leaving = self.cell.forward(np.where(self.active(t), self.x[t], 0), self.h_mask, entering, saved)
         for k, part in enumerate(leaving):  # (O9)
             kept = self._kept(k, t)
-            old = before if k == 0 else entering[1]
-            leaving[k] = part if kept is None else kept * old + (1 - kept) * part
+            leaving[k] = part if kept is None else kept * entering[k] + (1 - kept) * part
         self.saved[t] = saved
         return leaving
 
@@ -226,6 +225,4 @@ class _Call:
                 dentering[k] = dentering[k] + kept * d
                 dnew[k] = (1 - kept) * d
         dx = self.cell.backward(self.saved[t], dnew, dentering, grads)
-        if self.h_mask is not None:
-            dentering[0] = dentering[0] * self.h_mask
         return np.where(self.active(t), dx, 0), dentering

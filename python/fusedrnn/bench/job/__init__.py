@@ -2,5 +2,6 @@
 
 * ``char_lm``: the job, written once for each library;
 * ``worker``: the process in which one of them trains, on request, for some seconds;
-* ``command``: the alternating rounds and the table.
+* ``command``: the alternating rounds;
+* ``table``: what they gave.
 """

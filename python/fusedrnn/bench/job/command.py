@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from typing import Any
 
 from fusedrnn._files import whole_file
 from fusedrnn.bench import implementations, machine
-from fusedrnn.bench.job import char_lm
+from fusedrnn.bench.job import char_lm, table
 from fusedrnn.bench.progress import Progress
 
 __all__ = ["JOBS", "refuse", "run"]
@@ -22,6 +21,7 @@ JOBS = ("char-lm",)
 SECONDS = 2.0
 """How long each trains in a round, unless told."""
 THREADS = ("1", "default")
+"""Unless told."""
 
 
 def refuse(command: argparse.ArgumentParser, options: argparse.Namespace) -> None:
@@ -40,10 +40,11 @@ def run(options: argparse.Namespace, command_line: str) -> int:
     names = ["fusedrnn"] + (["torch"] if implementations.installed("torch") else [])
     seconds = SECONDS if options.milliseconds is None else options.milliseconds / 1e3
     cells = [cell for cell in options.cells if cell in char_lm.CELLS]
+    counts = THREADS if options.threads is None else tuple(map(str, options.threads))
     rows = []
-    with Progress(len(cells) * len(THREADS) * options.rounds) as bar:
+    with Progress(len(cells) * len(counts) * options.rounds) as bar:
         for cell in cells:
-            for threads in THREADS:
+            for threads in counts:
                 rows.append(_row(names, cell, threads, options.rounds, seconds, bar))
     document = {
         "format": "fusedrnn bench job 1",
@@ -93,14 +94,6 @@ def _ask(worker: subprocess.Popen[str], seconds: float) -> dict[str, float]:
 
 def _table(rows: list[dict[str, Any]]) -> str:
     lines = ["char-lm, characters a second, medians of rounds", ""]
-    lines.append(f"{'cell':<6}{'threads':<10}{'fusedrnn':>12}{'torch':>12}{'ratio':>8}{'in recurrent kernels':>24}")
-    for row in rows:
-        ours, theirs = row["rounds"]["fusedrnn"], row["rounds"].get("torch", [])
-        speed = statistics.median(one["speed"] for one in ours)
-        share = statistics.median(one["recurrent"] for one in ours)
-        peer = ratio = "-"
-        if theirs:
-            peer = f"{statistics.median(one['speed'] for one in theirs):,.0f}"
-            ratio = f"{statistics.median(a['speed'] / b['speed'] for a, b in zip(ours, theirs, strict=True)):.2f}"
-        lines.append(f"{row['cell']:<6}{row['threads']:<10}{speed:>12,.0f}{peer:>12}{ratio:>8}{share:>24.0%}")
+    for cells in [table.HEADING, *map(table.cells, rows)]:
+        lines.append(f"{cells[0]:<6}{cells[1]:<10}{cells[2]:>12}{cells[3]:>12}{cells[4]:>8}{cells[5]:>12}{cells[6]:>24}")
     return "\n".join(lines)
