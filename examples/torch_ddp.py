@@ -11,6 +11,7 @@ only line about fusedrnn is the one with `accelerate`; --torch-layers leaves it 
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 from typing import Any
 
@@ -86,6 +87,8 @@ def main(argv: list[str] | None = None) -> None:
     if rank == 0:
         print(f"{processes} processes: loss {losses[0]:.6f} to {losses[-1]:.6f}")
     if processes > 1:
+        del model
+        gc.collect()  # else the model keeps the group, whose threads may outlive Python and abort
         dist.destroy_process_group()
 
 

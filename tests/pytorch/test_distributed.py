@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import socket
@@ -47,6 +48,8 @@ def _work(rank: int, port: int, path: str) -> None:
     model(rows(4 * rank, 4 * rank + 4)).square().mean().backward()
     if rank == 0:
         torch.save([p.grad for p in model.parameters()], path)
+    del model
+    gc.collect()  # else the model keeps the group, whose threads may outlive Python and abort
     torch.distributed.destroy_process_group()
 
 
