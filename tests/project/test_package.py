@@ -147,7 +147,7 @@ PUBLIC = {
 def test_public_names() -> None:
     """What the package shows is what it promises and its modules, and every `__all__` names what exists, once."""
     shown = {name for name in dir(fr) if not name.startswith("_")}
-    assert shown - {"cells", "layers", "runtime", "training", "bench", "convert", "torch"} == PUBLIC
+    assert shown - {"cells", "layers", "runtime", "training", "bench", "convert", "files", "torch"} == PUBLIC
     assert {"lstm", "gru", "rnn"} == set(fr.functional.__all__)
     for module in (fr.functional, fr.streaming, fr.reference, fr.nn, fr.onnx, fr.optim, fr.plot):
         assert len(module.__all__) == len(set(module.__all__))
