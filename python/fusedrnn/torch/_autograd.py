@@ -46,8 +46,9 @@ class Recorded(torch.autograd.Function):
             with torch.no_grad():
                 tape = record(call, inputs, params)[1]
         with torch.no_grad():
-            dx, dh0, dc0, dparams = backward(tape, dy, dh, dc, call, inputs, params)
-        found = zip((dx, dh0, dc0, None, None, *dparams), ctx.needs_input_grad[4:], strict=True)
+            wants = ctx.needs_input_grad[4:]
+            dx, dh0, dc0, dparams = backward(tape, dy, dh, dc, call, inputs, params, wants)
+        found = zip((dx, dh0, dc0, None, None, *dparams), wants, strict=True)
         wanted = [gradient if wants else None for gradient, wants in found]
         if torch.is_grad_enabled():  # create_graph
             wanted = _FirstOrder.apply(torch.empty(0, requires_grad=True), *wanted)

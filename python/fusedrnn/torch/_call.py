@@ -17,8 +17,10 @@ def traced(x: Any) -> bool:
     return torch.compiler.is_compiling() or type(x) is not torch.Tensor or torch._C._len_torch_dispatch_stack() > 0
 
 
-def _backward(tape: Any, dy: Any, dh: Any, dc: Any, *_call: Any) -> tuple[Any, ...]:
-    return _kernels.backward(tape, dy, dh, dc)
+def _backward(
+    tape: Any, dy: Any, dh: Any, dc: Any, _call: Any, _inputs: Any, _params: Any, wants: Sequence[bool]
+) -> tuple[Any, ...]:
+    return _kernels.backward(tape, dy, dh, dc, wants[0], wants[5:])
 
 
 def run(call: Call, inputs: Inputs, params: Sequence[Any]) -> Sequence[Any]:

@@ -73,8 +73,12 @@ def record(call: Call, inputs: Inputs, params: Sequence[Any]) -> tuple[list[Any]
     return _tensors(arrays), tape
 
 
-def backward(tape: _core.Tape, dy: Any, dh: Any, dc: Any) -> tuple[Any, Any, Any, list[Any]]:
-    """dx, dh0, dc0 and the gradients of the parameters. The tape is used up."""
+def backward(
+    tape: _core.Tape, dy: Any, dh: Any, dc: Any, wants_x: bool = True, wants: Sequence[bool] | None = None
+) -> tuple[Any, Any, Any, list[Any]]:
+    """dx, dh0, dc0 and the gradients of the parameters, those that are wanted at least. The tape is used up."""
     take_torch_threads()
-    dx, dh0, dc0, params, _ = tape.backward(array_of(dy), array_of(dh), array_of(dc))
+    dx, dh0, dc0, params, _ = tape.backward(
+        array_of(dy), array_of(dh), array_of(dc), wants_x=wants_x, wants=wants
+    )
     return *_tensors([dx, dh0, dc0]), _tensors(params)

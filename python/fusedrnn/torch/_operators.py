@@ -147,7 +147,7 @@ def _record_by_operator(call: Call, inputs: Inputs, params: Sequence[Any]) -> tu
 
 
 def _backward_by_operator(
-    tape: Any, dy: Any, dh: Any, dc: Any, call: Call, inputs: Inputs, params: Sequence[Any]
+    tape: Any, dy: Any, dh: Any, dc: Any, call: Call, inputs: Inputs, params: Sequence[Any], _wants: Sequence[bool]
 ) -> tuple[Any, ...]:
     dx, dh0, dc0, d_params = torch.ops.fusedrnn.backward(tape, dy, dh, dc, *_flat(call, inputs, params))
     return dx, dh0, dc0, d_params
