@@ -147,7 +147,7 @@ print(resident() - before)
 @needs_proc
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads /proc")
 def test_memory_stays_flat() -> None:
-    """Ten thousand calls of many shapes; a tape of the largest has 100 kB."""
+    """About ten thousand calls of many shapes; a tape of the largest has 100 kB."""
     assert float(run(FLAT)) < 3
 
 
