@@ -90,7 +90,7 @@ struct StagedCallOptions {
 
 class PyStagedLayer {
 public:
-    explicit PyStagedLayer(const StagedSpec& spec) : spec(spec) {}
+    explicit PyStagedLayer(const StagedSpec& made) : spec(made) {}
     virtual ~PyStagedLayer() = default;
     virtual py::tuple forward(const py::object& params, const py::object& x, const py::object& h0, const py::object& c0,
                               const StagedCallOptions& options) = 0;
