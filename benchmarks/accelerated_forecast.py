@@ -43,7 +43,7 @@ class Losses(pytorch_lightning.Callback):
 
 
 def series() -> TimeSeries:
-    time = np.arange(1200)
+    time = np.arange(600)
     noise = np.random.default_rng(0).normal(0, 0.1, time.size)
     values = np.sin(time / 4) + 0.5 * np.sin(time / 11) + 0.3 * np.sin(time / 40) + noise
     return TimeSeries.from_values(values.astype(np.float32))
@@ -91,7 +91,6 @@ def main(argv: Sequence[str] | None = None) -> None:
             comparison.predict(name, f"predict({HORIZON})", partial(forecast, model), partial(forecast, twin))
             theirs, mine = (partial(losses, make, data, accelerated) for accelerated in (False, True))
             comparison.train(name, f"fit, {EPOCHS} epochs", theirs, mine)
-    comparison.write()
 
 
 if __name__ == "__main__":

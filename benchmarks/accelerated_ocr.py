@@ -77,7 +77,6 @@ def main(argv: Sequence[str] | None = None) -> None:
             comparison.train(
                 name, f"training, {STEPS} steps", partial(losses, net, pictures), partial(losses, twin, pictures)
             )
-    comparison.write()
 
 
 if __name__ == "__main__":

@@ -87,7 +87,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     for _ in comparison.threads():
         comparison.predict(name, f"{PREDICTIONS} × predict", partial(states, theirs), partial(states, mine))
         comparison.train(name, f"learn({STEPS})", partial(losses, False), partial(losses, True))
-    comparison.write()
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ def pools(name: str = "") -> list[str]:
 
 def _cells(row: dict[str, Any]) -> list[str]:
     ratios = row["ratios"]
-    spread = f"{min(ratios):.2f}–{max(ratios):.2f}"
+    spread = f"{len(ratios)}: {min(ratios):.2f}–{max(ratios):.2f}"
     differences = [f"{row['apart']:.1e}", f"{row['largest']:.2g}"]
     return [row["model"], row["what"], str(row["threads"]), f"{statistics.median(ratios):.2f}×", spread, *differences]
 
