@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import os
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -31,7 +32,9 @@ def options(doc: str | None, program: str, argv: Sequence[str] | None) -> argpar
     found = parser.parse_args(argv)
     found.threads = found.threads or sorted({1, torch.get_num_threads()})
     given = f" --rounds {found.rounds}" if found.rounds != parser.get_default("rounds") else ""
-    found.command = f"python benchmarks/{program}{given}" + (f" --json {found.json}" if found.json else "")
+    policy = os.environ.get("OMP_WAIT_POLICY")  # it decides over PyTorch's threads on a loaded machine
+    found.command = f"OMP_WAIT_POLICY={policy} " if policy else ""
+    found.command += f"python benchmarks/{program}{given}" + (f" --json {found.json}" if found.json else "")
     return found
 
 

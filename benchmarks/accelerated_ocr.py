@@ -45,7 +45,7 @@ def losses(net: Any, pictures: Any) -> list[list[float]]:
         loss = twin(pictures, target=WORDS)["loss"]
         loss.backward()
         optimiser.step()
-        values.append(float(loss))
+        values.append(float(loss.detach()))
     return [values]
 
 
