@@ -30,11 +30,12 @@ def options(doc: str | None, program: str, argv: Sequence[str] | None) -> argpar
     parser.add_argument("--rounds", type=int, default=7, help="of inference; of training half as many (default: 7)")
     parser.add_argument("--json", type=Path, help="write the rounds to this file as well")
     found = parser.parse_args(argv)
+    threads = f" --threads {' '.join(map(str, found.threads))}" if found.threads else ""
     found.threads = found.threads or sorted({1, torch.get_num_threads()})
-    given = f" --rounds {found.rounds}" if found.rounds != parser.get_default("rounds") else ""
+    rounds = f" --rounds {found.rounds}" if found.rounds != parser.get_default("rounds") else ""
     policy = os.environ.get("OMP_WAIT_POLICY")  # it decides over PyTorch's threads on a loaded machine
     found.command = f"OMP_WAIT_POLICY={policy} " if policy else ""
-    found.command += f"python benchmarks/{program}{given}" + (f" --json {found.json}" if found.json else "")
+    found.command += f"python benchmarks/{program}{threads}{rounds}" + (f" --json {found.json}" if found.json else "")
     return found
 
 
