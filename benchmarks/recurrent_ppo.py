@@ -1,29 +1,30 @@
 """A recurrent agent of sb3-contrib, as it is, before and after `fusedrnn.torch.accelerate`.
 
     pip install '.[torch]' sb3-contrib
-    python benchmarks/recurrent_ppo.py [--steps N] [--threads N]
+    python benchmarks/recurrent_ppo.py [--threads N ...] [--rounds N] [--json FILE]
 
-RecurrentPPO (two LSTMs of 256 units) learns CartPole with hidden velocities, twice from the same seed: once as it is,
-once accelerated. Printed are the times of `predict`, one observation at a time, and of learning, and how far states and
-parameters are apart at the end.
+RecurrentPPO (two LSTMs of 256 units) learns CartPole with hidden velocities, from the same seed as it is and
+accelerated. Timed are `predict`, one observation at a time, and learning; compared are the states after the predictions
+and the loss of every update.
 """
 
 from __future__ import annotations
 
-import argparse
-import statistics
-import time
+import sys
 import warnings
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import gymnasium
 import numpy as np
-import torch
 from sb3_contrib import RecurrentPPO
+from stable_baselines3.common.callbacks import BaseCallback
 
+from accelerated import Comparison, options
 from fusedrnn.torch import accelerate
 
-ROUNDS, PREDICTIONS = 7, 300
+PREDICTIONS, STEPS = 300, 512
 
 
 class Positions(gymnasium.ObservationWrapper[Any, Any, Any]):
@@ -38,56 +39,55 @@ class Positions(gymnasium.ObservationWrapper[Any, Any, Any]):
         return observation[::2]
 
 
+class Losses(BaseCallback):
+    """The loss of every update, as the agent logs it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.values: list[float] = []
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_start(self) -> None:
+        self.values += [self.logger.name_to_value["train/loss"]] if "train/loss" in self.logger.name_to_value else []
+
+    _on_training_end = _on_rollout_start
+
+
 def agent(accelerated: bool) -> Any:
+    """A new agent; all numbers are drawn from one global generator, which it seeds."""
     env = Positions(gymnasium.make("CartPole-v1"))
     made = RecurrentPPO("MlpLstmPolicy", env, n_steps=128, batch_size=128, n_epochs=5, seed=0, device="cpu")
     if accelerated:
-        print(accelerate(made.policy))
+        accelerate(made.policy)
     return made
 
 
-def predictions(model: Any) -> tuple[float, Any]:
-    """Seconds of each of PREDICTIONS calls of `predict`, and the last state."""
+def states(model: Any) -> Any:
+    """The last state after PREDICTIONS calls of `predict`."""
     observation, state = np.zeros(2, np.float32), None
-    began = time.perf_counter()
     for _ in range(PREDICTIONS):
         _, state = model.predict(observation, state=state, deterministic=True)
-    return (time.perf_counter() - began) / PREDICTIONS, state
+    return state
 
 
-def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=512, help="of the environment, to learn from")
-    parser.add_argument("--threads", type=int, default=1)
-    options = parser.parse_args(argv)
-    torch.set_num_threads(options.threads)
+def losses(accelerated: bool) -> list[list[float]]:
+    model, heard = agent(accelerated), Losses()
+    model.learn(STEPS, callback=heard, log_interval=None)
+    return [heard.values]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    comparison = Comparison(options(__doc__, "recurrent_ppo.py", argv), ["sb3-contrib", "stable-baselines3"])
     warnings.simplefilter("ignore")
-    agents = {"PyTorch": agent(False), "accelerated": agent(True)}
-    seconds: dict[str, list[float]] = {name: [] for name in agents}
-    states: dict[str, Any] = {}
-    for _ in range(ROUNDS):
-        for name, model in agents.items():
-            found, states[name] = predictions(model)
-            seconds[name].append(found)
-    report("predict", {name: statistics.median(values) for name, values in seconds.items()}, 1e6, "us")
-    apart = max(np.abs(a - b).max() for a, b in zip(*states.values(), strict=True))
-    print(f"  states after {PREDICTIONS} steps: {apart:.1e} apart")
-    learning = {}
-    for name, model in agents.items():
-        model.set_random_seed(0)  # all numbers are drawn from one global generator
-        began = time.perf_counter()
-        model.learn(options.steps)
-        learning[name] = time.perf_counter() - began
-    report(f"learn({options.steps})", learning, 1.0, "s")
-    theirs, ours = (dict(model.policy.named_parameters()) for model in agents.values())
-    apart = max(float((theirs[name] - ours[name]).detach().abs().max()) for name in theirs)
-    print(f"  parameters after it: {apart:.1e} apart")
-
-
-def report(what: str, seconds: dict[str, float], scale: float, unit: str) -> None:
-    theirs, ours = seconds["PyTorch"] * scale, seconds["accelerated"] * scale
-    print(f"{what}: PyTorch {theirs:.1f} {unit}, accelerated {ours:.1f} {unit}, {theirs / ours:.2f} times as fast")
+    name = "sb3-contrib RecurrentPPO"
+    theirs, mine = agent(False), agent(False)
+    print(accelerate(mine.policy))
+    for _ in comparison.threads():
+        comparison.predict(name, f"{PREDICTIONS} × predict", partial(states, theirs), partial(states, mine))
+        comparison.train(name, f"learn({STEPS})", partial(losses, False), partial(losses, True))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

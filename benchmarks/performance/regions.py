@@ -12,13 +12,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from performance import growth, jobs, runs, stages, summaries
+from performance import accelerated, growth, jobs, runs, stages, summaries
 
 __all__ = ["KINDS", "fill", "prose"]
 
 KINDS: dict[str, Callable[..., list[str]]] = {
     "run": runs.run,
     "job": jobs.job,
+    "accelerated": accelerated.accelerated,
+    "pools": accelerated.pools,
     "speed": summaries.speed,
     "sentence": summaries.sentence,
     "ranges": summaries.ranges,

@@ -187,6 +187,24 @@ def test_a_run_of_a_job_is_added_and_shown(tmp_path: Path, monkeypatch: pytest.M
     assert table_rows(shown) == [["gru", "1", "1.50", "1.00–3.00", "80%"], ["gru", "1", "-", "-", "80%"]]
 
 
+def test_models_before_and_after_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Medians of the rounds' ratios; what the heads of two files have in common is said once."""
+    row = {"model": "a", "what": "b", "threads": 1, "apart": 3e-8, "largest": 0.5, "ratios": [2.0, 1.0, 1.6]}
+    machine = run_of_bench()["machine"]
+    monkeypatch.setattr(documents, "DATA", tmp_path)
+    for name in ("one", "two"):
+        run = {"format": "fusedrnn accelerated 1", "machine": machine | {"command": name}, "rows": [row]}
+        (tmp_path / "source.json").write_text(json.dumps(run), encoding="utf-8")
+        assert pages.main(["--add", str(tmp_path / "source.json"), name]) == 0
+    shown = regions.fill("<!-- begin accelerated one two -->\n<!-- end -->\n").split("\n")
+    assert [line for line in shown if line.startswith(("* CPU", "* command"))] == [
+        *("* CPU: a processor; 2 CPUs", "* command: `one`", "* command: `two`"),
+    ]
+    assert table_rows(shown) == [["a", "b", "1", "1.60×", "3: 1.00–2.00", "3.0e-08", "0.5"]] * 2
+    shown = regions.fill("<!-- begin pools one -->\n<!-- end -->\n").split("\n")
+    assert table_rows(shown) == [["a", "1", "-37.5 %", "-50 to 0 %"]]
+
+
 @pytest.fixture
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder in place of the data."""
@@ -201,7 +219,7 @@ def test_a_machine_with_one_run_is_summed_up(data: Path, monkeypatch: pytest.Mon
     for name in ("records", "summaries", "growth", "stages", "chart"):
         monkeypatch.setattr(f"performance.{name}.MACHINES", {"new": ("new",)})
     for kind, render in regions.KINDS.items():
-        if kind != "job":  # a file of its own form
+        if kind not in ("job", "accelerated", "pools"):  # files of forms of their own
             assert render(*{"run": ["new"], "lost": ["new"]}.get(kind, []))
     assert table_rows(growth.growth()) == [["1×100×16×16", "0.02", "7"]]
     assert ["one sequence, H below 64", "1.50×", "–"] in table_rows(summaries.speed())
