@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from performance import accelerated, growth, jobs, runs, stages, summaries
+from performance import accelerated, growth, jobs, runs, stages, summaries, variants
 
 __all__ = ["KINDS", "fill", "prose"]
 
@@ -21,6 +21,7 @@ KINDS: dict[str, Callable[..., list[str]]] = {
     "job": jobs.job,
     "accelerated": accelerated.accelerated,
     "pools": accelerated.pools,
+    "variants": variants.variants,
     "speed": summaries.speed,
     "sentence": summaries.sentence,
     "ranges": summaries.ranges,

@@ -1,7 +1,8 @@
 """A layer that `from_keras` makes computes what the layer of Keras computes, forward and backward, and trains alike.
 
 Everything about the layer and the call is chosen at random: cell, activations, biases, where a GRU resets, directions
-and how they are merged, masks of any shape, initial states, what is returned.
+and how they are merged, masks of any shape, initial states, what is returned. FUSEDRNN_KERAS_CASES is how many; each is
+its own seed.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from keras_calls import as_keras, check, flat, our_call, our_state
 from keras_cases import Case, random_case
 from keras_there import BACKEND, gradients, keras, numpy_of, use_floats
 
-CASES = 240
+CASES = int(os.environ.get("FUSEDRNN_KERAS_CASES", "240"))
 
 
 @pytest.fixture(autouse=True)

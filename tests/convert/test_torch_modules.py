@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ import fusedrnn as fr
 from tolerances import check_same_numbers
 from torch_there import tensor, torch
 
-CASES = 60
+CASES = int(os.environ.get("FUSEDRNN_TORCH_CASES", "60"))
 
 
 def random_module(seed: int) -> Any:

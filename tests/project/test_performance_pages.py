@@ -205,6 +205,14 @@ def test_models_before_and_after_are_shown(tmp_path: Path, monkeypatch: pytest.M
     assert table_rows(shown) == [["a", "1", "-37.5 %", "-50 to 0 %"]]
 
 
+def test_layers_with_options(data: Path) -> None:
+    row = {"cell": "lstm", "option": "peephole=True", "call": [0.9, 0.8, 1.0], "training": [1.5]}
+    head = {"machine": run_of_bench()["machine"], "shape": "1x2x3x4", "threads": 1}
+    (data / "options.json").write_text(json.dumps(head | {"rows": [row]}), encoding="utf-8")
+    shown = regions.fill("<!-- begin variants options -->\n<!-- end -->\n").split("\n")
+    assert table_rows(shown) == [["LSTM", "`peephole=True`", "0.90", "1.50"]]
+
+
 @pytest.fixture
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder in place of the data."""
@@ -219,7 +227,7 @@ def test_a_machine_with_one_run_is_summed_up(data: Path, monkeypatch: pytest.Mon
     for name in ("records", "summaries", "growth", "stages", "chart"):
         monkeypatch.setattr(f"performance.{name}.MACHINES", {"new": ("new",)})
     for kind, render in regions.KINDS.items():
-        if kind not in ("job", "accelerated", "pools"):  # files of forms of their own
+        if kind not in ("job", "accelerated", "pools", "variants"):  # files of forms of their own
             assert render(*{"run": ["new"], "lost": ["new"]}.get(kind, []))
     assert table_rows(growth.growth()) == [["1×100×16×16", "0.02", "7"]]
     assert ["one sequence, H below 64", "1.50×", "–"] in table_rows(summaries.speed())

@@ -58,6 +58,8 @@ def check(what: str, ours: np.ndarray, theirs: np.ndarray) -> None:
     bound = 1e-11 if theirs.dtype == np.float64 else 2e-5
     if what.startswith("d") and BACKEND == "torch" and "hard_sigmoid" in what:
         bound = 1e-6  # the slope of torch's own is 1/6 in float32
+    if BACKEND == "torch" and "softplus" in what:
+        bound = max(bound, 1e-8)  # torch's own is the identity above 20, where it should be 2e-9 more
     assert ours.shape == theirs.shape, what
     np.testing.assert_allclose(
         ours, theirs, rtol=bound, atol=bound * max(1.0, np.abs(theirs).max(initial=0.0)), err_msg=what
